@@ -1,0 +1,259 @@
+//! The configuration: every key, its default and its limits.
+//!
+//! Each key is documented in `tickgate.example.toml` and can be overridden by an environment
+//! variable `TICKGATE_<SECTION>_<KEY>`.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// Everything a gateway can be told.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The WebSocket side.
+    pub server: Server,
+    /// Limits of what clients may ask.
+    pub limits: Limits,
+    /// Queues towards clients.
+    pub outbox: Outbox,
+    /// The ZeroMQ bus on which ticks arrive.
+    pub bus: Bus,
+    /// The HTTP port for operators.
+    pub admin: Admin,
+    /// Who may come in.
+    pub auth: Auth,
+    /// How brokers are treated.
+    pub broker: BrokerTimes,
+    /// The brokers, in the order in which `get_supported_brokers` lists them. None configured
+    /// means one paper broker.
+    pub brokers: Vec<BrokerEntry>,
+    /// Logging.
+    pub log: Log,
+}
+
+/// `[server]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Server {
+    /// Where clients connect, `host:port`; port 0 chooses a free one.
+    pub listen: String,
+    /// How long a client may take for the HTTP upgrade.
+    pub handshake_timeout_ms: u64,
+    /// How long a client may stay unauthenticated before it is closed with 4401.
+    pub auth_timeout_ms: u64,
+    /// How long a client being closed may take to read what is left and to answer the close.
+    pub close_timeout_ms: u64,
+    /// How long a shutdown may take in all.
+    pub drain_timeout_ms: u64,
+    /// Number of shards that clients are dealt to. 0: one for each core.
+    pub shards: usize,
+}
+
+/// `[limits]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Connections in all; further ones are turned away with HTTP 503.
+    pub clients_max: usize,
+    /// Bytes of one message from a client; a larger one closes it with 1009.
+    pub message_bytes_max: usize,
+    /// Requests of one client that wait for their answer; beyond, its socket is not read.
+    pub requests_in_flight_max: usize,
+    /// Topics that one client may hold.
+    pub subscriptions_per_client_max: usize,
+    /// Entries in one request's `symbols`.
+    pub symbols_per_request_max: usize,
+    /// Bytes of an exchange or symbol name.
+    pub name_bytes_max: usize,
+}
+
+/// `[outbox]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Outbox {
+    /// Ticks that wait for one client before its topics are conflated to the latest value.
+    pub ticks_max: usize,
+    /// Bytes of answers and order updates that wait for one client; beyond, it is closed with
+    /// 1013.
+    pub control_bytes_max: usize,
+    /// Bytes handed to the socket in one write.
+    pub write_bytes_max: usize,
+}
+
+/// `[bus]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Bus {
+    /// Addresses on which the SUB socket waits for publishers, `tcp://host:port`.
+    pub bind: Vec<String>,
+    /// Addresses of publishers that bind themselves, `tcp://host:port`.
+    pub connect: Vec<String>,
+    /// How long a mode that was seen for an instrument keeps serving its own subscriptions.
+    pub source_window_ms: u64,
+    /// Silence after which a publisher is pinged; three times as much closes its connection.
+    pub heartbeat_interval_ms: u64,
+    /// How long connecting and the ZMTP handshake may take together.
+    pub handshake_timeout_ms: u64,
+    /// First pause before connecting again; doubles up to the maximum.
+    pub reconnect_min_ms: u64,
+    /// Longest pause before connecting again.
+    pub reconnect_max_ms: u64,
+    /// Bytes of one frame from a publisher; a larger one closes the connection.
+    pub frame_bytes_max: usize,
+    /// Exchanges whose names have two segments, like `NSE_INDEX`.
+    pub two_segment_exchanges: Vec<String>,
+}
+
+/// `[admin]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Admin {
+    /// Where health, status and metrics are served; empty: nowhere. Loopback only.
+    pub listen: String,
+}
+
+/// `[auth]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Auth {
+    /// File of hashed API keys, written by `tickgate keys new`. Absent: no file.
+    pub keys_file: Option<PathBuf>,
+    /// Accept the well-known demo key. Only clients on loopback may use it.
+    pub demo_key: bool,
+}
+
+/// `[broker]`: deadlines and pauses, the same for all brokers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BrokerTimes {
+    /// How long a broker may take to open or close a session.
+    pub connect_timeout_ms: u64,
+    /// How long a broker may take to answer a subscribe or unsubscribe.
+    pub answer_timeout_ms: u64,
+    /// How long a client's request may wait for its broker in all.
+    pub request_timeout_ms: u64,
+    /// First pause before a failed command is tried again; doubles up to the maximum.
+    pub retry_min_ms: u64,
+    /// Longest pause before a failed command is tried again.
+    pub retry_max_ms: u64,
+}
+
+/// `[[brokers]]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BrokerEntry {
+    /// Its name in answers, ticks and bus topics.
+    pub name: String,
+    /// What it is.
+    pub kind: BrokerKind,
+    /// `remote`: address of the adapter host's control socket, `tcp://host:port`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// `paper`: seed of the market. Absent: another market each time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+    /// `paper`: ticks per second and topic, at least 0.01.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ticks_per_second: Option<f64>,
+}
+
+/// Kinds of broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BrokerKind {
+    /// A market simulator in this process.
+    Paper,
+    /// An adapter host process.
+    Remote,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// `error`, `warn`, `info`, `debug`, `trace`, or a filter like `info,tickgate::server=debug`.
+    pub level: String,
+    /// One JSON object a line instead of text.
+    pub json: bool,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:8765".into(),
+            handshake_timeout_ms: 10_000,
+            auth_timeout_ms: 15_000,
+            close_timeout_ms: 2_000,
+            drain_timeout_ms: 5_000,
+            shards: 1,
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            clients_max: 20_000,
+            message_bytes_max: 65_536,
+            requests_in_flight_max: 64,
+            subscriptions_per_client_max: 1_000,
+            symbols_per_request_max: 1_000,
+            name_bytes_max: 64,
+        }
+    }
+}
+
+impl Default for Outbox {
+    fn default() -> Self {
+        Self { ticks_max: 1_024, control_bytes_max: 1_048_576, write_bytes_max: 65_536 }
+    }
+}
+
+impl Default for Bus {
+    fn default() -> Self {
+        Self {
+            bind: vec!["tcp://127.0.0.1:5555".into()],
+            connect: Vec::new(),
+            source_window_ms: 5_000,
+            heartbeat_interval_ms: 5_000,
+            handshake_timeout_ms: 5_000,
+            reconnect_min_ms: 100,
+            reconnect_max_ms: 5_000,
+            frame_bytes_max: 1_048_576,
+            two_segment_exchanges: ["NSE_INDEX", "BSE_INDEX", "MCX_INDEX", "GLOBAL_INDEX"]
+                .map(String::from)
+                .to_vec(),
+        }
+    }
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self { listen: "127.0.0.1:8766".into() }
+    }
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        Self { keys_file: None, demo_key: true }
+    }
+}
+
+impl Default for BrokerTimes {
+    fn default() -> Self {
+        Self {
+            connect_timeout_ms: 15_000,
+            answer_timeout_ms: 8_000,
+            request_timeout_ms: 20_000,
+            retry_min_ms: 500,
+            retry_max_ms: 30_000,
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "info".into(), json: false }
+    }
+}

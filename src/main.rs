@@ -1,0 +1,3 @@
+//! The `tickgate` program.
+
+fn main() {}

@@ -1,0 +1,81 @@
+//! The runtime of production: real sockets, tokio tasks, the system's entropy and calendar.
+#![expect(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "the only place that names real sockets, tasks and the system clock"
+)]
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rand::rand_core::TryRng;
+use tokio::net::{TcpListener, TcpStream};
+
+use super::{Listener, Runtime, Task, TaskRegistry};
+
+/// Real sockets on the current tokio runtime.
+#[derive(Clone, Debug, Default)]
+pub struct TokioRuntime {
+    tasks: TaskRegistry,
+}
+
+impl TokioRuntime {
+    /// A runtime with its own task counts. Call it inside a tokio runtime.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl Runtime for TokioRuntime {
+    type Stream = TcpStream;
+    type Listener = TcpListener;
+
+    async fn bind(&self, addr: &str) -> io::Result<TcpListener> {
+        TcpListener::bind(addr).await
+    }
+
+    async fn connect(&self, addr: &str) -> io::Result<TcpStream> {
+        let stream = TcpStream::connect(addr).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) -> Task {
+        let guard = self.tasks.enter(name);
+        Task::new(tokio::spawn(async move {
+            let _guard = guard;
+            task.await;
+        }))
+    }
+
+    fn tasks(&self) -> &TaskRegistry {
+        &self.tasks
+    }
+
+    fn entropy(&self) -> u64 {
+        rand::rngs::SysRng.try_next_u64().expect("the operating system has entropy")
+    }
+
+    fn unix_ms(&self) -> u64 {
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+impl Listener for TcpListener {
+    type Stream = TcpStream;
+
+    async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
+        let (stream, peer) = Self::accept(self).await?;
+        stream.set_nodelay(true)?;
+        Ok((stream, peer))
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Self::local_addr(self)
+    }
+}

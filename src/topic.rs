@@ -1,0 +1,206 @@
+//! The nouns everything else is made of: users, brokers, instruments, topics, modes.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// What a subscription asks for. Higher modes contain the lower ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Mode {
+    /// Last traded price.
+    Ltp = 1,
+    /// Price with the day's open, high, low and volume.
+    Quote = 2,
+    /// Quote with the order book.
+    Depth = 3,
+}
+
+impl Mode {
+    /// Every mode, lowest first.
+    pub const ALL: [Self; 3] = [Self::Ltp, Self::Quote, Self::Depth];
+
+    /// The number used in requests and ticks: 1, 2 or 3.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// Position in a table with one cell per mode: 0, 1 or 2.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self as usize - 1
+    }
+
+    /// The word used in answers: `LTP`, `Quote` or `Depth`.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Ltp => "LTP",
+            Self::Quote => "Quote",
+            Self::Depth => "Depth",
+        }
+    }
+
+    /// The last segment of a bus topic: `LTP`, `QUOTE` or `DEPTH`.
+    #[must_use]
+    pub const fn segment(self) -> &'static str {
+        match self {
+            Self::Ltp => "LTP",
+            Self::Quote => "QUOTE",
+            Self::Depth => "DEPTH",
+        }
+    }
+
+    /// The mode with this number.
+    #[must_use]
+    pub const fn from_number(number: i64) -> Option<Self> {
+        match number {
+            1 => Some(Self::Ltp),
+            2 => Some(Self::Quote),
+            3 => Some(Self::Depth),
+            _ => None,
+        }
+    }
+
+    /// The mode with this name, in any case.
+    #[must_use]
+    pub const fn from_name(name: &str) -> Option<Self> {
+        if name.eq_ignore_ascii_case("ltp") {
+            Some(Self::Ltp)
+        } else if name.eq_ignore_ascii_case("quote") {
+            Some(Self::Quote)
+        } else if name.eq_ignore_ascii_case("depth") {
+            Some(Self::Depth)
+        } else {
+            None
+        }
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.label())
+    }
+}
+
+/// Defines a cheap, shareable name.
+macro_rules! name_type {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// The name as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl<T: Into<Arc<str>>> From<T> for $name {
+            fn from(name: T) -> Self {
+                Self(name.into())
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:?}", &*self.0)
+            }
+        }
+    };
+}
+
+name_type! {
+    /// The account behind one or more clients.
+    UserId
+}
+name_type! {
+    /// A broker as the configuration names it, e.g. `zerodha`.
+    BrokerName
+}
+
+/// One WebSocket connection. Numbers are never reused within a gateway's life.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ClientId(pub u64);
+
+impl fmt::Display for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "c{}", self.0)
+    }
+}
+
+impl fmt::Debug for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "c{}", self.0)
+    }
+}
+
+/// Something that is traded: a symbol at an exchange, both upper or lower case as the broker
+/// spells them. Two spellings are two instruments.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Instrument {
+    /// E.g. `NSE` or `NSE_INDEX`.
+    pub exchange: Arc<str>,
+    /// E.g. `RELIANCE`, `M&M`, `TCS:50`, `SOL_INR`.
+    pub symbol: Arc<str>,
+}
+
+impl Instrument {
+    /// Names an instrument.
+    pub fn new(exchange: impl Into<Arc<str>>, symbol: impl Into<Arc<str>>) -> Self {
+        Self { exchange: exchange.into(), symbol: symbol.into() }
+    }
+}
+
+impl fmt::Display for Instrument {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.exchange, self.symbol)
+    }
+}
+
+impl fmt::Debug for Instrument {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// What can be subscribed to: an instrument in one mode.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Topic {
+    /// What is traded.
+    pub instrument: Instrument,
+    /// How much of it is wanted.
+    pub mode: Mode,
+}
+
+impl Topic {
+    /// Names a topic.
+    #[must_use]
+    pub const fn new(instrument: Instrument, mode: Mode) -> Self {
+        Self { instrument, mode }
+    }
+}
+
+impl fmt::Display for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.instrument, self.mode)
+    }
+}
+
+impl fmt::Debug for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
