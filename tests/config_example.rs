@@ -55,18 +55,25 @@ fn what_the_example_leaves_commented_out_is_valid_too() {
 }
 
 #[test]
-fn every_line_of_explanation_states_a_unit_or_limit_for_numbers() {
+fn every_key_is_explained_and_every_number_has_its_limits() {
+    let mut section = "";
     let mut comment = String::new();
+    let mut explained = BTreeSet::new();
     for line in EXAMPLE.lines() {
         if let Some((name, value)) = key_and_value(uncommented(line)) {
-            if value.parse::<u64>().is_ok() {
-                assert!(comment.contains(" to "), "{name} has no limits: {comment}");
+            if explained.insert((section, name)) {
+                assert!(!comment.is_empty(), "{section}.{name} has no explanation");
+                let is_number = value.parse::<f64>().is_ok();
+                assert!(!is_number || comment.contains(" to "), "{section}.{name}: {comment}");
+                let is_time = name.ends_with("_ms");
+                assert!(
+                    !is_time || comment.contains("Milliseconds"),
+                    "{section}.{name}: {comment}"
+                );
             }
-            if name.ends_with("_ms") {
-                assert!(comment.contains("Milliseconds"), "{name} has no unit: {comment}");
-            }
-            assert!(!comment.is_empty(), "{name} has no explanation");
             comment.clear();
+        } else if uncommented(line).starts_with('[') {
+            section = uncommented(line);
         } else if let Some(text) = line.strip_prefix("# ") {
             comment.push_str(text);
             comment.push(' ');
