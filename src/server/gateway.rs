@@ -252,7 +252,8 @@ async fn bind<R: Runtime>(runtime: &R, config: &Config) -> Result<Sockets<R>, St
     let bus = &config.bus;
     let options = zmtp_options(config);
     let everything = [bytes::Bytes::new()];
-    let sub = Sub::start(runtime, options, &bus.bind, &bus.connect, &everything);
+    let (bind, connect) = (endpoints(&bus.bind)?, endpoints(&bus.connect)?);
+    let sub = Sub::start(runtime, options, &bind, &connect, &everything);
     let sub = sub.await.map_err(|error| StartError::Bind {
         address: error.address,
         key: "bus.bind",
@@ -272,6 +273,12 @@ async fn bind_one<R: Runtime>(
     let listener = runtime.bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))
+}
+
+/// `tcp://host:port` to `host:port`.
+fn endpoints(addresses: &[String]) -> Result<Vec<String>, StartError> {
+    let parsed = addresses.iter().map(|address| zmtp::parse_endpoint(address));
+    parsed.collect::<Result<_, _>>().map_err(|error| StartError::Config(error.to_string()))
 }
 
 fn zmtp_options(config: &Config) -> zmtp::Options {
