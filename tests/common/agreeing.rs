@@ -2,19 +2,15 @@
 
 use std::net::SocketAddr;
 
-use tickgate::broker::{Answer, Broker, BrokerEvent, Command, Done};
 use tickgate::broker::host::{Host, HostOptions};
+use tickgate::broker::{Answer, Broker, BrokerEvent, Command, Done};
 use tickgate::runtime::TokioRuntime;
 use tokio::sync::mpsc;
 
 pub struct Agreeing;
 
 impl Broker for Agreeing {
-    async fn run(
-        self,
-        mut commands: mpsc::Receiver<Command>,
-        events: mpsc::Sender<BrokerEvent>,
-    ) {
+    async fn run(self, mut commands: mpsc::Receiver<Command>, events: mpsc::Sender<BrokerEvent>) {
         let _ = events.send(BrokerEvent::Up).await;
         while let Some(command) = commands.recv().await {
             let answer = Answer { id: command.id, result: Ok(Done::default()) };
