@@ -161,7 +161,10 @@ impl Reject {
     /// The client would hold more than `limit` topics.
     #[must_use]
     pub fn too_many_subscriptions(limit: usize) -> Self {
-        Self::of(ErrorCode::LimitExceeded, format!("A client may hold at most {limit} subscriptions"))
+        Self::of(
+            ErrorCode::LimitExceeded,
+            format!("A client may hold at most {limit} subscriptions"),
+        )
     }
 
     /// The client asks too often.
