@@ -12,7 +12,7 @@ use tickgate::topic::{BrokerName, Instrument, Mode};
 const QUOTE: &str = concat!(
     r#"{"ltp": 1424.05, "open": 1410.0, "high": 1431.2, "low": 1402.55, "close": 1409.9, "#,
     r#""volume": 4821933, "last_trade_quantity": 25, "avg_trade_price": 1419.87, "#,
-    r#""change": 14.15, "timestamp": 17461712261}"#,
+    r#""change": 14.15, "timestamp": 1746171226123}"#,
 );
 
 fn requests(c: &mut Criterion) {

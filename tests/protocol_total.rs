@@ -164,7 +164,7 @@ proptest! {
 
     #[test]
     fn an_instrument_that_the_bus_carries_is_read_back_from_every_topic(
-        exchange in "[A-Z]{1,3}(_INDEX)?", symbol in "[A-Z_]{1,8}(:[0-9]{1,2})?", mode in 0..3_usize,
+        exchange in "[A-Z]{1,3}|NSE_INDEX|BSE_INDEX", symbol in "[A-Z_]{1,8}(:[0-9]{1,2})?", mode in 0..3_usize,
     ) {
         let rules = rules();
         let instrument = Instrument::new(exchange.as_str(), symbol.as_str());

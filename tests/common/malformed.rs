@@ -78,12 +78,6 @@ pub fn cases() -> Vec<Case> {
 }
 
 impl Case {
-    /// What the parser gets to see: the payload of the data frames, joined.
-    pub fn payload(&self) -> Vec<u8> {
-        let data = self.frames.iter().filter(|frame| frame.opcode < 8);
-        data.flat_map(|frame| frame.payload.clone()).collect()
-    }
-
     /// What to write to the socket, right behind the handshake (and authentication).
     pub fn wire(&self) -> Vec<u8> {
         self.frames.iter().flat_map(Frame::wire).collect()
