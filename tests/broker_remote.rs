@@ -1,5 +1,7 @@
 //! Gateway and adapter host talking over real sockets.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 mod broker_support;
 
 use std::time::Duration;

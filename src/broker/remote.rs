@@ -172,7 +172,7 @@ impl<R: Runtime> Line<R> {
     fn heard(&mut self, event: DealerEvent, clock: &Clock, effects: &mut Vec<Effect>) {
         match event {
             DealerEvent::Up => self.link.linked(clock.now_ms(), effects),
-            DealerEvent::Down { reason } => self.link.unlinked(&reason.to_string(), effects),
+            DealerEvent::Down { reason } => self.link.unlinked(&reason, effects),
             DealerEvent::Message(message) => match message.parts() {
                 [body] => self.link.received(body, clock.now_ms(), effects),
                 _ => self.remote.stats.count(|counts| &mut counts.messages_malformed),
