@@ -1,5 +1,6 @@
 //! The host's end of the control protocol: serves any [`Broker`] to any number of gateways.
 
+mod effect;
 mod ledger;
 #[cfg(test)]
 mod ledger_tests;
@@ -20,7 +21,8 @@ use crate::runtime::{Clock, Runtime, Task};
 use crate::zmtp::{
     BadEndpoint, Message, Options, PeerId, Router, RouterEvent, StartError, parse_endpoint,
 };
-use ledger::{Effect, Ledger};
+use effect::Effect;
+use ledger::Ledger;
 use outbox::{Outbox, RETRY_MS, Stuck};
 
 pub use ledger::{GATEWAYS_MAX, IN_FLIGHT_MAX, LATE_MS, SESSIONS_MAX};
