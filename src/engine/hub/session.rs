@@ -281,17 +281,17 @@ impl Hub {
         if let Some(command) = state.in_flight() {
             self.forget_command(command);
         }
-        self.session_mut(user_id).doubt = false;
         match state {
-            SessionState::Down => return,
+            SessionState::Down | SessionState::Unsure => return,
             SessionState::Connecting(_) => {
                 // The command may be carried out yet, when the broker is back.
                 self.session_mut(user_id).doubt = true;
                 self.session_failed(user_id, SessionState::Unsure, &error, effects);
             }
-            SessionState::Closing(_) | SessionState::Unsure => {
-                self.session_becomes(user_id, SessionState::Down);
+            SessionState::Closing(_) if self.users[user_id].session.doubt => {
+                self.session_becomes(user_id, SessionState::Unsure);
             }
+            SessionState::Closing(_) => self.session_becomes(user_id, SessionState::Down),
             SessionState::Up => {
                 self.turn_all_off(user_id);
                 self.fail_waiting(user_id, &error, effects);
