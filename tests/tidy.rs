@@ -162,7 +162,8 @@ fn modules_name_only_what_lies_below_them() {
 }
 
 fn purity_findings(source: &Source) -> Vec<String> {
-    let impure = ["tokio", "async", "await", "Instant", "SystemTime", "Mutex", "thread", "rand"];
+    let impure =
+        ["tokio", "async", "await", "Instant", "SystemTime", "Mutex", "thread", "rand::rng"];
     let mut findings: Vec<_> = impure
         .iter()
         .flat_map(|word| source.uses(word).into_iter().map(move |at| (at, word)))
@@ -301,8 +302,8 @@ fn functions(source: &Source) -> Vec<(usize, usize)> {
                 '(' | '[' => brackets += 1,
                 ')' | ']' => brackets = brackets.saturating_sub(1),
                 '{' => braces += 1,
-                // A declaration, or a type like `fn(u8)`.
-                ';' | ',' | ')' if braces == 0 && brackets == 0 => return None,
+                // A declaration.
+                ';' | ',' if braces == 0 && brackets == 0 => return None,
                 '}' if braces <= 1 => {
                     return Some((at, source.code[at..=at + offset].lines().count()));
                 }

@@ -47,7 +47,8 @@ class Ticks:
     def has_all(self):
         """Two of each: the first may be the snapshot of the last value."""
         counts = self.snapshot()
-        wanted = [(mode, i["exchange"], i["symbol"]) for mode in MODES.values() for i in INSTRUMENTS]
+        pairs = [(i["exchange"], i["symbol"]) for i in INSTRUMENTS]
+        wanted = [(mode, *pair) for mode in MODES.values() for pair in pairs]
         return all(counts.get(key, 0) >= 2 for key in wanted)
 
 
