@@ -54,7 +54,8 @@ pub struct Command {
 pub enum CommandKind {
     /// Open a session. Replaces (closes) whatever older session the user has.
     Connect,
-    /// Close the session and drop its subscriptions. Succeeds if there is none.
+    /// Close the user's session, this one or an older one, and drop its subscriptions. Succeeds if
+    /// there is none; leaves a younger one alone.
     Disconnect,
     /// Publish this topic on the bus until told otherwise.
     Subscribe {

@@ -25,6 +25,8 @@ pub struct TickAddress<'a> {
 pub struct Served {
     /// Which.
     pub route: RouteId,
+    /// What it is about.
+    pub instrument: Instrument,
     /// The mode of the subscriptions on it; at most that of the tick.
     pub mode: Mode,
     /// The broker of the users on it.
@@ -131,7 +133,8 @@ impl Index {
     /// Adds the routes that a tick serves to `served`. Says whether anybody has interest in the
     /// instrument at all.
     pub fn serve(&mut self, now_ms: u64, tick: TickAddress<'_>, served: &mut Vec<Served>) -> bool {
-        let Some(groups) = self.instruments.get_mut(&Key(tick.exchange, tick.symbol)) else {
+        let key = Key(tick.exchange, tick.symbol);
+        let Some((_, instrument, groups)) = self.instruments.get_full_mut(&key) else {
             return false;
         };
         for group in groups {
@@ -151,6 +154,7 @@ impl Index {
                 if let Some(route) = group.routes[mode.index()] {
                     served.push(Served {
                         route: route.id,
+                        instrument: instrument.clone(),
                         mode,
                         broker: group.broker.clone(),
                         shards: route.shards,

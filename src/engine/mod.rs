@@ -17,7 +17,9 @@ use crate::broker::{BrokerEvent, Command};
 use crate::protocol::{Answer, BadEntry, Reject, RequestId, SubscribeEntry, UnsubscribeEntry};
 use crate::topic::{BrokerName, ClientId, Topic, UserId};
 
-pub use hub::{Hub, HubOptions, HubSnapshot, HubTotals, SessionSnapshot, TopicSnapshot};
+pub use hub::{
+    Hub, HubOptions, HubSnapshot, HubTotals, SessionSnapshot, SessionState, TopicSnapshot,
+};
 pub use index::{Index, Served, TickAddress};
 pub use outbox::{Outbox, OutboxLimits, Overflow};
 pub use shard::{Change, Orders, Shard, ShardOptions, ShardTotals};

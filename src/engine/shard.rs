@@ -295,6 +295,12 @@ impl Shard {
         (self.routes.len(), with_last)
     }
 
+    /// Pairs of client and route.
+    #[must_use]
+    pub fn subscriptions(&self) -> usize {
+        self.routes.values().map(|route| route.subscribers.len()).sum()
+    }
+
     /// Bytes that wait in all outboxes. Costs time in proportion to what waits.
     #[must_use]
     pub fn outbox_bytes(&self) -> usize {

@@ -62,7 +62,7 @@ impl Upstream {
         }
     }
 
-    /// The word for the status page.
+    /// The word for logs.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {

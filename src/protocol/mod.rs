@@ -11,6 +11,7 @@
 pub mod answer;
 pub mod bus;
 mod encode;
+mod fields;
 pub mod frame;
 mod json;
 mod name;

@@ -30,6 +30,7 @@ use crate::topic::{BrokerName, ClientId, Topic, UserId};
 
 use client::Client;
 use routes::Routes;
+pub use session::SessionState;
 use session::User;
 pub use snapshot::{HubSnapshot, HubTotals, SessionSnapshot, TopicSnapshot};
 
@@ -164,6 +165,7 @@ impl Hub {
         }
         self.fire_timers(effects);
         self.settle(effects);
+        self.routes.flush(effects);
     }
 
     /// When [`Event::Timer`] is due next, if ever.

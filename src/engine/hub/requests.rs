@@ -152,7 +152,7 @@ impl Hub {
         let client = &self.clients[&id];
         let user_id = client.user().expect("a waiting client has a user").clone();
         if result.is_err() {
-            self.unwant(&user_id, id, topic, effects);
+            self.unwant(&user_id, id, topic);
         }
         let topics = &self.users[&user_id].topics;
         let current = self.clients[&id].current.as_mut().expect("a client waits in a request");
@@ -260,7 +260,7 @@ impl Hub {
         effects: &mut Vec<Effect>,
     ) -> RouteId {
         let route = self.routes.id(topic, &self.users[user].broker);
-        if self.unwant(user, id, topic, effects) == Want::Held {
+        if self.unwant(user, id, topic) == Want::Held {
             Self::note(effects, Note::Unsubscribed { client: id, topic: topic.clone() });
         }
         route

@@ -11,6 +11,8 @@ use crate::topic::{BrokerName, Topic};
 pub(super) struct Routes {
     by_key: IndexMap<(Topic, BrokerName), Route>,
     next: u64,
+    /// Interest that has ended. It is told last: first the clients leave the route.
+    ended: Vec<Effect>,
 }
 
 #[derive(Debug)]
@@ -43,13 +45,7 @@ impl Routes {
     }
 
     /// Counts one client less.
-    pub fn remove(
-        &mut self,
-        topic: &Topic,
-        broker: &BrokerName,
-        shard: ShardId,
-        effects: &mut Vec<Effect>,
-    ) {
+    pub fn remove(&mut self, topic: &Topic, broker: &BrokerName, shard: ShardId) {
         let key = (topic.clone(), broker.clone());
         let route = self.by_key.get_mut(&key).expect("a want has a route");
         let at = route.wants.iter().position(|(at, _)| *at == shard).expect("a want has a shard");
@@ -58,10 +54,15 @@ impl Routes {
             return;
         }
         route.wants.swap_remove(at);
-        effects.push(interest(route.id, topic, broker, shard, false));
+        self.ended.push(interest(route.id, topic, broker, shard, false));
         if route.wants.is_empty() {
             self.by_key.swap_remove(&key);
         }
+    }
+
+    /// Tells of the interest that has ended since the last call.
+    pub fn flush(&mut self, effects: &mut Vec<Effect>) {
+        effects.append(&mut self.ended);
     }
 
     /// The number of a route that somebody wants.

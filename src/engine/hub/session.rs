@@ -29,6 +29,8 @@ pub(super) struct User {
 pub(super) struct Session {
     pub id: SessionId,
     pub state: SessionState,
+    /// The broker may have a session that we do not know of.
+    pub doubt: bool,
     /// The credentials changed since it was opened: close it and open another.
     pub stale: bool,
     pub backoff: Backoff,
@@ -38,11 +40,16 @@ pub(super) struct Session {
     pub opened: u64,
 }
 
+/// Where a broker session stands, as far as we know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum SessionState {
+pub enum SessionState {
+    /// There is none.
     Down,
+    /// A connect is in flight.
     Connecting(CommandId),
+    /// It is open.
     Up,
+    /// A disconnect is in flight.
     Closing(CommandId),
     /// A connect or disconnect failed in a way that leaves open what the broker did.
     Unsure,
@@ -55,6 +62,7 @@ impl User {
             session: Session {
                 id: SessionId(0),
                 state: SessionState::Down,
+                doubt: false,
                 stale: false,
                 backoff: Backoff::default(),
                 last_error: None,
@@ -84,21 +92,12 @@ impl User {
 }
 
 impl SessionState {
+    /// The command in flight.
+    #[must_use]
     pub const fn in_flight(self) -> Option<CommandId> {
         match self {
             Self::Connecting(id) | Self::Closing(id) => Some(id),
             Self::Down | Self::Up | Self::Unsure => None,
-        }
-    }
-
-    /// The word for the status page.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Down => "down",
-            Self::Connecting(_) => "connecting",
-            Self::Up => "connected",
-            Self::Closing(_) => "closing",
-            Self::Unsure => "unsure",
         }
     }
 }
@@ -187,23 +186,12 @@ impl Hub {
                 self.session_opened(user_id, effects);
             }
             (SessionState::Connecting(current), Err(error)) if current == id => {
-                // After a timeout the session may exist, or come to exist.
-                let state = match error.code {
-                    BrokerErrorCode::Timeout => SessionState::Unsure,
-                    BrokerErrorCode::Refused
-                    | BrokerErrorCode::InitFailed
-                    | BrokerErrorCode::NotConnected => SessionState::Down,
-                };
-                self.session_failed(user_id, state, &error, effects);
-                if state == SessionState::Unsure {
-                    // Close it at once if nobody needs it; opening replaces it anyway.
-                    if self.users[user_id].clients.is_empty() {
-                        self.session_mut(user_id).backoff.hurry();
-                    }
-                }
+                self.connect_failed(user_id, &error, effects);
             }
             (SessionState::Closing(current), Ok(())) if current == id => {
-                self.session_mut(user_id).backoff = Backoff::default();
+                let session = self.session_mut(user_id);
+                session.backoff = Backoff::default();
+                session.doubt = false;
                 self.session_becomes(user_id, SessionState::Down);
             }
             (SessionState::Closing(current), Err(error)) if current == id => {
@@ -214,10 +202,23 @@ impl Hub {
         self.work.sessions.insert(user_id.clone());
     }
 
+    fn connect_failed(&mut self, user_id: &UserId, error: &BrokerError, effects: &mut Vec<Effect>) {
+        let session = self.session_mut(user_id);
+        // After a timeout the session may exist, or come to exist.
+        session.doubt |= error.code == BrokerErrorCode::Timeout;
+        let state = if session.doubt { SessionState::Unsure } else { SessionState::Down };
+        self.session_failed(user_id, state, error, effects);
+        if self.users[user_id].clients.is_empty() {
+            // Nobody needs it: what may exist is closed at once.
+            self.session_mut(user_id).backoff.hurry();
+        }
+    }
+
     fn session_opened(&mut self, user_id: &UserId, effects: &mut Vec<Effect>) {
         let session = self.session_mut(user_id);
         session.backoff = Backoff::default();
         session.last_error = None;
+        session.doubt = false;
         session.opened += 1;
         self.session_becomes(user_id, SessionState::Up);
         let user = &self.users[user_id];
@@ -253,6 +254,7 @@ impl Hub {
 
     fn close_failed(&mut self, user_id: &UserId, error: &BrokerError, effects: &mut Vec<Effect>) {
         self.pause_session(user_id, &error.message);
+        self.session_mut(user_id).doubt = true;
         let user = &self.users[user_id];
         let broker = user.broker.clone();
         let give_up = user.session.backoff.failures() > CLOSE_TRIES_MAX;
@@ -278,6 +280,7 @@ impl Hub {
         if let Some(command) = state.in_flight() {
             self.forget_command(command);
         }
+        self.session_mut(user_id).doubt = false;
         match state {
             SessionState::Down => return,
             SessionState::Connecting(_) => {

@@ -1,7 +1,11 @@
 //! What an operator may see of the hub.
 
+use std::collections::BTreeMap;
+
 use super::Hub;
+use super::session::SessionState;
 use crate::broker::{BrokerError, BrokerErrorCode, CommandKind, Done};
+use crate::engine::Upstream;
 use crate::topic::{BrokerName, Topic, UserId};
 
 /// Counters since the start.
@@ -23,6 +27,8 @@ pub struct HubTotals {
     pub subscribes: u64,
     /// Unsubscribe commands sent to brokers.
     pub unsubscribes: u64,
+    /// Commands that brokers carried out.
+    pub succeeded: u64,
     /// Commands that brokers refused or could not carry out.
     pub failed: u64,
     /// Commands that brokers did not answer in time.
@@ -46,13 +52,14 @@ impl HubTotals {
     }
 
     pub(super) const fn answered(&mut self, result: &Result<Done, BrokerError>) {
-        if let Err(error) = result {
-            match error.code {
+        match result {
+            Ok(_) => self.succeeded += 1,
+            Err(error) => match error.code {
                 BrokerErrorCode::Timeout => self.timed_out += 1,
                 BrokerErrorCode::Refused
                 | BrokerErrorCode::InitFailed
                 | BrokerErrorCode::NotConnected => self.failed += 1,
-            }
+            },
         }
     }
 }
@@ -70,8 +77,8 @@ pub struct HubSnapshot {
     pub topics: Vec<TopicSnapshot>,
     /// Every broker: whether it can be talked to, and if not, why.
     pub brokers: Vec<(BrokerName, bool, String)>,
-    /// Broker commands that are not answered yet.
-    pub commands_in_flight: usize,
+    /// Broker commands that are not answered yet, by broker.
+    pub commands_by_broker: BTreeMap<BrokerName, usize>,
     /// Deadlines that are set.
     pub timers: usize,
     /// Routes that somebody wants.
@@ -91,8 +98,8 @@ pub struct SessionSnapshot {
     pub broker: BrokerName,
     /// Number of its current life; 0: none yet.
     pub session: u64,
-    /// `down`, `connecting`, `connected`, `closing` or `unsure`.
-    pub state: &'static str,
+    /// Where it stands.
+    pub state: SessionState,
     /// How long it has been in this state.
     pub in_state_ms: u64,
     /// Times it was opened.
@@ -116,10 +123,12 @@ pub struct TopicSnapshot {
     pub topic: Topic,
     /// Clients that want it: the reference count.
     pub count: usize,
-    /// `off`, `turning_on`, `on`, `turning_off` or `unsure`.
-    pub state: &'static str,
-    /// Levels of the book that the broker sends, if it said so.
-    pub depth: Option<u32>,
+    /// What the broker is doing about it.
+    pub state: Upstream,
+    /// Whether it waits for the pause before the next attempt.
+    pub paused: bool,
+    /// Levels of the book that the broker sends, or is asked for.
+    pub depth: u32,
 }
 
 impl Hub {
@@ -133,8 +142,9 @@ impl Hub {
                 broker: state.broker.clone(),
                 topic: topic.clone(),
                 count: at.wants.len(),
-                state: at.upstream.word(),
-                depth: at.actual_depth,
+                state: at.upstream,
+                paused: at.backoff.wait_until_ms(now_ms).is_some(),
+                depth: at.depth_for(at.depth),
             })
         });
         let mut topics: Vec<TopicSnapshot> = topics.collect();
@@ -145,7 +155,7 @@ impl Hub {
                 user: user.clone(),
                 broker: state.broker.clone(),
                 session: state.session.id.0,
-                state: state.session.state.word(),
+                state: state.session.state,
                 in_state_ms: now_ms.saturating_sub(state.session.since_ms),
                 opened: state.session.opened,
                 last_error: state.session.last_error.clone(),
@@ -157,13 +167,17 @@ impl Hub {
             let link = &self.brokers[name];
             (name.clone(), link.up, link.reason.clone())
         });
+        let mut commands_by_broker = BTreeMap::new();
+        for about in self.in_flight.values() {
+            *commands_by_broker.entry(self.users[&about.user].broker.clone()).or_insert(0) += 1;
+        }
         HubSnapshot {
             clients: self.clients.len(),
             authenticated: self.clients.values().filter(|client| client.user().is_some()).count(),
             sessions: sessions.collect(),
             topics,
             brokers: brokers.collect(),
-            commands_in_flight: self.in_flight.len(),
+            commands_by_broker,
             timers: self.timers.len(),
             routes: self.routes.len(),
             draining: self.draining,

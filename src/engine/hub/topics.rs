@@ -206,19 +206,13 @@ impl Hub {
     }
 
     /// Takes a client's want back, and says how far it had come.
-    pub(super) fn unwant(
-        &mut self,
-        user_id: &UserId,
-        client_id: ClientId,
-        topic: &Topic,
-        effects: &mut Vec<Effect>,
-    ) -> Want {
+    pub(super) fn unwant(&mut self, user_id: &UserId, client_id: ClientId, topic: &Topic) -> Want {
         let user = self.users.get_mut(user_id).expect("the user exists");
         let state = user.topics.get_mut(topic).expect("a want has a topic");
         let want = state.wants.shift_remove(&client_id).expect("the client wants the topic");
         let client = self.clients.get_mut(&client_id).expect("the client exists");
         client.topics.shift_remove(topic);
-        self.routes.remove(topic, &user.broker, client.shard, effects);
+        self.routes.remove(topic, &user.broker, client.shard);
         self.work.topics.insert((user_id.clone(), topic.clone()));
         want
     }
