@@ -4,12 +4,22 @@
 //! `remote` speaks the control protocol (`protocol::control`) to an adapter host. `host` is
 //! the other end of that protocol: it serves any [`Broker`] as a process of its own.
 
+mod counts;
+pub mod host;
+mod outlet;
+pub mod paper;
+pub mod remote;
+mod timer;
+mod wire;
+
 use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
+
+pub use counts::Counts;
 
 use crate::topic::{Topic, UserId};
 

@@ -5,11 +5,13 @@
 //!
 //! - [`request`]: what a client can ask. [`parse`]: the bytes of a request.
 //! - [`answer`], [`reject`]: what a client is told. [`encode`]: its bytes.
+//! - [`control`]: what gateway and adapter hosts say to each other.
 //! - [`bus`], [`payload`]: what publishers say on ZeroMQ.
 //! - [`frame`]: complete WebSocket frames, ready to be shared between clients.
 
 pub mod answer;
 pub mod bus;
+pub mod control;
 mod encode;
 mod fields;
 pub mod frame;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderValue, UPGRADE};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue, UPGRADE};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
@@ -107,7 +107,6 @@ async fn upgrade<R: Runtime>(
         .timer(TokioTimer::new())
         .header_read_timeout(limit)
         .max_buf_size(HEADER_BYTES_MAX)
-        .keep_alive(false)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     connection.await.ok()?;
@@ -141,6 +140,7 @@ fn answer(request: &Request<Incoming>, admitted: bool) -> Page {
 fn refusal(status: StatusCode, text: &str) -> Page {
     let mut page = Response::new(Full::from(text.to_owned()));
     *page.status_mut() = status;
+    page.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     page.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     page
 }

@@ -73,14 +73,8 @@ pub(super) async fn serve_client<R: Runtime>(
         return;
     }
     let socket = open_socket(&context.config, reader, upgraded.early).await;
-    let mut session = Session {
-        context: context.clone(),
-        id,
-        shard,
-        socket,
-        credit,
-        loopback: upgraded.loopback,
-    };
+    let desk = Desk { context: context.clone(), id, shard, loopback: upgraded.loopback };
+    let mut session = Session { desk, socket, credit };
     let panicked = AssertUnwindSafe(session.run(&mut end)).catch_unwind().await.is_err();
     if panicked {
         tracing::error!(client = %id, "the task of a client panicked; its connection is closed");
@@ -94,12 +88,17 @@ pub(super) async fn serve_client<R: Runtime>(
 type Socket<S> = WebSocketStream<ReadSide<S>>;
 
 struct Session<R: Runtime> {
-    context: Arc<ClientContext<R>>,
-    id: ClientId,
-    shard: ShardId,
+    desk: Desk<R>,
     socket: Socket<R::Stream>,
     /// One permit for each request that may be unanswered; the shard gives them back.
     credit: Arc<Semaphore>,
+}
+
+/// Where a client's requests are read and handed on.
+struct Desk<R: Runtime> {
+    context: Arc<ClientContext<R>>,
+    id: ClientId,
+    shard: ShardId,
     loopback: bool,
 }
 
@@ -119,7 +118,8 @@ impl<R: Runtime> Session<R> {
             over = self.read_requests() => over,
         };
         if let Over::Broke(code, reason) = over {
-            self.to_shard(ShardMessage::Close { client: self.id, code, reason }).await;
+            let close = ShardMessage::Close { client: self.desk.id, code, reason };
+            self.desk.to_shard(close).await;
             let mut scratch = [0_u8; 1024];
             let reader = self.socket.get_mut();
             // Unread bytes would turn the close into a reset, and the client would never see why.
@@ -139,11 +139,11 @@ impl<R: Runtime> Session<R> {
             match message {
                 Ok(Message::Text(text)) => {
                     permit.forget();
-                    self.request(text.as_bytes()).await;
+                    self.desk.request(text.as_bytes()).await;
                 }
                 Ok(Message::Binary(bytes)) => {
                     permit.forget();
-                    self.request(&bytes).await;
+                    self.desk.request(&bytes).await;
                 }
                 Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => {
                     self.forward_control().await;
@@ -157,6 +157,27 @@ impl<R: Runtime> Session<R> {
         }
     }
 
+    /// Sends on what tungstenite wants to write.
+    async fn forward_control(&mut self) {
+        // Writing into memory cannot fail; after a close tungstenite says that it is closed.
+        let _ = self.socket.flush().await;
+        let written = std::mem::take(&mut self.socket.get_mut().written);
+        if !written.is_empty() {
+            let frame = Bytes::from(written);
+            self.desk.to_shard(ShardMessage::Control { client: self.desk.id, frame }).await;
+        }
+    }
+
+    /// Reads and drops what the client still sends, so that the last frames reach it.
+    async fn linger(mut self) {
+        let pause = Duration::from_millis(self.desk.context.config.server.close_timeout_ms);
+        let mut scratch = [0_u8; 1024];
+        let reader = &mut self.socket.get_mut().reader;
+        let _ = tokio::time::timeout(pause, discard(reader, &mut scratch)).await;
+    }
+}
+
+impl<R: Runtime> Desk<R> {
     /// Parses one request and hands it to the hub. The credential stays here.
     async fn request(&self, bytes: &[u8]) {
         let limits = &self.context.config.limits;
@@ -206,17 +227,6 @@ impl<R: Runtime> Session<R> {
         }
     }
 
-    /// Sends on what tungstenite wants to write.
-    async fn forward_control(&mut self) {
-        // Writing into memory cannot fail; after a close tungstenite says that it is closed.
-        let _ = self.socket.flush().await;
-        let written = std::mem::take(&mut self.socket.get_mut().written);
-        if !written.is_empty() {
-            let frame = Bytes::from(written);
-            self.to_shard(ShardMessage::Control { client: self.id, frame }).await;
-        }
-    }
-
     async fn to_hub(&self, request_id: Option<RequestId>, request: Request) {
         let event = Event::Request { client: self.id, request_id, request };
         // If the hub is gone the gateway is ending, and this task with it.
@@ -225,14 +235,6 @@ impl<R: Runtime> Session<R> {
 
     async fn to_shard(&self, message: ShardMessage<R::Stream>) {
         let _ = self.context.shards[self.shard].send(message).await;
-    }
-
-    /// Reads and drops what the client still sends, so that the last frames reach it.
-    async fn linger(mut self) {
-        let pause = Duration::from_millis(self.context.config.server.close_timeout_ms);
-        let mut scratch = [0_u8; 1024];
-        let reader = &mut self.socket.get_mut().reader;
-        let _ = tokio::time::timeout(pause, discard(reader, &mut scratch)).await;
     }
 }
 

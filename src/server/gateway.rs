@@ -252,11 +252,12 @@ async fn bind<R: Runtime>(runtime: &R, config: &Config) -> Result<Sockets<R>, St
     let bus = &config.bus;
     let options = zmtp_options(config);
     let everything = [bytes::Bytes::new()];
-    let sub = Sub::start(runtime, options, &bus.bind, &bus.connect, &everything);
+    let (bind, connect) = (endpoints(&bus.bind)?, endpoints(&bus.connect)?);
+    let sub = Sub::start(runtime, options, &bind, &connect, &everything);
     let sub = sub.await.map_err(|error| StartError::Bind {
         address: error.address,
         key: "bus.bind",
-        error: error.error,
+        error: error.source,
     })?;
     let addresses =
         Addresses { websocket: websocket_addr, bus: sub.bound().to_vec(), admin: admin_addr };
@@ -272,6 +273,12 @@ async fn bind_one<R: Runtime>(
     let listener = runtime.bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))
+}
+
+/// `tcp://host:port` to `host:port`.
+fn endpoints(addresses: &[String]) -> Result<Vec<String>, StartError> {
+    let parsed = addresses.iter().map(|address| zmtp::parse_endpoint(address));
+    parsed.collect::<Result<_, _>>().map_err(|error| StartError::Config(error.to_string()))
 }
 
 fn zmtp_options(config: &Config) -> zmtp::Options {
@@ -331,12 +338,12 @@ fn start_broker<R: Runtime>(
                 StartError::Config(format!("the paper broker {name} needs an address in bus.bind"))
             })?;
             let seed = entry.seed.unwrap_or_else(|| runtime.entropy());
-            let mut options = PaperOptions { name, seed, ..PaperOptions::default() };
-            options.bus = format!("tcp://{}", reachable(bus));
+            let mut options = PaperOptions::new(name, format!("tcp://{}", reachable(bus)), seed);
             if let Some(rate) = entry.ticks_per_second {
                 options.ticks_per_second = rate;
             }
-            let broker = Paper::new(runtime.clone(), options);
+            let broker = Paper::new(runtime.clone(), options)
+                .map_err(|error| StartError::Config(format!("broker {at}: {error}")))?;
             let bridge = run_broker(run, at, broker, commands, to_hub);
             Ok(runtime.spawn("broker_bridge", bridge))
         }
@@ -344,7 +351,8 @@ fn start_broker<R: Runtime>(
             let address = entry.address.clone().ok_or_else(|| {
                 StartError::Config(format!("the remote broker {name} needs an address"))
             })?;
-            let broker = Remote::new(runtime.clone(), RemoteOptions::new(name, address));
+            let broker = Remote::new(runtime.clone(), RemoteOptions::new(name, address))
+                .map_err(|error| StartError::Config(format!("broker {at}: {error}")))?;
             let bridge = run_broker(run, at, broker, commands, to_hub);
             Ok(runtime.spawn("broker_bridge", bridge))
         }

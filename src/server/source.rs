@@ -143,7 +143,7 @@ impl<R: Runtime> Source<R> {
         let bus = self.bus.stats();
         let dropped = counts.dropped.into_iter();
         FeedStatus {
-            publishers: bus.peers,
+            publishers: bus.peers as u64,
             messages_total: counts.messages,
             bytes_total: counts.bytes,
             routed_total: counts.routed,
