@@ -12,7 +12,6 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use tickgate::server::auth::DEMO_KEY;
 use tickgate::server::status::Status;
 
 const START_TIMEOUT: Duration = Duration::from_secs(10);
@@ -25,6 +24,8 @@ struct Gateway {
     bus: u16,
     bus_of_binder: u16,
     admin: u16,
+    /// Alice's.
+    key: String,
     directory: tempfile::TempDir,
     process: Option<Child>,
 }
@@ -40,7 +41,7 @@ impl Gateway {
              bus.connect = [\"tcp://127.0.0.1:{bus_of_binder}\"]\n\
              bus.heartbeat_interval_ms = 500\n\
              admin.listen = \"127.0.0.1:{admin}\"\n\
-             auth.demo_key = true\n\
+             auth.keys_file = \"keys.toml\"\n\
              [[brokers]]\n\
              name = \"paper\"\n\
              kind = \"paper\"\n\
@@ -48,7 +49,12 @@ impl Gateway {
              ticks_per_second = {ticks_per_second:?}\n"
         );
         std::fs::write(directory.path().join("tickgate.toml"), config).unwrap();
-        let mut gateway = Self { websocket, bus, bus_of_binder, admin, directory, process: None };
+        let new_key =
+            program(&directory).args(["keys", "new", "alice", "--file", "keys.toml"]).output();
+        let key = String::from_utf8(new_key.unwrap().stdout).unwrap().trim().to_owned();
+        assert!(!key.is_empty(), "tickgate keys new makes no key");
+        let mut gateway =
+            Self { websocket, bus, bus_of_binder, admin, key, directory, process: None };
         gateway.launch();
         gateway
     }
@@ -56,12 +62,14 @@ impl Gateway {
     fn launch(&mut self) {
         let log = self.directory.path().join("log");
         let log = std::fs::File::options().create(true).append(true).open(log).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tickgate"));
-        command.arg("serve").arg("--config").arg("tickgate.toml");
-        command.current_dir(self.directory.path()).stdin(Stdio::null());
+        let mut command = program(&self.directory);
+        command.args(["serve", "--config", "tickgate.toml"]).stdin(Stdio::null());
         command.stdout(log.try_clone().unwrap()).stderr(log);
-        self.process = Some(command.spawn().unwrap());
-        let ready = within(START_TIMEOUT, || self.get("/health/ready").is_some());
+        let mut process = command.spawn().unwrap();
+        let ended = |process: &mut Child| process.try_wait().unwrap().is_some();
+        within(START_TIMEOUT, || ended(&mut process) || self.get("/health/ready").is_some());
+        let ready = !ended(&mut process) && self.get("/health/ready").is_some();
+        self.process = Some(process);
         assert!(ready, "the gateway is not ready in {START_TIMEOUT:?}\n{}", self.log());
     }
 
@@ -108,7 +116,7 @@ impl Gateway {
         let mut child = Command::new(interpreter)
             .arg(&script)
             .env("INTEROP_WEBSOCKET", format!("ws://127.0.0.1:{}", self.websocket))
-            .env("INTEROP_API_KEY", DEMO_KEY)
+            .env("INTEROP_API_KEY", &self.key)
             .env("INTEROP_ADMIN", format!("http://127.0.0.1:{}", self.admin))
             .env("INTEROP_BUS", format!("tcp://127.0.0.1:{}", self.bus))
             .env("INTEROP_BUS_OF_BINDER", format!("tcp://127.0.0.1:{}", self.bus_of_binder))
@@ -138,7 +146,7 @@ impl Gateway {
         let passed = ended.success() && output.lines().any(|line| line == "passed");
         let (script, log) = (script.display(), self.log());
         assert!(passed, "{script}: {ended}\n{output}\nthe gateway's log:\n{log}");
-        assert!(!log.contains(DEMO_KEY), "the key is in the gateway's log:\n{log}");
+        assert!(!log.contains(&self.key), "the key is in the gateway's log:\n{log}");
         println!("{output}");
     }
 
@@ -165,6 +173,17 @@ impl Drop for Gateway {
             process.wait().ok();
         }
     }
+}
+
+/// The program, in this directory and without settings from outside.
+fn program(directory: &tempfile::TempDir) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tickgate"));
+    command.current_dir(directory.path());
+    let settings = std::env::vars_os().map(|(name, _)| name);
+    for name in settings.filter(|name| name.to_string_lossy().starts_with("TICKGATE_")) {
+        command.env_remove(name);
+    }
+    command
 }
 
 /// The lines of both of the child's outputs, until both end.

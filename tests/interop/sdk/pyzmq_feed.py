@@ -145,16 +145,16 @@ async def check_private_and_broken(publisher, reader, numbers):
         ("NSE_RELIANCE_LTP", "not json"),
         ("NSE_RELIANCE_LTP", "[1]"),
         ("NSE_RELIANCE_LTP", '{"ltp":1'),
-        ("paper_demo_positions", '{"user_id":"demo","n":-1}'),
-        ("paper_demo_margins", '{"user_id":"demo","n":-1}'),
+        ("paper_alice_positions", '{"user_id":"alice","n":-1}'),
+        ("paper_alice_margins", '{"user_id":"alice","n":-1}'),
         ("paper_eve_orders", '{"user_id":"eve","n":-1}'),
     ]:
         await publisher.publish(topic, payload)
     await publisher.socket.send_multipart([b"one part"])
     await publisher.socket.send_multipart([b"NSE_RELIANCE_LTP", b"{}", b"three parts"])
     number = numbers.next()
-    update = '{"type":"order_update","user_id":"demo","average_price":10.50,"n":%d}' % number
-    await publisher.publish("PAPER_demo_orders", update)
+    update = '{"type":"order_update","user_id":"alice","average_price":10.50,"n":%d}' % number
+    await publisher.publish("PAPER_alice_orders", update)
     text = await arrives_once(reader, number, "an order update")
     check(text == update, f"an order update was changed: {text}")
     check(-1 not in reader.arrived, f"private: {reader.arrived.get(-1)}")

@@ -89,7 +89,7 @@ async def check_pings(client):
 async def authenticate(client, binary=False):
     answer, _ = await client.ask({"action": "authenticate", "api_key": API_KEY}, binary)
     check(answer["type"] == "auth" and answer["status"] == "success", answer)
-    check(answer["user_id"] == "demo" and answer["broker"] == "paper", answer)
+    check(answer["user_id"] == "alice" and answer["broker"] == "paper", answer)
     check(answer["supported_features"] == {"ltp": True, "quote": True, "depth": True}, answer)
 
 

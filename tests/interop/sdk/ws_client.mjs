@@ -98,7 +98,7 @@ async function authenticate(client) {
   const wrong = await client.ask({ action: "authenticate", api_key: "wrong" });
   check(wrong.status === "error" && wrong.code === "AUTHENTICATION_ERROR", wrong);
   const auth = await client.ask({ action: "authenticate", api_key: API_KEY }, { binary: true });
-  check(auth.type === "auth" && auth.status === "success" && auth.user_id === "demo", auth);
+  check(auth.type === "auth" && auth.status === "success" && auth.user_id === "alice", auth);
 }
 
 async function subscribeAll(client) {
