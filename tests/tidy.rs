@@ -339,7 +339,7 @@ fn no_line_is_longer_than_a_hundred_columns() {
             let columns = line.chars().count();
             // rustfmt breaks all but literals and comments. A message stays in one piece, so that
             // it can be searched for; a URL cannot be broken; a table of lints is read across.
-            let in_one_piece = source.path.ends_with(".rs") && line.contains('"') && columns <= 180;
+            let in_one_piece = source.path.ends_with(".rs") && line.contains('"') && columns <= 240;
             let unbreakable = line.contains("https://") || source.path.ends_with("Cargo.toml");
             if columns > 100 && !in_one_piece && !unbreakable && source.path != "clippy.toml" {
                 findings.push(format!("{}:{}: {columns} columns", source.path, number + 1));
