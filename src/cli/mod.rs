@@ -75,6 +75,10 @@ fn refuse(error: &clap::Error) -> ExitCode {
             let _ = error.print();
             ExitCode::SUCCESS
         }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = error.print();
+            ExitCode::from(2)
+        }
         _ => {
             let text = error.render().to_string();
             let _ = write!(io::stderr(), "tickgate: {}", text.trim_start_matches("error: "));

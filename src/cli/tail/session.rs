@@ -81,7 +81,6 @@ impl<'a, R: Runtime> Tail<'a, R> {
     }
 
     async fn connection(&mut self) -> Result<Ended, Trouble> {
-        self.view.redraw(self.clock.now_ms())?;
         let mut connection = Connection::open(self.runtime, &self.options.url).await?;
         let (user, broker) = connection.authenticate(&self.options.key).await?;
         let mut answers = self.subscribe(&mut connection).await?;

@@ -54,9 +54,8 @@ impl Table {
     /// A table of `instruments`, in this order, on standard output.
     #[must_use]
     pub fn new(instruments: &[Instrument], mode: Mode, url: &str) -> Self {
-        let term = Term::buffered_stdout();
-        let _ = term.hide_cursor();
         let content = Content::new(instruments, mode, url);
+        let term = Term::buffered_stdout();
         Self { term, content, lines_drawn: 0, drawn_at_ms: None, changed: true }
     }
 
@@ -85,16 +84,19 @@ impl Table {
         self.draw(now_ms)
     }
 
-    /// Draws the table for the last time.
+    /// Draws the table for the last time, if it was ever drawn.
     ///
     /// # Errors
     ///
     /// Fails if the terminal cannot be written.
     pub fn finish(&mut self, now_ms: u64) -> io::Result<()> {
-        self.draw(now_ms)
+        if self.drawn_at_ms.is_some() { self.draw(now_ms) } else { Ok(()) }
     }
 
     fn draw(&mut self, now_ms: u64) -> io::Result<()> {
+        if self.drawn_at_ms.is_none() {
+            self.term.hide_cursor()?;
+        }
         let (height, width) = self.term.size();
         let lines = self.content.lines(now_ms, usize::from(width), usize::from(height));
         self.term.clear_last_lines(self.lines_drawn.min(usize::from(height).saturating_sub(1)))?;
@@ -111,8 +113,10 @@ impl Table {
 
 impl Drop for Table {
     fn drop(&mut self) {
-        let _ = self.term.show_cursor();
-        let _ = self.term.flush();
+        if self.drawn_at_ms.is_some() {
+            let _ = self.term.show_cursor();
+            let _ = self.term.flush();
+        }
     }
 }
 
