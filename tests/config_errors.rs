@@ -125,7 +125,7 @@ fn a_bad_broker_is_named() {
         broker("name = \"a\"\nkind = \"paper\"\n[[brokers]]\nname = \"a\"\nkind = \"paper\""),
         "brokers = [1]".into(),
     ];
-    let cases: Vec<(&str, &[(&str, &str)])> = files.iter().map(|f| (f.as_str(), &[][..])).collect();
+    let cases: Vec<_> = files.iter().map(|file| (file.as_str(), &[][..])).collect();
     check("brokers", story(&cases));
 }
 
@@ -158,6 +158,7 @@ fn strangers_are_let_in_only_with_keys_of_their_own() {
         "exposure",
         story(&[
             ("[server]\nlisten = \"0.0.0.0:8765\"", &[]),
+            ("[auth]\ndemo_key = false", &[]),
             ("[server]\nlisten = \"0.0.0.0:8765\"\n[auth]\nkeys_file = \"k.toml\"", &[]),
             (
                 "[server]\nlisten = \"0.0.0.0:8765\"\n[auth]\nkeys_file = \"k.toml\"\ndemo_key = true",

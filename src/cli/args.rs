@@ -228,8 +228,11 @@ pub(super) struct PaperHostArgs {
     #[arg(long, value_name = "X", value_parser = rate)]
     pub(super) ticks_per_second: Option<f64>,
     /// The broker's name on the bus
-    #[arg(long, default_value = "paper")]
+    #[arg(long, default_value = "paper", value_parser = user)]
     pub(super) name: String,
+    /// What to log, as log.level of the configuration
+    #[arg(long, value_name = "FILTER", env = "TICKGATE_LOG_LEVEL", default_value = "info")]
+    pub(super) log_level: String,
 }
 
 fn instrument(text: &str) -> Result<Instrument, String> {
@@ -256,7 +259,7 @@ fn user(text: &str) -> Result<String, String> {
     if is_user_name(text) {
         Ok(text.to_owned())
     } else {
-        Err("a user's name is 1 to 64 bytes without spaces".into())
+        Err("a name is 1 to 64 bytes without spaces".into())
     }
 }
 

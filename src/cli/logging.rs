@@ -9,6 +9,9 @@ use crate::config::Log;
 
 /// Starts logging for the whole process.
 ///
+/// Records of the `log` crate stay out: at its lower levels the WebSocket library writes whole
+/// messages there, keys among them.
+///
 /// # Errors
 ///
 /// Fails if the filter does not parse, which a checked configuration rules out.
@@ -18,9 +21,10 @@ pub(super) fn start(log: &Log) -> Result<(), Failure> {
         .map_err(|error| Failure::Usage(format!("`log.level` {:?}: {error}", log.level)))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     let started = if log.json {
-        builder.json().try_init()
+        tracing::subscriber::set_global_default(builder.json().finish())
     } else {
-        builder.with_ansi(io::stderr().is_terminal()).try_init()
+        let colours = io::stderr().is_terminal();
+        tracing::subscriber::set_global_default(builder.with_ansi(colours).finish())
     };
     started.map_err(|error| Failure::Runtime(format!("logging cannot be started: {error}")))
 }

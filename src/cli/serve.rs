@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use super::args::ServeArgs;
-use super::running::{Running, until_asked};
+use super::running::{Running, not_bound, until_asked};
 use super::signals::Signals;
-use super::welcome::{Reached, welcome};
+use super::welcome::welcome;
 use super::{Failure, load, logging, multi_thread_runtime, print};
-use crate::config::Config;
+use crate::config::{Address, Config};
 use crate::runtime::TokioRuntime;
 use crate::server::auth::{KeyTable, keys_file};
+use crate::server::{Gateway, StartError};
 
 /// Serves until a signal comes.
 ///
@@ -57,14 +58,21 @@ pub(super) fn keys(config: &Config) -> Result<KeyTable, Failure> {
 }
 
 async fn serve(config: Config, keys: KeyTable) -> Result<(), Failure> {
+    for address in &config.bus.bind {
+        if Address::parse_tcp(address).is_ok_and(|address| !address.is_loopback()) {
+            tracing::warn!(%address, "whoever reaches this address can publish prices");
+        }
+    }
     let mut signals = Signals::install()?;
     let drain_timeout = Duration::from_millis(config.server.drain_timeout_ms);
     let gateway = tokio::select! {
         biased;
         () = signals.next() => return Ok(()),
-        gateway = start(config.clone(), keys) => gateway?,
+        gateway = Gateway::start(TokioRuntime::new(), config.clone(), keys) => {
+            gateway.map_err(not_started)?
+        }
     };
-    print(&welcome(&config, &gateway.reached(), &program()))?;
+    print(&welcome(&config, gateway.addresses(), &program()))?;
     until_asked(gateway, async || signals.next().await, drain_timeout).await
 }
 
@@ -74,23 +82,19 @@ fn program() -> String {
     if called.is_empty() { "tickgate".into() } else { called }
 }
 
-struct Gateway;
-
-impl Gateway {
-    fn reached(&self) -> Reached {
-        unreachable!("never started")
-    }
-}
-
 impl Running for Gateway {
     async fn failed(&mut self) -> String {
-        std::future::pending().await
+        Self::failed(self).await.to_string()
     }
 
-    async fn stop(self) {}
+    async fn stop(self) {
+        Self::stop(self).await;
+    }
 }
 
-async fn start(_: Config, _: KeyTable) -> Result<Gateway, Failure> {
-    let _ = TokioRuntime::new();
-    Err(Failure::Runtime("this build has no gateway".into()))
+fn not_started(error: StartError) -> Failure {
+    match error {
+        StartError::Bind { address, key, error } => not_bound(key, &address, &error),
+        StartError::Config(sentence) => Failure::Usage(sentence),
+    }
 }

@@ -6,21 +6,11 @@ use std::net::{IpAddr, SocketAddr};
 use super::check::brokers;
 use super::tail::Url;
 use crate::config::Config;
+use crate::server::Addresses;
 use crate::server::auth::DEMO_KEY;
 
-/// Where a gateway can be reached.
-#[derive(Clone, Debug)]
-pub(super) struct Reached {
-    /// Clients.
-    pub(super) websocket: SocketAddr,
-    /// Publishers.
-    pub(super) bus: Vec<SocketAddr>,
-    /// Operators.
-    pub(super) admin: Option<SocketAddr>,
-}
-
 /// The addresses, and the command to type next. `program` is how this one was called.
-pub(super) fn welcome(config: &Config, reached: &Reached, program: &str) -> String {
+pub(super) fn welcome(config: &Config, reached: &Addresses, program: &str) -> String {
     let mut text = format!("tickgate {}\n", env!("CARGO_PKG_VERSION"));
     let mut line = |name: &str, value: &str| {
         let _ = writeln!(text, "  {name:<11} {value}");
@@ -70,8 +60,8 @@ fn from_here(address: SocketAddr) -> SocketAddr {
 mod tests {
     use super::*;
 
-    fn reached(websocket: &str) -> Reached {
-        Reached {
+    fn reached(websocket: &str) -> Addresses {
+        Addresses {
             websocket: websocket.parse().expect("address"),
             bus: vec!["127.0.0.1:5555".parse().expect("address")],
             admin: Some("127.0.0.1:8766".parse().expect("address")),

@@ -3,6 +3,7 @@
 mod connection;
 mod lines;
 mod message;
+mod prices;
 mod session;
 mod table;
 mod url;
