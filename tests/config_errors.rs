@@ -146,7 +146,7 @@ fn a_mistake_in_a_variable_is_told_with_its_name() {
             ("", &[("TICKGATE_BROKERS_0_NAM", "a")]),
             ("", &[("TICKGATE_BROKERS_1_NAME", "a")]),
             ("", &[("TICKGATE_BROKERS_NAME", "a")]),
-            // The file's place is told for what stands in the file, the variable's for what it sets.
+            // Told at the place of the value that is likelier wrong.
             ("[bus]\nreconnect_max_ms = 50", &[("TICKGATE_BUS_RECONNECT_MIN_MS", "60")]),
         ]),
     );
@@ -154,20 +154,16 @@ fn a_mistake_in_a_variable_is_told_with_its_name() {
 
 #[test]
 fn strangers_are_let_in_only_with_keys_of_their_own() {
+    let open = "[server]\nlisten = \"0.0.0.0:8765\"";
+    let with_keys = format!("{open}\n[auth]\nkeys_file = \"k.toml\"");
     check(
         "exposure",
         story(&[
-            ("[server]\nlisten = \"0.0.0.0:8765\"", &[]),
+            (open, &[]),
             ("[auth]\ndemo_key = false", &[]),
-            ("[server]\nlisten = \"0.0.0.0:8765\"\n[auth]\nkeys_file = \"k.toml\"", &[]),
-            (
-                "[server]\nlisten = \"0.0.0.0:8765\"\n[auth]\nkeys_file = \"k.toml\"\ndemo_key = true",
-                &[],
-            ),
-            (
-                "[server]\nlisten = \"0.0.0.0:8765\"\n[auth]\nkeys_file = \"k.toml\"\ndemo_key = false",
-                &[],
-            ),
+            (&with_keys, &[]),
+            (&format!("{with_keys}\ndemo_key = true"), &[]),
+            (&format!("{with_keys}\ndemo_key = false"), &[]),
         ]),
     );
 }
