@@ -1,5 +1,7 @@
 //! Stories about the hub, told as events and effects. After every event the hub checks itself.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::collections::BTreeMap;
 
 use tickgate::broker::{
