@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -42,17 +42,17 @@ impl Memory {
 
     /// Connecting there never ends.
     pub fn black_hole(&self, addr: &str) {
-        self.network.lock().unwrap().black_holes.push(addr.into());
+        lock(&self.network).black_holes.push(addr.into());
     }
 
     /// When somebody tried to connect to anything.
     pub fn attempts(&self) -> Vec<Duration> {
-        self.network.lock().unwrap().attempts.clone()
+        lock(&self.network).attempts.clone()
     }
 
     /// Who listens at `addr`, and where the caller comes from; none for a black hole.
     fn knock(&self, addr: &str) -> io::Result<Option<(Door, SocketAddr)>> {
-        let mut network = self.network.lock().unwrap();
+        let mut network = lock(&self.network);
         network.attempts.push(self.clock.now());
         if network.black_holes.iter().any(|hole| hole == addr) {
             return Ok(None);
@@ -74,7 +74,7 @@ impl Runtime for Memory {
     type Listener = Bound;
 
     async fn bind(&self, addr: &str) -> io::Result<Bound> {
-        let mut network = self.network.lock().unwrap();
+        let mut network = lock(&self.network);
         let mut local: SocketAddr = addr.parse().map_err(io::Error::other)?;
         if local.port() == 0 {
             network.ports += 1;
@@ -111,7 +111,7 @@ impl Runtime for Memory {
 
     /// SplitMix64 from zero.
     fn entropy(&self) -> u64 {
-        let mut network = self.network.lock().unwrap();
+        let mut network = lock(&self.network);
         network.entropy = network.entropy.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = network.entropy;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -141,6 +141,10 @@ impl Listener for Bound {
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("no panic while it was held")
+}
+
 /// Sizes of the writes of one end, first to last.
 type Writes = Arc<Mutex<Vec<usize>>>;
 
@@ -163,7 +167,7 @@ fn pair() -> (Stream, Stream) {
 impl Stream {
     /// Sizes of the writes of the other end, first to last.
     pub fn peer_writes(&self) -> Vec<usize> {
-        self.other.lock().unwrap().clone()
+        lock(&self.other).clone()
     }
 }
 
@@ -185,7 +189,7 @@ impl AsyncWrite for Stream {
     ) -> Poll<io::Result<usize>> {
         let wrote = Pin::new(&mut self.pipe).poll_write(cx, buf);
         if let Poll::Ready(Ok(count)) = wrote {
-            self.own.lock().unwrap().push(count);
+            lock(&self.own).push(count);
         }
         wrote
     }
