@@ -12,6 +12,9 @@ use crate::runtime::TokioRuntime;
 use crate::server::auth::{KeyTable, keys_file};
 use crate::server::{Gateway, StartError};
 
+/// Files that are open besides the clients' sockets, generously.
+const OTHER_FILES: u64 = 256;
+
 /// Serves until a signal comes.
 ///
 /// # Errors
@@ -63,6 +66,7 @@ async fn serve(config: Config, keys: KeyTable) -> Result<(), Failure> {
             tracing::warn!(%address, "whoever reaches this address can publish prices");
         }
     }
+    raise_open_files_limit(config.limits.clients_max);
     let mut signals = Signals::install()?;
     let drain_timeout = Duration::from_millis(config.server.drain_timeout_ms);
     let gateway = tokio::select! {
@@ -74,6 +78,21 @@ async fn serve(config: Config, keys: KeyTable) -> Result<(), Failure> {
     };
     print(&welcome(&config, gateway.addresses(), &program()))?;
     until_asked(gateway, async || signals.next().await, drain_timeout).await
+}
+
+/// Lets the process open as many files as it may: a client is one, and the usual limit is low.
+fn raise_open_files_limit(clients_max: usize) {
+    let limit = match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(limit) => limit,
+        Err(error) => {
+            tracing::warn!(%error, "the limit of open files could not be raised");
+            return;
+        }
+    };
+    let needed = clients_max as u64 + OTHER_FILES;
+    if limit < needed {
+        tracing::warn!(limit, needed, "limits.clients_max needs a higher limit of open files");
+    }
 }
 
 /// How this program was called, for commands to be typed next.
