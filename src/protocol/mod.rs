@@ -1,3 +1,34 @@
-//! Under construction.
+//! Bytes to types and back: what clients, publishers and the gateway say to each other.
+//!
+//! Everything here is pure and total: no clock, no socket, no panic on any input. A peer's
+//! mistake is a value ([`Reject`], [`BadTopic`], [`BadPayload`]) that says what to do about it.
+//!
+//! - [`request`]: what a client can ask. [`parse`]: the bytes of a request.
+//! - [`answer`], [`reject`]: what a client is told. [`encode`]: its bytes.
+//! - [`bus`], [`payload`]: what publishers say on ZeroMQ.
+//! - [`frame`]: complete WebSocket frames, ready to be shared between clients.
 
+pub mod answer;
+pub mod bus;
 pub mod control;
+mod encode;
+pub mod frame;
+mod json;
+mod name;
+pub mod parse;
+pub mod payload;
+pub mod reject;
+pub mod request;
+
+pub use answer::{Answer, FailedRow, RowOutcome, SubscribeRow};
+pub use bus::{
+    BadPayload, BadTopic, BusTopic, CacheType, Checked, Invalidation, TopicRules, check_payload,
+    parse_invalidation, parse_order_user, parse_topic,
+};
+pub use frame::{close_frame, text_frame, tick_frame, with_snapshot};
+pub use parse::parse_request;
+pub use reject::{ErrorCode, Reject};
+pub use request::{
+    BadEntry, Credential, Incoming, ParseLimits, Request, RequestId, Secret, SubscribeEntry,
+    UnsubscribeEntry,
+};

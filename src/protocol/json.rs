@@ -1,0 +1,1 @@
+//! JSON text: writing it, and judging it before it is parsed.

@@ -1,0 +1,305 @@
+//! Why a client's request is turned down.
+
+use std::fmt;
+
+use super::name::{clean, clean_message};
+
+/// Characters of a client's own text that a message repeats.
+const QUOTED_CHARS_MAX: usize = 64;
+
+/// Kinds of refusal, as clients see them in `code`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ErrorCode {
+    /// The credential is missing or wrong.
+    AuthenticationError,
+    /// The request needs an authenticated client.
+    NotAuthenticated,
+    /// The broker refused, or the user has none.
+    BrokerError,
+    /// The broker session could not be initialized.
+    BrokerInitError,
+    /// The broker session could not be connected, or is lost.
+    BrokerConnectionError,
+    /// A field is missing or has a value that makes no sense.
+    InvalidParameters,
+    /// `mode` is none of the known spellings.
+    InvalidMode,
+    /// `action` names no request.
+    InvalidAction,
+    /// The message is not JSON.
+    InvalidJson,
+    /// The gateway failed outside the request.
+    ProcessingError,
+    /// The message or one of its fields has the wrong JSON type, or the gateway failed.
+    ServerError,
+    /// The request would exceed a limit; its message names it.
+    LimitExceeded,
+    /// The client asks too often.
+    RateLimited,
+    /// The client may not do this.
+    Forbidden,
+    /// The broker did not answer in time.
+    BrokerTimeout,
+}
+
+impl ErrorCode {
+    /// Every code.
+    pub const ALL: [Self; 15] = [
+        Self::AuthenticationError,
+        Self::NotAuthenticated,
+        Self::BrokerError,
+        Self::BrokerInitError,
+        Self::BrokerConnectionError,
+        Self::InvalidParameters,
+        Self::InvalidMode,
+        Self::InvalidAction,
+        Self::InvalidJson,
+        Self::ProcessingError,
+        Self::ServerError,
+        Self::LimitExceeded,
+        Self::RateLimited,
+        Self::Forbidden,
+        Self::BrokerTimeout,
+    ];
+
+    /// The code on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AuthenticationError => "AUTHENTICATION_ERROR",
+            Self::NotAuthenticated => "NOT_AUTHENTICATED",
+            Self::BrokerError => "BROKER_ERROR",
+            Self::BrokerInitError => "BROKER_INIT_ERROR",
+            Self::BrokerConnectionError => "BROKER_CONNECTION_ERROR",
+            Self::InvalidParameters => "INVALID_PARAMETERS",
+            Self::InvalidMode => "INVALID_MODE",
+            Self::InvalidAction => "INVALID_ACTION",
+            Self::InvalidJson => "INVALID_JSON",
+            Self::ProcessingError => "PROCESSING_ERROR",
+            Self::ServerError => "SERVER_ERROR",
+            Self::LimitExceeded => "LIMIT_EXCEEDED",
+            Self::RateLimited => "RATE_LIMITED",
+            Self::Forbidden => "FORBIDDEN",
+            Self::BrokerTimeout => "BROKER_TIMEOUT",
+        }
+    }
+}
+
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A request, or one row of it, is turned down.
+///
+/// The connection stays open; the next request is served. Messages are for people, start with
+/// a capital and have no full stop, as those of the original do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: {message}")]
+pub struct Reject {
+    /// What kind of refusal.
+    pub code: ErrorCode,
+    /// For people. Never holds a credential.
+    pub message: String,
+}
+
+/// Refusals that the state of the client or the gateway causes.
+impl Reject {
+    /// A refusal in other words. `message` is cut to 512 characters; control characters in it
+    /// become `?`, so that a broker's own words can be given.
+    #[must_use]
+    pub fn new(code: ErrorCode, message: &str) -> Self {
+        Self { code, message: clean_message(message) }
+    }
+
+    /// The client has not authenticated.
+    #[must_use]
+    pub fn not_authenticated() -> Self {
+        Self::of(ErrorCode::NotAuthenticated, "You must authenticate first")
+    }
+
+    /// An authenticate holds neither key nor token.
+    #[must_use]
+    pub fn api_key_required() -> Self {
+        Self::of(ErrorCode::AuthenticationError, "API key is required")
+    }
+
+    /// No user has this key.
+    #[must_use]
+    pub fn invalid_api_key() -> Self {
+        Self::of(ErrorCode::AuthenticationError, "Invalid API key")
+    }
+
+    /// The token is not valid.
+    #[must_use]
+    pub fn invalid_token() -> Self {
+        Self::of(ErrorCode::AuthenticationError, "Invalid token")
+    }
+
+    /// The user has no broker.
+    #[must_use]
+    pub fn no_broker() -> Self {
+        Self::of(ErrorCode::BrokerError, "No broker configuration found for user")
+    }
+
+    /// The broker did not answer in time.
+    #[must_use]
+    pub fn broker_timeout() -> Self {
+        Self::of(ErrorCode::BrokerTimeout, "Broker did not answer in time")
+    }
+
+    /// An unsubscribe of what the client does not hold.
+    #[must_use]
+    pub fn not_subscribed() -> Self {
+        Self::of(
+            ErrorCode::InvalidParameters,
+            "Client is not subscribed to this symbol/exchange/mode",
+        )
+    }
+
+    /// The client would hold more than `limit` topics.
+    #[must_use]
+    pub fn too_many_subscriptions(limit: usize) -> Self {
+        Self::of(ErrorCode::LimitExceeded, format!("A client may hold {limit} subscriptions"))
+    }
+
+    /// The client asks too often.
+    #[must_use]
+    pub fn rate_limited() -> Self {
+        Self::of(ErrorCode::RateLimited, "Too many requests; slow down")
+    }
+
+    /// The user may not do this; `what` completes "You may not".
+    #[must_use]
+    pub fn forbidden(what: &str) -> Self {
+        Self::new(ErrorCode::Forbidden, &format!("You may not {what}"))
+    }
+
+    /// The gateway is about to stop.
+    #[must_use]
+    pub fn shutting_down() -> Self {
+        Self::of(ErrorCode::ServerError, "Server is shutting down")
+    }
+
+    /// The bus cannot carry this instrument: its topic would be read as another one.
+    #[must_use]
+    pub fn not_on_the_bus() -> Self {
+        Self::of(
+            ErrorCode::InvalidParameters,
+            "Exchange and symbol cannot be told apart in a topic; check the exchange",
+        )
+    }
+}
+
+/// Refusals that the text of the message causes.
+impl Reject {
+    pub(super) fn of(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+
+    /// The message is not UTF-8 or not JSON.
+    #[must_use]
+    pub fn invalid_json() -> Self {
+        Self::of(ErrorCode::InvalidJson, "Invalid JSON message")
+    }
+
+    /// The message nests deeper than `limit` levels.
+    #[must_use]
+    pub fn too_deep(limit: usize) -> Self {
+        Self::of(
+            ErrorCode::InvalidJson,
+            format!("Invalid JSON message: nested deeper than {limit} levels"),
+        )
+    }
+
+    /// The message is JSON, but no object.
+    #[must_use]
+    pub fn not_an_object() -> Self {
+        Self::of(ErrorCode::ServerError, "Message must be a JSON object")
+    }
+
+    /// `field` has the wrong JSON type.
+    #[must_use]
+    pub fn wrong_type(field: &str, expected: &str) -> Self {
+        Self::of(ErrorCode::ServerError, format!("Field '{field}' must be {expected}"))
+    }
+
+    /// `field` is longer than `limit` bytes.
+    #[must_use]
+    pub fn too_long(field: &str, limit: usize) -> Self {
+        Self::of(
+            ErrorCode::InvalidParameters,
+            format!("Field '{field}' is longer than {limit} bytes"),
+        )
+    }
+
+    /// No request has this name. A missing name is `None`.
+    #[must_use]
+    pub fn invalid_action(action: Option<&str>) -> Self {
+        let action = action.map_or_else(|| "None".to_owned(), |text| clean(text, QUOTED_CHARS_MAX));
+        Self::of(ErrorCode::InvalidAction, format!("Invalid action: {action}"))
+    }
+
+    /// A subscribe without symbols.
+    #[must_use]
+    pub fn no_symbols() -> Self {
+        Self::of(ErrorCode::InvalidParameters, "At least one symbol must be specified")
+    }
+
+    /// An unsubscribe without symbols.
+    #[must_use]
+    pub fn nothing_to_unsubscribe() -> Self {
+        Self::of(ErrorCode::InvalidParameters, "Either symbols or unsubscribe_all is required")
+    }
+
+    /// More than `limit` entries in `symbols`.
+    #[must_use]
+    pub fn too_many_symbols(limit: usize) -> Self {
+        Self::of(ErrorCode::LimitExceeded, format!("A request may name {limit} symbols"))
+    }
+
+    /// An integer that is no mode, in the client's digits.
+    #[must_use]
+    pub fn invalid_mode_number(digits: &str) -> Self {
+        let digits = clean(digits, QUOTED_CHARS_MAX);
+        Self::of(
+            ErrorCode::InvalidMode,
+            format!("Invalid mode {digits}; expected 1 (LTP), 2 (Quote), or 3 (Depth)"),
+        )
+    }
+
+    /// A word that is no mode.
+    #[must_use]
+    pub fn invalid_mode_name(name: &str) -> Self {
+        let name = clean(name, QUOTED_CHARS_MAX);
+        Self::of(
+            ErrorCode::InvalidMode,
+            format!(
+                "Invalid mode '{name}'; expected 'LTP', 'Quote', or 'Depth' (case-insensitive)"
+            ),
+        )
+    }
+
+    /// A mode that is neither integer nor word; `found` names its type as Python does.
+    #[must_use]
+    pub fn invalid_mode_type(found: &'static str) -> Self {
+        Self::of(ErrorCode::InvalidMode, format!("Mode must be int or str, got {found}"))
+    }
+
+    /// A depth that is no whole number from 1 to `limit`.
+    #[must_use]
+    pub fn invalid_depth(limit: u32) -> Self {
+        Self::of(
+            ErrorCode::InvalidParameters,
+            format!("Depth must be a whole number from 1 to {limit}"),
+        )
+    }
+
+    /// An exchange or symbol that is missing, no text, too long or not a name; `why` completes
+    /// "Exchange" or "Symbol".
+    #[must_use]
+    pub fn invalid_name(field: &'static str, why: &str) -> Self {
+        Self::of(ErrorCode::InvalidParameters, format!("{field} {why}"))
+    }
+}
