@@ -1,1 +1,5 @@
 //! Under construction.
+
+pub mod admin;
+pub mod metrics;
+pub mod status;

@@ -1,0 +1,301 @@
+//! The page `/metrics`: the status as numbers, in the OpenMetrics text format.
+//!
+//! Everything is read from one [`Status`], so that the numbers of one scrape belong together;
+//! there is no global registry, and two gateways in one process do not mix. Labels are names
+//! from the configuration or from this program, never users, symbols or addresses: the number
+//! of time series is bounded.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::status::{BrokerState, GatewayState, SessionState, Status, TopicState};
+
+/// The media type of [`render`].
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Writes the metrics of a status.
+///
+/// # Errors
+///
+/// Fails only if the encoder does: our own mistake.
+pub fn render(status: Status) -> Result<String, fmt::Error> {
+    let mut registry = Registry::with_prefix("tickgate");
+    registry.register_collector(Box::new(StatusCollector(status)));
+    let mut page = String::new();
+    text::encode(&mut page, &registry)?;
+    Ok(page)
+}
+
+/// A metric family: its name without the prefix `tickgate_` and without unit and `_total`.
+struct Family {
+    kind: Kind,
+    name: &'static str,
+    help: &'static str,
+    samples: fn(&Status) -> Samples,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Count,
+    CountOfBytes,
+    Gauge,
+    GaugeOfBytes,
+    /// Its samples are milliseconds; it is shown in seconds, as all times in Prometheus are.
+    GaugeOfTime,
+}
+
+/// What a family shows.
+enum Samples {
+    /// One number.
+    One(u64),
+    /// One number for each value of a label.
+    Each(&'static str, Vec<(String, u64)>),
+}
+
+#[derive(Debug)]
+struct StatusCollector(Status);
+
+impl Collector for StatusCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
+        let version = [("version", self.0.gateway.version.as_str())];
+        encoder
+            .encode_descriptor("build", "The running program.", None, MetricType::Info)?
+            .encode_info(&version)?;
+        for family in FAMILIES {
+            encode_family(&mut encoder, family, &self.0)?;
+        }
+        Ok(())
+    }
+}
+
+fn encode_family(
+    encoder: &mut DescriptorEncoder,
+    family: &Family,
+    status: &Status,
+) -> Result<(), fmt::Error> {
+    let Family { kind, name, help, samples } = family;
+    let unit = kind.unit();
+    let mut metric = encoder.encode_descriptor(name, help, unit.as_ref(), kind.metric())?;
+    match samples(status) {
+        Samples::One(value) => encode_value(*kind, metric, value),
+        Samples::Each(label, values) => values.into_iter().try_for_each(|(name, value)| {
+            encode_value(*kind, metric.encode_family(&[(label, name)])?, value)
+        }),
+    }
+}
+
+fn encode_value(kind: Kind, mut sample: MetricEncoder, value: u64) -> Result<(), fmt::Error> {
+    match kind {
+        Kind::Count | Kind::CountOfBytes => {
+            sample.encode_counter::<[(&str, &str); 0], _, u64>(&value, None)
+        }
+        Kind::Gauge | Kind::GaugeOfBytes => sample.encode_gauge(&value),
+        Kind::GaugeOfTime => sample.encode_gauge(&Duration::from_millis(value).as_secs_f64()),
+    }
+}
+
+impl Kind {
+    const fn metric(self) -> MetricType {
+        match self {
+            Self::Count | Self::CountOfBytes => MetricType::Counter,
+            Self::Gauge | Self::GaugeOfBytes | Self::GaugeOfTime => MetricType::Gauge,
+        }
+    }
+
+    const fn unit(self) -> Option<Unit> {
+        match self {
+            Self::Count | Self::Gauge => None,
+            Self::CountOfBytes | Self::GaugeOfBytes => Some(Unit::Bytes),
+            Self::GaugeOfTime => Some(Unit::Seconds),
+        }
+    }
+}
+
+const fn one(value: u64) -> Samples {
+    Samples::One(value)
+}
+
+fn labelled<L: ToString>(
+    label: &'static str,
+    values: impl IntoIterator<Item = (L, u64)>,
+) -> Samples {
+    let values = values.into_iter().map(|(name, value)| (name.to_string(), value)).collect();
+    Samples::Each(label, values)
+}
+
+/// One sample for each state, also for those that nothing is in.
+fn by_state<S: Copy + Ord>(
+    states: &[S],
+    label: fn(S) -> &'static str,
+    counts: &BTreeMap<S, u64>,
+) -> Samples {
+    let count = |state: &S| (label(*state), counts.get(state).copied().unwrap_or(0));
+    labelled("state", states.iter().map(count))
+}
+
+const fn family(
+    kind: Kind,
+    name: &'static str,
+    help: &'static str,
+    samples: fn(&Status) -> Samples,
+) -> Family {
+    Family { kind, name, help, samples }
+}
+
+fn broker_calls(status: &Status) -> Samples {
+    let calls = &status.broker_calls;
+    labelled(
+        "command",
+        [
+            ("connect", calls.connect),
+            ("disconnect", calls.disconnect),
+            ("subscribe", calls.subscribe),
+            ("unsubscribe", calls.unsubscribe),
+            ("unsubscribe_all", calls.unsubscribe_all),
+        ],
+    )
+}
+
+fn broker_answers(status: &Status) -> Samples {
+    let calls = &status.broker_calls;
+    labelled(
+        "result",
+        [("succeeded", calls.succeeded), ("failed", calls.failed), ("timed_out", calls.timed_out)],
+    )
+}
+
+/// Every family but `tickgate_build_info`, in the order of the page.
+const FAMILIES: &[Family] = &[
+    family(Kind::Gauge, "ready", "1 if clients may be sent here, else 0.", |s| {
+        one(s.not_ready().is_empty().into())
+    }),
+    family(Kind::Gauge, "draining", "1 if the gateway is ending, else 0.", |s| {
+        one((s.gateway.state == GatewayState::Draining).into())
+    }),
+    family(Kind::GaugeOfTime, "uptime", "Time since the start.", |s| one(s.gateway.uptime_ms)),
+    family(Kind::Gauge, "clients", "Connected clients.", |s| one(s.clients.total)),
+    family(
+        Kind::Gauge,
+        "clients_authenticated",
+        "Connected clients that have authenticated.",
+        |s| one(s.clients.authenticated),
+    ),
+    family(Kind::Count, "clients_opened", "Clients that connected.", |s| {
+        one(s.clients.opened_total)
+    }),
+    family(Kind::Count, "clients_closed", "Clients that went.", |s| one(s.clients.closed_total)),
+    family(Kind::Count, "clients_turned_away", "Connections that did not become clients.", |s| {
+        one(s.clients.turned_away_total)
+    }),
+    family(
+        Kind::Gauge,
+        "users",
+        "Users with a client or a broker session.",
+        |s| one(s.users_total),
+    ),
+    family(Kind::Gauge, "sessions", "Broker sessions by state.", |s| {
+        by_state(&SessionState::ALL, SessionState::label, &s.sessions_by_state)
+    }),
+    family(Kind::Gauge, "topics", "Topics of users by state.", |s| {
+        by_state(&TopicState::ALL, TopicState::label, &s.topics_by_state)
+    }),
+    family(
+        Kind::Gauge,
+        "subscriptions",
+        "Subscriptions held by clients.",
+        |s| one(s.subscriptions),
+    ),
+    family(Kind::Count, "broker_commands", "Commands given to brokers.", broker_calls),
+    family(Kind::Count, "broker_answers", "How commands to brokers ended.", broker_answers),
+    family(Kind::Gauge, "broker_up", "1 if the broker can be talked to, else 0.", |s| {
+        labelled("broker", s.brokers.iter().map(|b| (&b.name, (b.state == BrokerState::Up).into())))
+    }),
+    family(
+        Kind::Gauge,
+        "broker_commands_in_flight",
+        "Commands that wait for the broker's answer.",
+        |s| labelled("broker", s.brokers.iter().map(|b| (&b.name, b.commands_in_flight))),
+    ),
+    family(Kind::Gauge, "feed_publishers", "Publishers connected to the bus.", |s| {
+        one(s.feed.publishers)
+    }),
+    family(Kind::Count, "feed_messages", "Messages from publishers.", |s| {
+        one(s.feed.messages_total)
+    }),
+    family(Kind::CountOfBytes, "feed_received", "Bytes of these messages.", |s| {
+        one(s.feed.bytes_total)
+    }),
+    family(Kind::Count, "feed_routed", "Messages that were handed on.", |s| {
+        one(s.feed.routed_total)
+    }),
+    family(Kind::Count, "feed_dropped", "Messages that were dropped, by reason.", |s| {
+        labelled("reason", s.feed.dropped_total.iter().map(|(reason, count)| (reason, *count)))
+    }),
+    family(
+        Kind::Count,
+        "feed_nulled",
+        "Payloads in which a NaN or an infinity became null.",
+        |s| one(s.feed.nulled_total),
+    ),
+    family(
+        Kind::Count,
+        "feed_reconnects",
+        "Connections to publishers made again after a loss.",
+        |s| one(s.feed.reconnects_total),
+    ),
+    family(
+        Kind::Count,
+        "feed_protocol_errors",
+        "Publishers that broke ZMTP or fell silent.",
+        |s| one(s.feed.protocol_errors_total),
+    ),
+    family(Kind::Gauge, "shard_clients", "Clients of the shard.", |s| {
+        labelled("shard", s.shards.iter().map(|shard| (shard.id, shard.clients)))
+    }),
+    family(Kind::Gauge, "shard_routes", "Pairs of client and topic the shard delivers to.", |s| {
+        labelled("shard", s.shards.iter().map(|shard| (shard.id, shard.routes)))
+    }),
+    family(Kind::Gauge, "shard_topics", "Topics with at least one route in the shard.", |s| {
+        labelled("shard", s.shards.iter().map(|shard| (shard.id, shard.topics)))
+    }),
+    family(Kind::Gauge, "shard_mailbox_messages", "Messages that wait for the shard.", |s| {
+        labelled("shard", s.shards.iter().map(|shard| (shard.id, shard.mailbox_len)))
+    }),
+    family(
+        Kind::Count,
+        "shard_ticks_delivered",
+        "Ticks put into outboxes, once for each client.",
+        |s| labelled("shard", s.shards.iter().map(|shard| (shard.id, shard.ticks_delivered_total))),
+    ),
+    family(
+        Kind::Count,
+        "shard_ticks_conflated",
+        "Ticks replaced by later ones in outboxes.",
+        |s| labelled("shard", s.shards.iter().map(|shard| (shard.id, shard.ticks_conflated_total))),
+    ),
+    family(
+        Kind::GaugeOfBytes,
+        "shard_outbox",
+        "Bytes that wait for the clients of the shard.",
+        |s| labelled("shard", s.shards.iter().map(|shard| (shard.id, shard.outbox_bytes))),
+    ),
+    family(Kind::Gauge, "shard_last_values", "Topics whose last value the shard keeps.", |s| {
+        labelled("shard", s.shards.iter().map(|shard| (shard.id, shard.last_values)))
+    }),
+    family(Kind::Gauge, "queue_items", "Items that wait in the queue.", |s| {
+        labelled("queue", s.queues.iter().map(|(name, queue)| (name, queue.len)))
+    }),
+    family(Kind::Gauge, "queue_items_max", "Items the queue holds at most.", |s| {
+        labelled("queue", s.queues.iter().map(|(name, queue)| (name, queue.max)))
+    }),
+    family(Kind::Gauge, "tasks", "Living tasks by name.", |s| {
+        labelled("task", s.tasks.iter().map(|(name, count)| (name, *count)))
+    }),
+    family(Kind::Gauge, "timers", "Deadlines the hub waits for.", |s| one(s.timers)),
+];
