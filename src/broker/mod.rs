@@ -4,12 +4,22 @@
 //! `remote` speaks the control protocol (`protocol::control`) to an adapter host. `host` is
 //! the other end of that protocol: it serves any [`Broker`] as a process of its own.
 
+mod counts;
+pub mod host;
+mod outlet;
+pub mod paper;
+pub mod remote;
+mod timer;
+mod wire;
+
 use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
+
+pub use counts::Counts;
 
 use crate::topic::{Topic, UserId};
 
@@ -54,7 +64,8 @@ pub struct Command {
 pub enum CommandKind {
     /// Open a session. Replaces (closes) whatever older session the user has.
     Connect,
-    /// Close the session and drop its subscriptions. Succeeds if there is none.
+    /// Close the user's session, this one or an older one, and drop its subscriptions. Succeeds if
+    /// there is none; leaves a younger one alone.
     Disconnect,
     /// Publish this topic on the bus until told otherwise.
     Subscribe {
@@ -142,6 +153,12 @@ pub trait Broker: Send + 'static {
     ///
     /// Sends [`BrokerEvent::Up`] before anything else. A command that arrives while the broker is
     /// down is answered at once with [`BrokerErrorCode::NotConnected`].
+    ///
+    /// A command that still lay in the channel when the broker went down may be carried out once
+    /// it is up again, though the gateway has given it up. So a gateway that hears of
+    /// [`BrokerEvent::Down`] while a [`CommandKind::Connect`] is unanswered sends a
+    /// [`CommandKind::Disconnect`] for that session, or opens a later one: either way nothing of
+    /// it is left.
     fn run(
         self,
         commands: mpsc::Receiver<Command>,

@@ -1,11 +1,26 @@
 //! The configuration: every key, its default and its limits.
 //!
 //! Each key is documented in `tickgate.example.toml` and can be overridden by an environment
-//! variable `TICKGATE_<SECTION>_<KEY>`.
+//! variable `TICKGATE_<SECTION>_<KEY>`, those of `[[brokers]]` by `TICKGATE_BROKERS_<N>_<KEY>`
+//! with N counted from zero.
+
+mod address;
+mod draft;
+mod environment;
+mod file;
+mod load;
+mod problem;
+mod schema;
+mod validate;
+mod value;
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+
+pub use address::{Address, BadAddress};
+pub use load::{DEFAULT_FILE, Loaded, load, parse};
+pub use problem::{BadConfig, Place, Problem};
 
 /// Everything a gateway can be told.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -176,6 +191,47 @@ pub struct Log {
     pub level: String,
     /// One JSON object a line instead of text.
     pub json: bool,
+}
+
+impl Config {
+    /// Checks everything that a gateway relies on.
+    ///
+    /// [`load`] has done so, and has judged as well whether the keys suit the address.
+    ///
+    /// # Errors
+    ///
+    /// Fails with everything that is wrong.
+    pub fn validate(&self) -> Result<(), BadConfig> {
+        let findings = validate::findings(self);
+        BadConfig::unless_empty(
+            findings.into_iter().map(|finding| Problem::nowhere(finding.message)).collect(),
+        )
+    }
+
+    /// The brokers to run: those configured, or one paper broker named `paper`.
+    #[must_use]
+    pub fn effective_brokers(&self) -> Vec<BrokerEntry> {
+        if self.brokers.is_empty() { vec![BrokerEntry::paper()] } else { self.brokers.clone() }
+    }
+
+    fn has_paper_broker(&self) -> bool {
+        self.brokers.is_empty()
+            || self.brokers.iter().any(|broker| broker.kind == BrokerKind::Paper)
+    }
+}
+
+impl BrokerEntry {
+    /// What runs if nothing is configured.
+    #[must_use]
+    pub fn paper() -> Self {
+        Self {
+            name: "paper".into(),
+            kind: BrokerKind::Paper,
+            address: None,
+            seed: None,
+            ticks_per_second: None,
+        }
+    }
 }
 
 impl Default for Server {

@@ -1,1 +1,230 @@
-//! Under construction.
+//! The deciding part of the gateway: plain synchronous state machines, event in, effects out.
+//!
+//! [`Hub`] owns control: clients, users, broker sessions, wants, broker commands. It never sees a
+//! tick. [`Shard`] owns data: routes, last values, outboxes. It never talks to a broker.
+//! [`Index`] tells the feed which routes a tick serves. None of them knows a socket, a task or a
+//! clock: time comes in as milliseconds of the gateway's own clock.
+
+mod backoff;
+mod hub;
+mod index;
+mod outbox;
+mod shard;
+mod timers;
+mod upstream;
+
+use crate::broker::{BrokerEvent, Command};
+use crate::protocol::{Answer, BadEntry, Reject, RequestId, SubscribeEntry, UnsubscribeEntry};
+use crate::topic::{BrokerName, ClientId, Topic, UserId};
+
+pub use hub::{
+    Hub, HubOptions, HubSnapshot, HubTotals, SessionSnapshot, SessionState, TopicSnapshot,
+};
+pub use index::{Index, Served, TickAddress};
+pub use outbox::{Outbox, OutboxLimits, Overflow};
+pub use shard::{Change, Orders, Shard, ShardOptions, ShardTotals};
+pub use upstream::{Upstream, UpstreamCommand};
+
+/// Number of a shard, from 0.
+pub type ShardId = usize;
+
+/// Most shards one gateway can have: one bit each in [`Served::shards`].
+pub const SHARDS_MAX: usize = 64;
+
+/// Names one (topic, broker) pair that somebody wants, in feed and shards. Never reused, so that
+/// a tick still under way cannot reach the subscribers of another topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RouteId(pub u64);
+
+/// Who a credential belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The account.
+    pub user: UserId,
+    /// The broker the account is with.
+    pub broker: BrokerName,
+}
+
+/// A client's request, parsed, its credential already verified.
+#[derive(Clone, Debug)]
+pub enum Request {
+    /// `authenticate`, with whom the credential named.
+    Authenticate(Result<Identity, Reject>),
+    /// `subscribe`.
+    Subscribe(Vec<Result<SubscribeEntry, BadEntry>>),
+    /// `unsubscribe`.
+    Unsubscribe(Vec<Result<UnsubscribeEntry, BadEntry>>),
+    /// `unsubscribe_all`.
+    UnsubscribeAll,
+    /// `subscribe_orders`.
+    SubscribeOrders,
+    /// `unsubscribe_orders`.
+    UnsubscribeOrders,
+    /// `get_broker_info`.
+    BrokerInfo,
+    /// `get_supported_brokers`.
+    SupportedBrokers,
+    /// An answer that needs nothing of the hub but its turn: a pong, a refusal by the parser.
+    Ready(Answer),
+}
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A client finished its handshake; its shard already knows it.
+    Opened {
+        /// Its number, never seen before.
+        client: ClientId,
+        /// Where its outbox lives.
+        shard: ShardId,
+    },
+    /// A client asks for something.
+    Request {
+        /// Who asks.
+        client: ClientId,
+        /// Echoed in the answer.
+        request_id: Option<RequestId>,
+        /// What it asks.
+        request: Request,
+    },
+    /// A client's connection has ended, for whatever reason.
+    Closed {
+        /// Which.
+        client: ClientId,
+    },
+    /// A broker said something.
+    Broker {
+        /// Which.
+        broker: BrokerName,
+        /// What.
+        event: BrokerEvent,
+    },
+    /// The bus says that a user's broker credentials have changed.
+    Invalidate {
+        /// Whose.
+        user: UserId,
+    },
+    /// Time has passed. Send it when [`Hub::next_deadline_ms`] is due.
+    Timer,
+    /// The gateway is to stop: close the clients, then the sessions.
+    Drain,
+}
+
+/// Something the shell is to do. Effects are carried out in the order in which they are given.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Change a client's routes and send it an answer, as one step of its shard.
+    Deliver {
+        /// Whose.
+        client: ClientId,
+        /// Where.
+        shard: ShardId,
+        /// What changes; applied before the answer goes out, except for what is added.
+        change: Change,
+        /// The answer, if one is due, with the id to echo.
+        answer: Option<(Answer, Option<RequestId>)>,
+    },
+    /// Send what is left, then this close code, then end the connection.
+    Close {
+        /// Whose.
+        client: ClientId,
+        /// Where.
+        shard: ShardId,
+        /// WebSocket close code.
+        code: u16,
+        /// Which rule says so.
+        reason: &'static str,
+    },
+    /// Forget a client whose connection has ended.
+    Detach {
+        /// Which.
+        client: ClientId,
+        /// Where.
+        shard: ShardId,
+    },
+    /// From now on (or no longer) a shard has somebody who wants a topic.
+    Interest {
+        /// The route's number.
+        route: RouteId,
+        /// What is wanted.
+        topic: Topic,
+        /// By users of which broker.
+        broker: BrokerName,
+        /// Where.
+        shard: ShardId,
+        /// Wanted, or no longer wanted.
+        wanted: bool,
+    },
+    /// Have a broker do something.
+    Command {
+        /// Which broker.
+        broker: BrokerName,
+        /// What to do.
+        command: Command,
+    },
+    /// Something for the log.
+    Note(Note),
+}
+
+/// Something an operator wants to find in the log. Holds no secrets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// A credential was accepted and the user's broker session is live.
+    Authenticated {
+        /// Which connection.
+        client: ClientId,
+        /// As whom.
+        user: UserId,
+    },
+    /// An authentication was turned down.
+    AuthenticationFailed {
+        /// Which connection.
+        client: ClientId,
+        /// The answer's code.
+        code: &'static str,
+    },
+    /// A subscription is in place: the broker has agreed.
+    Subscribed {
+        /// Which connection.
+        client: ClientId,
+        /// To what.
+        topic: Topic,
+    },
+    /// A subscription has ended.
+    Unsubscribed {
+        /// Which connection.
+        client: ClientId,
+        /// From what.
+        topic: Topic,
+    },
+    /// A broker session is live.
+    SessionUp {
+        /// Whose.
+        user: UserId,
+        /// At which broker.
+        broker: BrokerName,
+    },
+    /// A broker session could not be had or was lost; it is tried again while it is wanted.
+    SessionDown {
+        /// Whose.
+        user: UserId,
+        /// At which broker.
+        broker: BrokerName,
+        /// In the broker's words.
+        reason: String,
+    },
+    /// A broker did not do what it was asked for a topic.
+    TopicFailed {
+        /// Whose.
+        user: UserId,
+        /// What.
+        topic: Topic,
+        /// In the broker's words.
+        reason: String,
+    },
+    /// A user's credentials changed; the session is rebuilt.
+    Invalidated {
+        /// Whose.
+        user: UserId,
+    },
+}

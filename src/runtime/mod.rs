@@ -91,9 +91,14 @@ impl Clock {
         u64::try_from(self.now().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// The instant at which [`Clock::now_ms`] will read `at_ms`, for `sleep_until`.
+    /// The instant at which [`Clock::now_ms`] will read `at_ms`, for a timer that is reset.
     #[must_use]
     pub fn instant_at_ms(&self, at_ms: u64) -> tokio::time::Instant {
         self.origin + Duration::from_millis(at_ms)
+    }
+
+    /// Waits until [`Clock::now_ms`] reads `at_ms`.
+    pub fn sleep_until_ms(&self, at_ms: u64) -> tokio::time::Sleep {
+        tokio::time::sleep_until(self.instant_at_ms(at_ms))
     }
 }

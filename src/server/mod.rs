@@ -1,5 +1,21 @@
-//! Under construction.
+//! The shells: tasks that wait, translate and hand over, and decide nothing.
+//!
+//! [`Gateway::start`] binds the sockets and starts the tasks: the door, one for each client, the
+//! hub, the shards, the feed, one for each broker, the admin port. All of them run on any
+//! [`Runtime`](crate::runtime::Runtime): real sockets in production, a seeded network in
+//! simulation.
 
+mod accept;
 pub mod admin;
+pub mod auth;
+mod broker;
+mod client;
+mod feed;
+mod gateway;
+mod hub;
 pub mod metrics;
+mod shard;
+mod source;
 pub mod status;
+
+pub use gateway::{Addresses, Failure, Gateway, StartError};

@@ -1,0 +1,257 @@
+//! Who has a session with the paper broker, and what they subscribed to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::{BrokerError, BrokerErrorCode, Command, CommandKind, Done, SessionId};
+use super::book::LEVELS;
+use crate::topic::{Mode, Topic, UserId};
+
+/// Users that may have a session at a time.
+pub const SESSIONS_MAX: usize = 100_000;
+/// Topics that may be subscribed, counted once for each user.
+pub const SUBSCRIPTIONS_MAX: usize = 500_000;
+/// Bytes of an exchange or symbol name.
+pub const NAME_BYTES_MAX: usize = 64;
+
+/// The sessions, and how many of them want each topic.
+#[derive(Debug, Default)]
+pub(super) struct Desk {
+    sessions: BTreeMap<UserId, Session>,
+    wants: BTreeMap<Topic, usize>,
+    subscriptions: usize,
+}
+
+#[derive(Debug)]
+struct Session {
+    id: SessionId,
+    topics: BTreeSet<Topic>,
+}
+
+/// What a command changes for the market.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// The topic has its first subscriber.
+    Started(Topic),
+    /// The topic has lost its last one.
+    Stopped(Topic),
+}
+
+impl Desk {
+    /// Carries out a command and tells what it changed for the market.
+    pub(super) fn carry_out(
+        &mut self,
+        command: &Command,
+        changes: &mut Vec<Change>,
+    ) -> Result<Done, BrokerError> {
+        let (user, session) = (&command.user, command.session);
+        match &command.kind {
+            CommandKind::Connect => self.connect(user, session, changes)?,
+            CommandKind::Disconnect => {
+                if self.current(user, session).is_ok() {
+                    self.close(user, changes);
+                }
+            }
+            CommandKind::Subscribe { topic, depth } => {
+                return self.subscribe(user, session, topic, *depth, changes);
+            }
+            CommandKind::Unsubscribe { topic } => {
+                if self.current(user, session)?.topics.remove(topic) {
+                    self.release(topic, changes);
+                }
+            }
+            CommandKind::UnsubscribeAll => {
+                let topics = std::mem::take(&mut self.current(user, session)?.topics);
+                for topic in &topics {
+                    self.release(topic, changes);
+                }
+            }
+        }
+        Ok(Done::default())
+    }
+
+    fn connect(
+        &mut self,
+        user: &UserId,
+        session: SessionId,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), BrokerError> {
+        match self.sessions.get(user).map(|held| held.id) {
+            Some(held) if held == session => return Ok(()),
+            Some(held) if held > session => {
+                return Err(refused(format!("session {session} is older than {held}")));
+            }
+            Some(_) => self.close(user, changes),
+            None if self.sessions.len() >= SESSIONS_MAX => {
+                return Err(refused(format!("{SESSIONS_MAX} sessions are open")));
+            }
+            None => {}
+        }
+        self.sessions.insert(user.clone(), Session { id: session, topics: BTreeSet::new() });
+        Ok(())
+    }
+
+    fn subscribe(
+        &mut self,
+        user: &UserId,
+        session: SessionId,
+        topic: &Topic,
+        depth: u32,
+        changes: &mut Vec<Change>,
+    ) -> Result<Done, BrokerError> {
+        let full = self.subscriptions >= SUBSCRIPTIONS_MAX;
+        let held = self.current(user, session)?;
+        check_name("exchange", &topic.instrument.exchange)?;
+        check_name("symbol", &topic.instrument.symbol)?;
+        if !held.topics.contains(topic) {
+            if full {
+                return Err(refused(format!("{SUBSCRIPTIONS_MAX} topics are subscribed")));
+            }
+            held.topics.insert(topic.clone());
+            self.subscriptions += 1;
+            let wants = self.wants.entry(topic.clone()).or_default();
+            *wants += 1;
+            if *wants == 1 {
+                changes.push(Change::Started(topic.clone()));
+            }
+        }
+        let levels = u32::try_from(LEVELS).expect("a handful");
+        Ok(Done {
+            depth: match topic.mode {
+                Mode::Ltp | Mode::Quote => None,
+                Mode::Depth => Some(depth.clamp(1, levels)),
+            },
+        })
+    }
+
+    fn close(&mut self, user: &UserId, changes: &mut Vec<Change>) {
+        let Some(session) = self.sessions.remove(user) else { return };
+        for topic in &session.topics {
+            self.release(topic, changes);
+        }
+    }
+
+    fn release(&mut self, topic: &Topic, changes: &mut Vec<Change>) {
+        self.subscriptions -= 1;
+        let wants = self.wants.get_mut(topic).expect("what a session holds is counted");
+        *wants -= 1;
+        if *wants == 0 {
+            self.wants.remove(topic);
+            changes.push(Change::Stopped(topic.clone()));
+        }
+    }
+
+    fn current(&mut self, user: &UserId, session: SessionId) -> Result<&mut Session, BrokerError> {
+        match self.sessions.get_mut(user) {
+            Some(held) if held.id == session => Ok(held),
+            Some(_) | None => Err(BrokerError {
+                code: BrokerErrorCode::NotConnected,
+                message: format!("{user} has no session {session}"),
+            }),
+        }
+    }
+}
+
+fn check_name(what: &str, name: &str) -> Result<(), BrokerError> {
+    if name.is_empty() {
+        Err(refused(format!("the {what} is empty")))
+    } else if name.len() > NAME_BYTES_MAX {
+        Err(refused(format!("the {what} has more than {NAME_BYTES_MAX} bytes")))
+    } else if name.chars().any(char::is_control) {
+        Err(refused(format!("the {what} holds a control character")))
+    } else {
+        Ok(())
+    }
+}
+
+const fn refused(message: String) -> BrokerError {
+    BrokerError { code: BrokerErrorCode::Refused, message }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+    use std::time::Duration;
+
+    use super::super::super::CommandId;
+    use super::*;
+    use crate::topic::Instrument;
+
+    fn story(steps: &[(&str, u64, CommandKind)]) -> String {
+        let mut desk = Desk::default();
+        let mut told = String::new();
+        for (user, session, kind) in steps {
+            let mut changes = Vec::new();
+            let command = Command {
+                id: CommandId(1),
+                user: (*user).into(),
+                session: SessionId(*session),
+                kind: kind.clone(),
+                deadline: Duration::from_secs(1),
+            };
+            let result = match desk.carry_out(&command, &mut changes) {
+                Ok(Done { depth }) => format!("ok {depth:?}"),
+                Err(error) => format!("{:?}: {error}", error.code),
+            };
+            writeln!(told, "{user} s{session} {kind:?}\n    {result} {changes:?}").unwrap();
+        }
+        writeln!(told, "{} subscriptions, wants {:?}", desk.subscriptions, desk.wants).unwrap();
+        told
+    }
+
+    fn topic(symbol: &str) -> Topic {
+        Topic::new(Instrument::new("NSE", symbol), Mode::Depth)
+    }
+
+    fn subscribe(symbol: &str) -> CommandKind {
+        CommandKind::Subscribe { topic: topic(symbol), depth: 20 }
+    }
+
+    #[test]
+    fn a_topic_is_wanted_while_any_session_wants_it() {
+        use CommandKind::{Connect, Disconnect, Unsubscribe, UnsubscribeAll};
+        insta::assert_snapshot!(story(&[
+            ("alice", 1, subscribe("TCS")),
+            ("alice", 1, Connect),
+            ("alice", 1, Connect),
+            ("alice", 1, subscribe("TCS")),
+            ("alice", 1, subscribe("TCS")),
+            ("bob", 1, Connect),
+            ("bob", 1, subscribe("TCS")),
+            ("alice", 1, Unsubscribe { topic: topic("TCS") }),
+            ("alice", 1, Unsubscribe { topic: topic("TCS") }),
+            ("bob", 1, UnsubscribeAll),
+            ("bob", 1, subscribe("INFY")),
+            ("bob", 1, Disconnect),
+            ("bob", 1, Disconnect),
+        ]));
+    }
+
+    #[test]
+    fn what_names_an_older_session_changes_nothing() {
+        use CommandKind::{Connect, Disconnect, Unsubscribe, UnsubscribeAll};
+        insta::assert_snapshot!(story(&[
+            ("alice", 2, Connect),
+            ("alice", 2, subscribe("TCS")),
+            ("alice", 1, Connect),
+            ("alice", 1, subscribe("INFY")),
+            ("alice", 1, Unsubscribe { topic: topic("TCS") }),
+            ("alice", 1, UnsubscribeAll),
+            ("alice", 1, Disconnect),
+            ("alice", 3, Connect),
+        ]));
+    }
+
+    #[test]
+    fn any_plain_name_is_a_symbol() {
+        use CommandKind::Connect;
+        insta::assert_snapshot!(story(&[
+            ("alice", 1, Connect),
+            ("alice", 1, subscribe("M&M")),
+            ("alice", 1, subscribe("TCS:50")),
+            ("alice", 1, subscribe("")),
+            ("alice", 1, subscribe(&"X".repeat(65))),
+            ("alice", 1, subscribe("A B")),
+            ("alice", 1, subscribe("A\u{1}")),
+        ]));
+    }
+}

@@ -1,0 +1,110 @@
+//! Environment variables that override the file.
+//!
+//! `TICKGATE_<SECTION>_<KEY>` for every key, and `TICKGATE_BROKERS_<N>_<KEY>` for the entries of
+//! `[[brokers]]`, counted from zero. The number behind the last one adds an entry.
+
+use std::collections::BTreeMap;
+
+use super::draft::Draft;
+use super::problem::{Place, nearest};
+use super::schema::{BROKER_KEYS, KEYS};
+
+const PREFIX: &str = "TICKGATE_";
+
+/// Variables that are none of the configuration's. `TICKGATE_KEY` is the key for `tail`.
+const RESERVED: &[&str] = &["TICKGATE_KEY"];
+
+/// Reads `variables` into `draft`, and returns the names that it used. Those without our prefix
+/// are passed over.
+pub(super) fn read(
+    variables: impl IntoIterator<Item = (String, String)>,
+    draft: &mut Draft,
+) -> Vec<String> {
+    // Sorted by entry, so that entry 10 is added behind entry 9.
+    let ours: BTreeMap<(Option<usize>, String), String> = variables
+        .into_iter()
+        .filter(|(name, _)| name.starts_with(PREFIX) && !is_foreign(name))
+        .map(|(name, text)| ((broker_key(&name).map(|(index, _)| index), name), text))
+        .collect();
+    let mut used = Vec::new();
+    for ((_, name), text) in ours {
+        if read_one(&name, &text, draft) {
+            used.push(name);
+        }
+    }
+    used
+}
+
+fn read_one(name: &str, text: &str, draft: &mut Draft) -> bool {
+    let place = Place::Environment(name.to_owned());
+    let Some((index, key_name)) = broker_key(name) else {
+        let key = KEYS.iter().find(|key| variable(key.section, key.name) == name);
+        let Some(key) = key else {
+            draft.problem(place, unknown(name));
+            return false;
+        };
+        return draft.set(key.section, key.name, place, |slot| slot.read(text));
+    };
+    let Some(key) = BROKER_KEYS.iter().find(|key| key.name.to_uppercase() == key_name) else {
+        draft.problem(place, unknown(name));
+        return false;
+    };
+    if index > draft.broker_count() {
+        let count = draft.broker_count();
+        let next = variable("brokers", &format!("{count}_{}", key.name));
+        draft.problem(place, format!("leaves a gap: the next entry would be {next}"));
+        return false;
+    }
+    if index == draft.broker_count() {
+        draft.add_broker(place.clone());
+    }
+    draft.set_broker(index, key.name, place, |slot| slot.read(text))
+}
+
+/// The name of the variable of a key.
+fn variable(section: &str, name: &str) -> String {
+    format!("{PREFIX}{section}_{name}").to_uppercase()
+}
+
+/// Splits `TICKGATE_BROKERS_<N>_<KEY>`.
+fn broker_key(name: &str) -> Option<(usize, &str)> {
+    let (index, key) = name.strip_prefix("TICKGATE_BROKERS_")?.split_once('_')?;
+    let canonical = index == "0" || !index.starts_with(['0', '+']);
+    canonical.then(|| index.parse().ok()).flatten().map(|index| (index, key))
+}
+
+/// Variables that others put there: our own of other commands, and those that Kubernetes sets for
+/// a service named `tickgate`.
+fn is_foreign(name: &str) -> bool {
+    RESERVED.contains(&name)
+        || name == "TICKGATE_PORT"
+        || name.starts_with("TICKGATE_PORT_")
+        || name.starts_with("TICKGATE_SERVICE_")
+}
+
+fn unknown(name: &str) -> String {
+    let index = broker_key(name).map_or(0, |(index, _)| index);
+    let brokers =
+        BROKER_KEYS.iter().map(|key| variable("brokers", &format!("{index}_{}", key.name)));
+    let all: Vec<String> = KEYS
+        .iter()
+        .map(|key| variable(key.section, key.name))
+        .chain(brokers)
+        .chain(RESERVED.iter().map(|name| (*name).to_owned()))
+        .collect();
+    // Every name has the prefix, so it says nothing about nearness.
+    let bare = |name: &'_ str| name.strip_prefix(PREFIX).unwrap_or(name).to_owned();
+    let bare_names: Vec<String> = all.iter().map(|name| bare(name)).collect();
+    let without_section = KEYS.iter().find(|key| key.name.to_uppercase() == bare(name));
+    let meant = match without_section {
+        Some(key) => Some(variable(key.section, key.name)),
+        None => nearest(&bare(name), bare_names.iter().map(String::as_str))
+            .map(|near| format!("{PREFIX}{near}")),
+    };
+    match meant {
+        Some(meant) => format!("is not a setting; did you mean {meant}?"),
+        None => "is not a setting; `tickgate config` lists the keys, \
+                 TICKGATE_<SECTION>_<KEY> is the variable of each"
+            .into(),
+    }
+}

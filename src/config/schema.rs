@@ -1,0 +1,182 @@
+//! Every key: its section, its name, what it holds and its limits.
+
+use super::value::Slot;
+use super::{BrokerEntry, BrokerKind, Config};
+
+/// One key of a section.
+#[derive(Debug)]
+pub(super) struct Key<T> {
+    pub(super) section: &'static str,
+    pub(super) name: &'static str,
+    pub(super) slot: Slot<T>,
+}
+
+/// A `[[brokers]]` entry of which parts may still be missing.
+#[derive(Debug, Default)]
+pub(super) struct BrokerDraft {
+    pub(super) name: Option<String>,
+    pub(super) kind: Option<BrokerKind>,
+    address: Option<String>,
+    seed: Option<u64>,
+    ticks_per_second: Option<f64>,
+}
+
+impl BrokerDraft {
+    /// The entry, or the name of the key that is missing.
+    pub(super) fn finish(self) -> Result<BrokerEntry, &'static str> {
+        Ok(BrokerEntry {
+            name: self.name.ok_or("name")?,
+            kind: self.kind.ok_or("kind")?,
+            address: self.address,
+            seed: self.seed,
+            ticks_per_second: self.ticks_per_second,
+        })
+    }
+}
+
+const HOUR_MS: u64 = 3_600_000;
+const MIB: usize = 1_048_576;
+
+/// The section that is an array of tables.
+pub(super) const BROKERS: &str = "brokers";
+
+/// Every key outside `[[brokers]]`, in the order of the example file.
+pub(super) const KEYS: &[Key<Config>] = &[
+    key("server", "listen", Slot::Text(|c| &mut c.server.listen)),
+    key("server", "handshake_timeout_ms", millis(|c| &mut c.server.handshake_timeout_ms)),
+    key("server", "auth_timeout_ms", millis(|c| &mut c.server.auth_timeout_ms)),
+    key("server", "close_timeout_ms", millis(|c| &mut c.server.close_timeout_ms)),
+    key("server", "drain_timeout_ms", millis(|c| &mut c.server.drain_timeout_ms)),
+    key("server", "shards", Slot::Count(|c| &mut c.server.shards, 0..=256)),
+    key("limits", "clients_max", Slot::Count(|c| &mut c.limits.clients_max, 1..=1_000_000)),
+    key(
+        "limits",
+        "message_bytes_max",
+        Slot::Bytes(|c| &mut c.limits.message_bytes_max, 1_024..=16 * MIB),
+    ),
+    key(
+        "limits",
+        "requests_in_flight_max",
+        Slot::Count(|c| &mut c.limits.requests_in_flight_max, 1..=65_536),
+    ),
+    key(
+        "limits",
+        "subscriptions_per_client_max",
+        Slot::Count(|c| &mut c.limits.subscriptions_per_client_max, 1..=1_000_000),
+    ),
+    key(
+        "limits",
+        "symbols_per_request_max",
+        Slot::Count(|c| &mut c.limits.symbols_per_request_max, 1..=100_000),
+    ),
+    key("limits", "name_bytes_max", Slot::Bytes(|c| &mut c.limits.name_bytes_max, 1..=256)),
+    key("outbox", "ticks_max", Slot::Count(|c| &mut c.outbox.ticks_max, 1..=1_048_576)),
+    key(
+        "outbox",
+        "control_bytes_max",
+        Slot::Bytes(|c| &mut c.outbox.control_bytes_max, 4_096..=1_024 * MIB),
+    ),
+    key(
+        "outbox",
+        "write_bytes_max",
+        Slot::Bytes(|c| &mut c.outbox.write_bytes_max, 1_024..=16 * MIB),
+    ),
+    key("bus", "bind", Slot::List(|c| &mut c.bus.bind)),
+    key("bus", "connect", Slot::List(|c| &mut c.bus.connect)),
+    key("bus", "source_window_ms", millis(|c| &mut c.bus.source_window_ms)),
+    key(
+        "bus",
+        "heartbeat_interval_ms",
+        // ZMTP carries three times as much in 16 bits of tenths of a second.
+        Slot::Millis(|c| &mut c.bus.heartbeat_interval_ms, 1..=1_800_000),
+    ),
+    key("bus", "handshake_timeout_ms", millis(|c| &mut c.bus.handshake_timeout_ms)),
+    key("bus", "reconnect_min_ms", millis(|c| &mut c.bus.reconnect_min_ms)),
+    key("bus", "reconnect_max_ms", millis(|c| &mut c.bus.reconnect_max_ms)),
+    key("bus", "frame_bytes_max", Slot::Bytes(|c| &mut c.bus.frame_bytes_max, 1_024..=256 * MIB)),
+    key("bus", "two_segment_exchanges", Slot::List(|c| &mut c.bus.two_segment_exchanges)),
+    key("admin", "listen", Slot::Text(|c| &mut c.admin.listen)),
+    key("auth", "keys_file", Slot::MaybePath(|c| &mut c.auth.keys_file)),
+    key("auth", "demo_key", Slot::Flag(|c| &mut c.auth.demo_key)),
+    key("broker", "connect_timeout_ms", millis(|c| &mut c.broker.connect_timeout_ms)),
+    key("broker", "answer_timeout_ms", millis(|c| &mut c.broker.answer_timeout_ms)),
+    key("broker", "request_timeout_ms", millis(|c| &mut c.broker.request_timeout_ms)),
+    key("broker", "retry_min_ms", millis(|c| &mut c.broker.retry_min_ms)),
+    key("broker", "retry_max_ms", millis(|c| &mut c.broker.retry_max_ms)),
+    key("log", "level", Slot::Text(|c| &mut c.log.level)),
+    key("log", "json", Slot::Flag(|c| &mut c.log.json)),
+];
+
+/// Every key of one `[[brokers]]` entry.
+pub(super) const BROKER_KEYS: &[Key<BrokerDraft>] = &[
+    key(BROKERS, "name", Slot::MaybeText(|b| &mut b.name)),
+    key(BROKERS, "kind", Slot::MaybeKind(|b| &mut b.kind)),
+    key(BROKERS, "address", Slot::MaybeText(|b| &mut b.address)),
+    key(BROKERS, "seed", Slot::MaybeWhole(|b| &mut b.seed)),
+    key(BROKERS, "ticks_per_second", Slot::MaybeReal(|b| &mut b.ticks_per_second)),
+];
+
+/// The names of all sections, each once.
+pub(super) fn sections() -> Vec<&'static str> {
+    let mut sections: Vec<_> = KEYS.iter().map(|key| key.section).collect();
+    sections.dedup();
+    sections.push(BROKERS);
+    sections
+}
+
+/// The names of a section's keys.
+pub(super) fn names(section: &str) -> Vec<&'static str> {
+    let plain = KEYS.iter().map(|key| (key.section, key.name));
+    let brokers = BROKER_KEYS.iter().map(|key| (key.section, key.name));
+    plain.chain(brokers).filter(|(of, _)| *of == section).map(|(_, name)| name).collect()
+}
+
+const fn key<T>(section: &'static str, name: &'static str, slot: Slot<T>) -> Key<T> {
+    Key { section, name, slot }
+}
+
+const fn millis(at: fn(&mut Config) -> &mut u64) -> Slot<Config> {
+    Slot::Millis(at, 1..=HOUR_MS)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    /// A configuration in which every optional value is there.
+    fn full() -> Config {
+        let mut config = Config::default();
+        config.auth.keys_file = Some(PathBuf::from("keys.toml"));
+        config.brokers.push(BrokerEntry {
+            name: "a".into(),
+            kind: BrokerKind::Paper,
+            address: Some("tcp://a:1".into()),
+            seed: Some(1),
+            ticks_per_second: Some(1.0),
+        });
+        config
+    }
+
+    #[test]
+    fn the_schema_names_exactly_the_keys_of_the_structs() {
+        let value = toml::Table::try_from(full()).expect("serializes");
+        let mut keys = Vec::new();
+        for (section, value) in &value {
+            let table = match value {
+                toml::Value::Array(entries) => entries[0].as_table(),
+                other => other.as_table(),
+            };
+            keys.extend(table.expect("a table").keys().map(|name| format!("{section}.{name}")));
+        }
+        keys.sort();
+
+        let mut schema: Vec<_> = sections()
+            .into_iter()
+            .flat_map(|section| names(section).into_iter().map(move |n| format!("{section}.{n}")))
+            .collect();
+        schema.sort();
+        assert_eq!(schema, keys);
+    }
+}

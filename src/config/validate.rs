@@ -1,0 +1,353 @@
+//! What a configuration must satisfy beyond the type of each value.
+
+use std::collections::BTreeMap;
+
+use tracing_subscriber::filter::{EnvFilter, LevelFilter};
+
+use super::address::Address;
+use super::problem::nearest;
+use super::schema::KEYS;
+use super::{BrokerEntry, BrokerKind, Config};
+
+/// Something that is wrong, and the keys that have to do with it, the likeliest first.
+#[derive(Debug)]
+pub(super) struct Finding {
+    pub(super) keys: Vec<String>,
+    pub(super) message: String,
+}
+
+/// First segments of bus topics that a broker's name would be mistaken for.
+const NOT_A_BROKER: &[&str] = &[
+    "nse", "nfo", "cds", "bse", "bfo", "bcd", "mcx", "ncdex", "nco", "crypto", "global", "cache",
+    "analyze",
+];
+const BROKER_NAME_BYTES_MAX: usize = 32;
+const TICKS_PER_SECOND_MIN: f64 = 0.01;
+const TICKS_PER_SECOND_MAX: f64 = 1_000.0;
+/// TOML has no larger number, and `tickgate config` prints TOML.
+const SEED_MAX: u64 = i64::MAX as u64;
+
+/// Everything that is wrong with `config`, wherever its values came from.
+pub(super) fn findings(config: &Config) -> Vec<Finding> {
+    let mut found = Findings(Vec::new());
+    found.ranges(config);
+    found.addresses(config);
+    found.bus(config);
+    found.broker_times(config);
+    found.brokers(config);
+    found.log(&config.log.level);
+    found.0
+}
+
+/// What is wrong with letting others than this machine in. Asked where keys come from files; a
+/// gateway that is handed its keys has no use for it.
+pub(super) fn exposure(config: &Config, demo_key_is_explicit: bool) -> Vec<Finding> {
+    let mut found = Findings(Vec::new());
+    let listen = &config.server.listen;
+    if Address::parse(listen).is_ok_and(|address| !address.is_loopback()) {
+        if config.auth.demo_key && demo_key_is_explicit {
+            found.add(
+                &["auth.demo_key", "server.listen"],
+                format!(
+                    "`auth.demo_key` is true while `server.listen` is {listen}: everybody knows \
+                     the demo key, so set it to false or listen on 127.0.0.1"
+                ),
+            );
+        }
+        if config.auth.keys_file.is_none() {
+            found.add(
+                &["server.listen"],
+                format!(
+                    "`server.listen` is {listen}, beyond this machine, but nobody there could log \
+                     in: make a key with `tickgate keys new USER` and set `auth.keys_file`"
+                ),
+            );
+        }
+    }
+    found.0
+}
+
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    fn add(&mut self, keys: &[&str], message: impl Into<String>) {
+        let keys = keys.iter().map(|key| (*key).to_owned()).collect();
+        self.0.push(Finding { keys, message: message.into() });
+    }
+
+    fn ranges(&mut self, config: &Config) {
+        let mut copy = config.clone();
+        for key in KEYS {
+            if let Some(message) = key.slot.out_of_range(&mut copy) {
+                let key = format!("{}.{}", key.section, key.name);
+                self.add(&[&key], format!("`{key}` {message}"));
+            }
+        }
+    }
+
+    fn addresses(&mut self, config: &Config) {
+        let mut listeners: BTreeMap<Address, &str> = BTreeMap::new();
+        self.listener("server.listen", &config.server.listen, &mut listeners);
+        if !config.admin.listen.is_empty() {
+            let address = self.listener("admin.listen", &config.admin.listen, &mut listeners);
+            if address.is_some_and(|address| !address.is_loopback()) {
+                self.add(
+                    &["admin.listen"],
+                    format!(
+                        "`admin.listen` must be on loopback, as 127.0.0.1:8766, because it asks \
+                         nobody who they are; got {:?}",
+                        config.admin.listen
+                    ),
+                );
+            }
+        }
+        for text in &config.bus.bind {
+            if let Some(address) = self.endpoint("bus.bind", text, 0) {
+                self.once("bus.bind", address, &mut listeners);
+            }
+        }
+        let mut publishers = BTreeMap::new();
+        for text in &config.bus.connect {
+            if let Some(address) = self.endpoint("bus.connect", text, 1) {
+                self.once("bus.connect", address, &mut publishers);
+            }
+        }
+        if config.auth.keys_file.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+            self.add(&["auth.keys_file"], "`auth.keys_file` is empty; leave it out instead");
+        }
+    }
+
+    fn listener<'a>(
+        &mut self,
+        key: &'a str,
+        text: &str,
+        others: &mut BTreeMap<Address, &'a str>,
+    ) -> Option<Address> {
+        match Address::parse(text) {
+            Ok(address) => {
+                self.once(key, address.clone(), others);
+                Some(address)
+            }
+            Err(reason) => {
+                self.add(
+                    &[key],
+                    format!(
+                        "`{key}` must be host:port, as 127.0.0.1:8765, got {text:?} ({reason})"
+                    ),
+                );
+                None
+            }
+        }
+    }
+
+    /// The address of an endpoint whose port is at least `port_min`.
+    fn endpoint(&mut self, key: &str, text: &str, port_min: u16) -> Option<Address> {
+        let why = match Address::parse_tcp(text) {
+            Ok(address) if address.port >= port_min => return Some(address),
+            Ok(_) => "port 0 cannot be connected to".to_owned(),
+            Err(reason) => reason.to_string(),
+        };
+        self.add(
+            &[key],
+            format!(
+                "`{key}` must be tcp://host:port, as tcp://127.0.0.1:5555, got {text:?} ({why})"
+            ),
+        );
+        None
+    }
+
+    /// Two sockets cannot have one address.
+    fn once<'a>(
+        &mut self,
+        key: &'a str,
+        address: Address,
+        others: &mut BTreeMap<Address, &'a str>,
+    ) {
+        if address.port == 0 {
+            return;
+        }
+        match others.get(&address) {
+            Some(other) if *other == key => {
+                self.add(&[key], format!("`{key}` names {address} twice"));
+            }
+            Some(other) => {
+                self.add(&[key, other], format!("`{other}` and `{key}` are both {address}"));
+            }
+            None => {
+                others.insert(address, key);
+            }
+        }
+    }
+
+    fn bus(&mut self, config: &Config) {
+        let bus = &config.bus;
+        self.ordered("bus.reconnect", bus.reconnect_min_ms, bus.reconnect_max_ms);
+        if bus.bind.is_empty() && bus.connect.is_empty() {
+            self.add(
+                &["bus.bind", "bus.connect"],
+                "`bus.bind` and `bus.connect` are both empty, so no tick could ever come in",
+            );
+        } else if bus.bind.is_empty() && config.has_paper_broker() {
+            self.add(
+                &["bus.bind"],
+                "`bus.bind` is empty, but the paper broker publishes to the address bound there",
+            );
+        }
+        for name in &bus.two_segment_exchanges {
+            let is_segment = |text: &str| {
+                !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
+            };
+            let fits = name
+                .split_once('_')
+                .is_some_and(|(first, second)| is_segment(first) && is_segment(second));
+            if !fits {
+                self.add(
+                    &["bus.two_segment_exchanges"],
+                    format!(
+                        "`bus.two_segment_exchanges` takes names of two segments, as NSE_INDEX, \
+                         got {name:?}"
+                    ),
+                );
+            }
+        }
+    }
+
+    fn broker_times(&mut self, config: &Config) {
+        self.ordered("broker.retry", config.broker.retry_min_ms, config.broker.retry_max_ms);
+    }
+
+    fn ordered(&mut self, stem: &str, min: u64, max: u64) {
+        if min > max {
+            let (low, high) = (format!("{stem}_min_ms"), format!("{stem}_max_ms"));
+            self.add(
+                &[&low, &high],
+                format!("`{low}` ({min} ms) is greater than `{high}` ({max} ms)"),
+            );
+        }
+    }
+
+    fn brokers(&mut self, config: &Config) {
+        let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+        for (index, broker) in config.brokers.iter().enumerate() {
+            let key = |name: &str| format!("brokers.{index}.{name}");
+            if let Some(why) = bad_broker_name(&broker.name, &config.bus.two_segment_exchanges) {
+                self.add(
+                    &[&key("name")],
+                    format!("`{}` may not be {:?}: {why}", key("name"), broker.name),
+                );
+            }
+            if let Some(first) = seen.insert(&broker.name, index) {
+                self.add(
+                    &[&key("name")],
+                    format!(
+                        "`brokers.{first}` and `brokers.{index}` are both named {:?}",
+                        broker.name
+                    ),
+                );
+            }
+            match broker.kind {
+                BrokerKind::Remote => self.remote(broker, &key),
+                BrokerKind::Paper => self.paper(broker, &key),
+            }
+        }
+    }
+
+    fn remote(&mut self, broker: &BrokerEntry, key: &impl Fn(&str) -> String) {
+        match &broker.address {
+            Some(address) => {
+                self.endpoint(&key("address"), address, 1);
+            }
+            None => self.add(
+                &[&key("address"), &key("kind")],
+                format!(
+                    "`{}` is missing: a remote broker needs the address of its host, as \
+                     tcp://127.0.0.1:5560",
+                    key("address")
+                ),
+            ),
+        }
+        for (name, given) in [
+            ("seed", broker.seed.is_some()),
+            ("ticks_per_second", broker.ticks_per_second.is_some()),
+        ] {
+            if given {
+                self.add(&[&key(name)], format!("`{}` is for paper brokers alone", key(name)));
+            }
+        }
+    }
+
+    fn paper(&mut self, broker: &BrokerEntry, key: &impl Fn(&str) -> String) {
+        if broker.address.is_some() {
+            self.add(
+                &[&key("address")],
+                format!("`{}` is for remote brokers alone", key("address")),
+            );
+        }
+        if let Some(seed) = broker.seed.filter(|seed| *seed > SEED_MAX) {
+            self.add(
+                &[&key("seed")],
+                format!("`{}` must be between 0 and {SEED_MAX}, got {seed}", key("seed")),
+            );
+        }
+        if let Some(rate) = broker.ticks_per_second
+            && !(TICKS_PER_SECOND_MIN..=TICKS_PER_SECOND_MAX).contains(&rate)
+        {
+            self.add(
+                &[&key("ticks_per_second")],
+                format!(
+                    "`{}` must be between {TICKS_PER_SECOND_MIN} and {TICKS_PER_SECOND_MAX}, got {rate}",
+                    key("ticks_per_second")
+                ),
+            );
+        }
+    }
+
+    fn log(&mut self, level: &str) {
+        if let Some(why) = bad_filter(level) {
+            self.add(
+                &["log.level"],
+                format!(
+                    "`log.level` must be error, warn, info, debug, trace or a filter like \
+                     \"info,tickgate::server=debug\", got {level:?}{why}"
+                ),
+            );
+        }
+    }
+}
+
+/// Why a broker cannot have this name on the bus.
+fn bad_broker_name(name: &str, two_segment_exchanges: &[String]) -> Option<&'static str> {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let is_exchange = NOT_A_BROKER.contains(&name)
+        || two_segment_exchanges
+            .iter()
+            .filter_map(|exchange| exchange.split('_').next())
+            .any(|first| first.eq_ignore_ascii_case(name));
+    if name.contains('_') {
+        Some("`_` separates the parts of a bus topic, use `-`")
+    } else if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Some("upper case is for exchanges on the bus, use lower case")
+    } else if name.is_empty() || name.len() > BROKER_NAME_BYTES_MAX || !name.bytes().all(allowed) {
+        Some("a name is 1 to 32 lower-case letters, digits and `-`")
+    } else if is_exchange {
+        Some("topics on the bus begin with it that belong to no broker")
+    } else {
+        None
+    }
+}
+
+/// Why a log filter does not say what its author meant; a hint, or nothing to add.
+fn bad_filter(level: &str) -> Option<String> {
+    for directive in level.split(',').map(str::trim) {
+        // The filter would take a mistyped level for the name of a module, and log all of it.
+        let is_plain_word = !directive.contains(['=', ':', '[']) && directive != "tickgate";
+        if is_plain_word && directive.parse::<LevelFilter>().is_err() || directive.is_empty() {
+            let levels = ["error", "warn", "info", "debug", "trace", "off"];
+            return Some(match nearest(directive, levels) {
+                Some(near) => format!("; did you mean {near:?}?"),
+                None => String::new(),
+            });
+        }
+    }
+    EnvFilter::builder().parse(level).is_err().then(String::new)
+}

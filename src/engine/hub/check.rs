@@ -1,0 +1,156 @@
+//! What must be true of the hub after every event. Our own mistakes, found where they are made.
+
+use std::collections::BTreeMap;
+
+use super::client::{Auth, Client, CurrentKind};
+use super::session::{SessionState, User};
+use super::topics::Want;
+use super::{Hub, InFlight, TimerKey};
+use crate::engine::Upstream;
+use crate::topic::{ClientId, Topic, UserId};
+
+impl Hub {
+    /// Asserts every private rule of the hub. Costs time in proportion to all that it holds.
+    ///
+    /// # Panics
+    ///
+    /// Panics if a rule is broken.
+    pub fn check(&self) {
+        assert!(self.work.sessions.is_empty(), "sessions are left unsettled");
+        assert!(self.work.topics.is_empty(), "topics are left unsettled");
+        assert!(self.work.clients.is_empty(), "clients are left unserved");
+        for (id, client) in &self.clients {
+            self.check_client(*id, client);
+        }
+        for (id, user) in &self.users {
+            self.check_user(id, user);
+        }
+        self.check_commands();
+        self.check_routes();
+        self.check_timers();
+    }
+
+    fn check_client(&self, id: ClientId, client: &Client) {
+        match &client.auth {
+            Auth::Nobody => {
+                assert!(client.topics.is_empty(), "{id} is nobody and wants something");
+                assert!(!client.orders, "{id} is nobody and follows orders");
+                let armed = self.timers.contains(&TimerKey::Authenticate(id));
+                assert!(armed || client.closing, "{id} is nobody for ever");
+            }
+            Auth::Joining(user) | Auth::Joined(user) => {
+                assert!(self.users[user].clients.contains(&id), "{user} does not know {id}");
+            }
+        }
+        assert!(client.queue.is_empty() || client.current.is_some(), "{id} is not served");
+        let Some(current) = &client.current else {
+            assert!(!matches!(client.auth, Auth::Joining(_)), "{id} joins without a request");
+            return;
+        };
+        assert!(self.timers.contains(&TimerKey::Request(id)), "{id} waits for ever");
+        if let CurrentKind::Subscribe { waiting, .. } = &current.kind {
+            assert!(!waiting.is_empty(), "{id} waits for nothing");
+            let user = client.user().expect("a subscriber has a user");
+            for topic in waiting.keys() {
+                let want = self.users[user].topics[topic].wants[&id];
+                assert_eq!(want, Want::Waiting, "{id} waits for {topic}, which it holds");
+            }
+        }
+    }
+
+    fn check_user(&self, id: &UserId, user: &User) {
+        assert!(
+            !user.clients.is_empty() || user.session.state != SessionState::Down,
+            "{id} has neither clients nor a session"
+        );
+        for client in &user.clients {
+            assert_eq!(self.clients[client].attached(), Some(id), "{client} is not with {id}");
+        }
+        let live = user.session.state == SessionState::Up;
+        assert!(!(live && user.session.stale), "{id} keeps a stale session");
+        for (topic, state) in &user.topics {
+            assert!(
+                live || state.upstream == Upstream::Off,
+                "{topic} of {id} is {} without a session",
+                state.upstream.word()
+            );
+            assert!(
+                !state.wants.is_empty() || state.upstream != Upstream::Off,
+                "{topic} of {id} is neither wanted nor on"
+            );
+            for (client_id, want) in &state.wants {
+                let client = &self.clients[client_id];
+                assert!(client.topics.contains(topic), "{client_id} does not know of {topic}");
+                assert_eq!(client.user(), Some(id), "{client_id} wants {topic} of {id}");
+                let waits = client.current.as_ref().is_some_and(|current| {
+                    matches!(&current.kind, CurrentKind::Subscribe { waiting, .. }
+                        if waiting.contains_key(topic))
+                });
+                assert_eq!(waits, *want == Want::Waiting, "{client_id} on {topic}");
+            }
+        }
+        for client_id in &user.clients {
+            for topic in &self.clients[client_id].topics {
+                let known = user.topics.get(topic);
+                let known = known.is_some_and(|state| state.wants.contains_key(client_id));
+                assert!(known, "{topic} of {id} does not know of {client_id}");
+            }
+        }
+    }
+
+    /// Every command on the books is the one in flight of its topic or session, and the reverse.
+    fn check_commands(&self) {
+        let mut expected = BTreeMap::new();
+        for (id, user) in &self.users {
+            if let Some(command) = user.session.state.in_flight() {
+                expected.insert(command, InFlight { user: id.clone(), topic: None });
+            }
+            for (topic, state) in &user.topics {
+                if let Some(command) = state.upstream.in_flight() {
+                    let topic = Some(topic.clone());
+                    expected.insert(command, InFlight { user: id.clone(), topic });
+                }
+            }
+        }
+        assert_eq!(self.in_flight, expected, "the books of commands are wrong");
+    }
+
+    fn check_routes(&self) {
+        let mut expected = BTreeMap::new();
+        for client in self.clients.values() {
+            let Some(user) = client.user() else { continue };
+            for topic in &client.topics {
+                let key = (topic.clone(), self.users[user].broker.clone(), client.shard);
+                *expected.entry(key).or_insert(0_usize) += 1;
+            }
+        }
+        let counted: BTreeMap<_, _> = self
+            .routes
+            .counts()
+            .map(|(topic, broker, shard, count)| ((topic.clone(), broker.clone(), shard), count))
+            .collect();
+        assert_eq!(counted, expected, "routes and wants have drifted apart");
+    }
+
+    fn check_timers(&self) {
+        for key in self.timers.keys() {
+            let owned = match key {
+                TimerKey::Authenticate(id) => self.clients.contains_key(id),
+                TimerKey::Request(id) => {
+                    self.clients.get(id).is_some_and(|client| client.current.is_some())
+                }
+                TimerKey::Command(id) => self.in_flight.contains_key(id),
+                TimerKey::Session(user) => self.users.contains_key(user),
+                TimerKey::Topic(user, topic) => self.has_topic(user, topic),
+            };
+            assert!(owned, "the deadline {key:?} has no owner");
+        }
+        for id in self.in_flight.keys() {
+            assert!(self.timers.contains(&TimerKey::Command(*id)), "a command waits for ever");
+        }
+    }
+
+    fn has_topic(&self, user: &UserId, topic: &Topic) -> bool {
+        self.users.get(user).is_some_and(|user| user.topics.contains_key(topic))
+    }
+}

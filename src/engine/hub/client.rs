@@ -1,0 +1,362 @@
+//! Clients: who they are, what they hold, which request they are at.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use indexmap::IndexSet;
+
+use super::reject;
+use super::session::User;
+use super::{Effect, Hub, Note, TimerKey};
+use crate::broker::{BrokerError, BrokerErrorCode};
+use crate::engine::{Change, Identity, Orders, Request, ShardId};
+use crate::protocol::{Answer, Reject, RequestId, RowOutcome};
+use crate::topic::{ClientId, Instrument, Mode, Topic, UserId};
+
+/// One connection. Its requests are served one at a time, in order.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub shard: ShardId,
+    pub auth: Auth,
+    /// Everything it wants: waiting and held.
+    pub topics: IndexSet<Topic>,
+    pub orders: bool,
+    pub queue: VecDeque<(Option<RequestId>, Request)>,
+    pub current: Option<Current>,
+    /// A close is on its way; it is served no more.
+    pub closing: bool,
+}
+
+/// As whom a client has come in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Auth {
+    Nobody,
+    /// The credential was accepted; the broker session is not live yet.
+    Joining(UserId),
+    Joined(UserId),
+}
+
+/// A request that waits for the broker.
+#[derive(Debug)]
+pub(super) struct Current {
+    pub request_id: Option<RequestId>,
+    pub kind: CurrentKind,
+}
+
+#[derive(Debug)]
+pub(super) enum CurrentKind {
+    Authenticate,
+    Subscribe { rows: Vec<Row>, waiting: BTreeMap<Topic, usize> },
+}
+
+/// One entry of a subscribe.
+#[derive(Debug)]
+pub(super) enum Row {
+    /// Its outcome is known.
+    Done { exchange: std::sync::Arc<str>, symbol: std::sync::Arc<str>, outcome: RowOutcome },
+    /// It waits for the broker.
+    Waiting { instrument: Instrument, mode: Mode, depth: u32 },
+    /// It repeats an earlier entry of the same request.
+    Repeats { row: usize, instrument: Instrument, mode: Mode },
+}
+
+impl Client {
+    fn new(shard: ShardId) -> Self {
+        Self {
+            shard,
+            auth: Auth::Nobody,
+            topics: IndexSet::new(),
+            orders: false,
+            queue: VecDeque::new(),
+            current: None,
+            closing: false,
+        }
+    }
+
+    /// The user it has authenticated as.
+    pub const fn user(&self) -> Option<&UserId> {
+        match &self.auth {
+            Auth::Joined(user) => Some(user),
+            Auth::Joining(_) | Auth::Nobody => None,
+        }
+    }
+
+    /// The user it belongs to, authenticated or about to be.
+    pub const fn attached(&self) -> Option<&UserId> {
+        match &self.auth {
+            Auth::Joined(user) | Auth::Joining(user) => Some(user),
+            Auth::Nobody => None,
+        }
+    }
+
+    pub fn close(
+        &mut self,
+        id: ClientId,
+        code: u16,
+        reason: &'static str,
+        effects: &mut Vec<Effect>,
+    ) {
+        if !self.closing {
+            self.closing = true;
+            self.queue.clear();
+            effects.push(Effect::Close { client: id, shard: self.shard, code, reason });
+        }
+    }
+
+    fn is_authenticating(&self) -> bool {
+        self.current.as_ref().is_some_and(|at| matches!(at.kind, CurrentKind::Authenticate))
+    }
+}
+
+impl Hub {
+    pub(super) fn client_opened(
+        &mut self,
+        id: ClientId,
+        shard: ShardId,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.totals.opened += 1;
+        let mut client = Client::new(shard);
+        if self.draining {
+            client.close(id, 1012, "the gateway is restarting", effects);
+        }
+        let old = self.clients.insert(id, client);
+        assert!(old.is_none(), "{id} was opened twice");
+        self.arm_authentication(id);
+    }
+
+    pub(super) fn client_closed(&mut self, id: ClientId, effects: &mut Vec<Effect>) {
+        if !self.clients.contains_key(&id) {
+            return;
+        }
+        self.totals.closed += 1;
+        self.timers.cancel(&TimerKey::Authenticate(id));
+        self.timers.cancel(&TimerKey::Request(id));
+        self.leave(id, effects);
+        let client = self.clients.swap_remove(&id).expect("it was just there");
+        effects.push(Effect::Detach { client: id, shard: client.shard });
+    }
+
+    pub(super) fn request_arrived(
+        &mut self,
+        id: ClientId,
+        request_id: Option<RequestId>,
+        request: Request,
+    ) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        if !client.closing {
+            client.queue.push_back((request_id, request));
+            self.work.clients.push_back(id);
+        }
+    }
+
+    /// Starts a client's next requests, until one has to wait.
+    pub(super) fn serve_next(&mut self, id: ClientId, effects: &mut Vec<Effect>) {
+        loop {
+            let Some(client) = self.clients.get_mut(&id) else { return };
+            if client.current.is_some() || client.closing {
+                return;
+            }
+            let Some((request_id, request)) = client.queue.pop_front() else { return };
+            self.totals.requests += 1;
+            self.serve(id, request_id, request, effects);
+        }
+    }
+
+    /// Attaches a client to the account that its credential named.
+    pub(super) fn authenticate(
+        &mut self,
+        id: ClientId,
+        request_id: Option<RequestId>,
+        identity: Result<Identity, Reject>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let identity = match identity.and_then(|identity| self.admit(identity)) {
+            Ok(identity) => identity,
+            Err(reject) => {
+                let code = reject.code.as_str();
+                Self::note(effects, Note::AuthenticationFailed { client: id, code });
+                self.answer(id, request_id, Answer::Rejected(reject), effects);
+                return;
+            }
+        };
+        let client = self.clients.get_mut(&id).expect("the client exists");
+        if client.attached() != Some(&identity.user) {
+            self.leave(id, effects);
+            self.join(id, &identity);
+        }
+        self.timers.cancel(&TimerKey::Authenticate(id));
+        let client = self.clients.get_mut(&id).expect("the client exists");
+        client.current = Some(Current { request_id, kind: CurrentKind::Authenticate });
+        self.timers.set(TimerKey::Request(id), self.now_ms + self.options.times.request_timeout_ms);
+        let user = self.users.get_mut(&identity.user).expect("it was just joined");
+        if user.is_live() {
+            self.authentication_done(id, effects);
+        } else {
+            user.session.backoff.hurry();
+            self.work.sessions.insert(identity.user);
+        }
+    }
+
+    /// Whether the account can be served at all.
+    fn admit(&self, identity: Identity) -> Result<Identity, Reject> {
+        if !self.brokers.contains_key(&identity.broker) {
+            return Err(reject::unknown_broker(&identity.broker));
+        }
+        match self.users.get(&identity.user) {
+            Some(user) if user.broker != identity.broker => Err(reject::other_broker(&user.broker)),
+            Some(_) | None => Ok(identity),
+        }
+    }
+
+    fn join(&mut self, id: ClientId, identity: &Identity) {
+        let now_ms = self.now_ms;
+        let new = || User::new(identity.broker.clone(), now_ms);
+        let user = self.users.entry(identity.user.clone()).or_insert_with(new);
+        user.clients.insert(id);
+        let client = self.clients.get_mut(&id).expect("the client exists");
+        client.auth = Auth::Joining(identity.user.clone());
+    }
+
+    /// Takes everything from a client that it has as its user, order updates included (RC-011).
+    fn leave(&mut self, id: ClientId, effects: &mut Vec<Effect>) {
+        let client = self.clients.get_mut(&id).expect("the client exists");
+        let Some(user_id) = client.attached().cloned() else { return };
+        client.current = None;
+        let mut change = Change::default();
+        if std::mem::take(&mut client.orders) {
+            change.orders = Orders::Stop;
+        }
+        let topics: Vec<Topic> = client.topics.iter().cloned().collect();
+        let shard = client.shard;
+        for topic in &topics {
+            change.remove.push(self.release_topic(&user_id, id, topic, effects));
+        }
+        if !change.is_empty() {
+            effects.push(Effect::Deliver { client: id, shard, change, answer: None });
+        }
+        self.clients.get_mut(&id).expect("the client exists").auth = Auth::Nobody;
+        let user = self.users.get_mut(&user_id).expect("a client's user exists");
+        user.clients.shift_remove(&id);
+        self.work.sessions.insert(user_id);
+    }
+
+    /// The user's session is live: a client that waits for it is in.
+    pub(super) fn authentication_done(&mut self, id: ClientId, effects: &mut Vec<Effect>) {
+        let client = self.clients.get_mut(&id).expect("a user's client exists");
+        if !client.is_authenticating() {
+            return;
+        }
+        let user_id = client.attached().expect("it is authenticating").clone();
+        client.auth = Auth::Joined(user_id.clone());
+        let broker = self.users[&user_id].broker.clone();
+        Self::note(effects, Note::Authenticated { client: id, user: user_id.clone() });
+        self.finish(id, Answer::Authenticated { broker, user: user_id }, effects);
+    }
+
+    /// The user's session cannot be had: a client that waits for it is told, and is nobody again
+    /// unless it had come in before.
+    pub(super) fn authentication_failed(
+        &mut self,
+        id: ClientId,
+        error: &BrokerError,
+        effects: &mut Vec<Effect>,
+    ) {
+        let client = self.clients.get_mut(&id).expect("a user's client exists");
+        if !client.is_authenticating() {
+            return;
+        }
+        let joining = matches!(client.auth, Auth::Joining(_));
+        let reject = reject::session(error);
+        Self::note(effects, Note::AuthenticationFailed { client: id, code: reject.code.as_str() });
+        self.finish(id, Answer::Rejected(reject), effects);
+        if joining {
+            self.leave(id, effects);
+            self.arm_authentication(id);
+        }
+    }
+
+    pub(super) fn authentication_overdue(&mut self, id: ClientId, effects: &mut Vec<Effect>) {
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.close(id, 4401, "auth timeout", effects);
+        }
+    }
+
+    /// A request has waited too long: whatever part of it still waits has failed.
+    pub(super) fn request_overdue(&mut self, id: ClientId, effects: &mut Vec<Effect>) {
+        let Some(client) = self.clients.get(&id) else { return };
+        let Some(current) = &client.current else { return };
+        let message = self.overdue_message(client);
+        let error = BrokerError { code: BrokerErrorCode::Timeout, message };
+        match &current.kind {
+            CurrentKind::Authenticate => self.authentication_failed(id, &error, effects),
+            CurrentKind::Subscribe { waiting, .. } => {
+                let topics: Vec<Topic> = waiting.keys().cloned().collect();
+                for topic in topics {
+                    self.entry_done(id, &topic, Err(&error), effects);
+                }
+            }
+        }
+    }
+
+    fn overdue_message(&self, client: &Client) -> String {
+        let user = client.attached().and_then(|user| self.users.get(user));
+        let broker = user.and_then(|user| Some((user, self.brokers.get(&user.broker)?)));
+        match broker {
+            Some((user, link)) if !link.up && link.reason.is_empty() => {
+                format!("broker {} cannot be reached", user.broker)
+            }
+            Some((user, link)) if !link.up => {
+                format!("broker {} cannot be reached: {}", user.broker, link.reason)
+            }
+            Some(_) | None => "the broker did not answer in time".to_owned(),
+        }
+    }
+
+    fn arm_authentication(&mut self, id: ClientId) {
+        let at_ms = self.now_ms + self.options.auth_timeout_ms;
+        self.timers.set(TimerKey::Authenticate(id), at_ms);
+    }
+
+    /// Answers the current request and lets the next one start.
+    pub(super) fn finish(&mut self, id: ClientId, answer: Answer, effects: &mut Vec<Effect>) {
+        self.finish_with(id, Change::default(), answer, effects);
+    }
+
+    pub(super) fn finish_with(
+        &mut self,
+        id: ClientId,
+        change: Change,
+        answer: Answer,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.timers.cancel(&TimerKey::Request(id));
+        let client = self.clients.get_mut(&id).expect("the client exists");
+        let current = client.current.take().expect("a request is being served");
+        self.answer_with(id, current.request_id, change, answer, effects);
+        self.work.clients.push_back(id);
+    }
+
+    pub(super) fn answer(
+        &mut self,
+        id: ClientId,
+        request_id: Option<RequestId>,
+        answer: Answer,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.answer_with(id, request_id, Change::default(), answer, effects);
+    }
+
+    pub(super) fn answer_with(
+        &mut self,
+        client: ClientId,
+        request_id: Option<RequestId>,
+        change: Change,
+        answer: Answer,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.totals.answers += 1;
+        let shard = self.clients[&client].shard;
+        let answer = Some((answer, request_id));
+        effects.push(Effect::Deliver { client, shard, change, answer });
+    }
+}

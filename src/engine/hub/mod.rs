@@ -1,0 +1,268 @@
+//! The control half of the engine.
+//!
+//! Every event changes *what is wanted* or *what the broker is known to be doing*, and marks the
+//! users, topics and clients it touched. [`Hub::settle`] then compares the two for whatever was
+//! touched and sends at most one command for each. Nothing counts edges: the reference count of a
+//! topic is the size of its set of wants.
+
+mod brokers;
+mod check;
+mod client;
+mod reject;
+mod requests;
+mod routes;
+mod session;
+mod snapshot;
+mod topics;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use indexmap::{IndexMap, IndexSet};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use super::timers::Timers;
+use super::{Effect, Event, Note, ShardId};
+use crate::broker::{Command, CommandId, CommandKind, SessionId};
+use crate::config::{BrokerTimes, Config};
+use crate::protocol::TopicRules;
+use crate::topic::{BrokerName, ClientId, Topic, UserId};
+
+use client::Client;
+use routes::Routes;
+pub use session::SessionState;
+use session::User;
+pub use snapshot::{HubSnapshot, HubTotals, SessionSnapshot, TopicSnapshot};
+
+/// What the hub needs to know of the configuration.
+#[derive(Clone, Debug)]
+pub struct HubOptions {
+    /// The brokers, in the order in which `get_supported_brokers` lists them.
+    pub brokers: Vec<BrokerName>,
+    /// How long a client may stay unauthenticated.
+    pub auth_timeout_ms: u64,
+    /// Topics that one client may hold.
+    pub subscriptions_per_client_max: usize,
+    /// Deadlines and pauses of brokers.
+    pub times: BrokerTimes,
+    /// How the bus spells topics: what it cannot carry is refused.
+    pub rules: TopicRules,
+    /// Seed of the jitter.
+    pub seed: u64,
+}
+
+impl HubOptions {
+    /// The options that a configuration gives.
+    #[must_use]
+    pub fn new(config: &Config, brokers: Vec<BrokerName>, seed: u64) -> Self {
+        let rules = TopicRules {
+            brokers: brokers.clone(),
+            two_segment_exchanges: config.bus.two_segment_exchanges.clone(),
+        };
+        Self {
+            brokers,
+            rules,
+            auth_timeout_ms: config.server.auth_timeout_ms,
+            subscriptions_per_client_max: config.limits.subscriptions_per_client_max,
+            times: config.broker.clone(),
+            seed,
+        }
+    }
+}
+
+/// Clients, users, sessions, wants and broker commands.
+#[derive(Debug)]
+pub struct Hub {
+    options: HubOptions,
+    rng: ChaCha8Rng,
+    now_ms: u64,
+    draining: bool,
+    clients: IndexMap<ClientId, Client>,
+    users: BTreeMap<UserId, User>,
+    brokers: BTreeMap<BrokerName, BrokerLink>,
+    routes: Routes,
+    in_flight: BTreeMap<CommandId, InFlight>,
+    timers: Timers<TimerKey>,
+    next_command: u64,
+    next_session: u64,
+    totals: HubTotals,
+    work: Work,
+}
+
+/// What the last event touched.
+#[derive(Debug, Default)]
+struct Work {
+    sessions: BTreeSet<UserId>,
+    topics: IndexSet<(UserId, Topic)>,
+    /// Clients whose current request has been answered: the next one may start.
+    clients: VecDeque<ClientId>,
+}
+
+/// Whether a broker can be talked to.
+#[derive(Debug, Default)]
+struct BrokerLink {
+    up: bool,
+    /// Why not, in the broker's words.
+    reason: String,
+}
+
+/// What a command in flight is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct InFlight {
+    user: UserId,
+    /// `None`: the session itself.
+    topic: Option<Topic>,
+}
+
+/// Owners of deadlines.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum TimerKey {
+    /// The client must have authenticated by now.
+    Authenticate(ClientId),
+    /// The client's current request must have been answered by now.
+    Request(ClientId),
+    /// The command must have been answered by now.
+    Command(CommandId),
+    /// The user's session may be tried again.
+    Session(UserId),
+    /// The topic may be tried again.
+    Topic(UserId, Topic),
+}
+
+impl Hub {
+    /// A hub with no clients, whose brokers are all down.
+    #[must_use]
+    pub fn new(options: HubOptions) -> Self {
+        let brokers =
+            options.brokers.iter().map(|name| (name.clone(), BrokerLink::default())).collect();
+        Self {
+            rng: ChaCha8Rng::seed_from_u64(options.seed),
+            options,
+            now_ms: 0,
+            draining: false,
+            clients: IndexMap::new(),
+            users: BTreeMap::new(),
+            brokers,
+            routes: Routes::default(),
+            in_flight: BTreeMap::new(),
+            timers: Timers::new(),
+            next_command: 0,
+            next_session: 0,
+            totals: HubTotals::default(),
+            work: Work::default(),
+        }
+    }
+
+    /// Takes in one event and appends what is to be done about it to `effects`.
+    ///
+    /// `now_ms` never goes back. Events about clients or commands that are gone are ignored.
+    pub fn handle(&mut self, now_ms: u64, event: Event, effects: &mut Vec<Effect>) {
+        debug_assert!(now_ms >= self.now_ms, "time went back");
+        self.now_ms = now_ms;
+        match event {
+            Event::Opened { client, shard } => self.client_opened(client, shard, effects),
+            Event::Request { client, request_id, request } => {
+                self.request_arrived(client, request_id, request);
+            }
+            Event::Closed { client } => self.client_closed(client, effects),
+            Event::Broker { broker, event } => self.broker_event(&broker, event, effects),
+            Event::Invalidate { user } => self.invalidate(&user, effects),
+            Event::Timer => {}
+            Event::Drain => self.drain(effects),
+        }
+        self.fire_timers(effects);
+        self.settle(effects);
+        self.routes.flush(effects);
+    }
+
+    /// When [`Event::Timer`] is due next, if ever.
+    #[must_use]
+    pub fn next_deadline_ms(&self) -> Option<u64> {
+        self.timers.next_ms()
+    }
+
+    /// Whether nothing is left: no client, no session, no command.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.clients.is_empty() && self.users.is_empty()
+    }
+
+    /// Brings commands and answers in line with what is wanted, until nothing changes.
+    fn settle(&mut self, effects: &mut Vec<Effect>) {
+        loop {
+            if let Some(user) = self.work.sessions.pop_first() {
+                self.settle_session(&user, effects);
+            } else if let Some((user, topic)) = self.work.topics.shift_remove_index(0) {
+                self.settle_topic(&user, &topic, effects);
+            } else if let Some(client) = self.work.clients.pop_front() {
+                self.serve_next(client, effects);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn fire_timers(&mut self, effects: &mut Vec<Effect>) {
+        while let Some(key) = self.timers.pop_due(self.now_ms) {
+            match key {
+                TimerKey::Authenticate(client) => self.authentication_overdue(client, effects),
+                TimerKey::Request(client) => self.request_overdue(client, effects),
+                TimerKey::Command(id) => self.command_overdue(id, effects),
+                TimerKey::Session(user) => {
+                    self.work.sessions.insert(user);
+                }
+                TimerKey::Topic(user, topic) => {
+                    self.work.topics.insert((user, topic));
+                }
+            }
+        }
+    }
+
+    /// Sends a command on behalf of `user` in `session` and starts its deadline.
+    fn send_command(
+        &mut self,
+        user: &UserId,
+        broker: &BrokerName,
+        session: SessionId,
+        kind: CommandKind,
+        effects: &mut Vec<Effect>,
+    ) -> CommandId {
+        let times = &self.options.times;
+        let (topic, deadline_ms) = match &kind {
+            CommandKind::Connect | CommandKind::Disconnect | CommandKind::UnsubscribeAll => {
+                (None, times.connect_timeout_ms)
+            }
+            CommandKind::Subscribe { topic, .. } | CommandKind::Unsubscribe { topic } => {
+                (Some(topic.clone()), times.answer_timeout_ms)
+            }
+        };
+        self.totals.sent(&kind);
+        self.next_command += 1;
+        let id = CommandId(self.next_command);
+        self.in_flight.insert(id, InFlight { user: user.clone(), topic });
+        self.timers.set(TimerKey::Command(id), self.now_ms + deadline_ms);
+        let deadline = Duration::from_millis(deadline_ms);
+        let command = Command { id, user: user.clone(), session, kind, deadline };
+        effects.push(Effect::Command { broker: broker.clone(), command });
+        id
+    }
+
+    /// Takes a command off the books: it was answered, is overdue, or does not matter any more.
+    fn forget_command(&mut self, id: CommandId) -> Option<InFlight> {
+        self.timers.cancel(&TimerKey::Command(id));
+        self.in_flight.remove(&id)
+    }
+
+    fn drain(&mut self, effects: &mut Vec<Effect>) {
+        self.draining = true;
+        for (id, client) in &mut self.clients {
+            client.close(*id, 1012, "the gateway is restarting", effects);
+        }
+        self.work.sessions.extend(self.users.keys().cloned());
+    }
+
+    fn note(effects: &mut Vec<Effect>, note: Note) {
+        effects.push(Effect::Note(note));
+    }
+}

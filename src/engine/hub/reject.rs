@@ -1,0 +1,42 @@
+//! Why the hub turns requests down, in the words of the wire protocol.
+
+use crate::broker::{BrokerError, BrokerErrorCode};
+use crate::protocol::{ErrorCode, Reject};
+use crate::topic::BrokerName;
+
+fn reject(code: ErrorCode, message: impl AsRef<str>) -> Reject {
+    Reject::new(code, message.as_ref())
+}
+
+/// The user's broker session could not be had.
+pub(super) fn session(error: &BrokerError) -> Reject {
+    let code = match error.code {
+        BrokerErrorCode::InitFailed => ErrorCode::BrokerInitError,
+        BrokerErrorCode::Refused | BrokerErrorCode::NotConnected | BrokerErrorCode::Timeout => {
+            ErrorCode::BrokerConnectionError
+        }
+    };
+    reject(code, &error.message)
+}
+
+/// The broker did not agree to a topic.
+pub(super) fn topic(error: &BrokerError) -> Reject {
+    let code = match error.code {
+        BrokerErrorCode::Timeout => ErrorCode::BrokerTimeout,
+        BrokerErrorCode::NotConnected => ErrorCode::BrokerConnectionError,
+        BrokerErrorCode::Refused | BrokerErrorCode::InitFailed => ErrorCode::BrokerError,
+    };
+    reject(code, &error.message)
+}
+
+/// The credential names a broker that the gateway does not have.
+pub(super) fn unknown_broker(broker: &BrokerName) -> Reject {
+    let message = format!("No broker configuration found for user: broker {broker} is not known");
+    reject(ErrorCode::BrokerError, message)
+}
+
+/// The user's other clients are on another broker.
+pub(super) fn other_broker(broker: &BrokerName) -> Reject {
+    let message = format!("the user's other clients are on broker {broker}");
+    reject(ErrorCode::BrokerError, message)
+}

@@ -1,0 +1,95 @@
+//! Numbers for (topic, broker) pairs, and who wants them on which shard.
+
+use indexmap::IndexMap;
+
+use super::{Effect, ShardId};
+use crate::engine::RouteId;
+use crate::topic::{BrokerName, Topic};
+
+/// Every route that somebody wants.
+#[derive(Debug, Default)]
+pub(super) struct Routes {
+    by_key: IndexMap<(Topic, BrokerName), Route>,
+    next: u64,
+    /// Interest that has ended. It is told last: first the clients leave the route.
+    ended: Vec<Effect>,
+}
+
+#[derive(Debug)]
+struct Route {
+    id: RouteId,
+    /// How many clients want it, by shard. Never zero.
+    wants: Vec<(ShardId, usize)>,
+}
+
+impl Routes {
+    /// Counts one more client of `shard` that wants `topic` from `broker`.
+    pub fn add(
+        &mut self,
+        topic: &Topic,
+        broker: &BrokerName,
+        shard: ShardId,
+        effects: &mut Vec<Effect>,
+    ) {
+        let next = &mut self.next;
+        let route = self.by_key.entry((topic.clone(), broker.clone())).or_insert_with(|| {
+            *next += 1;
+            Route { id: RouteId(*next), wants: Vec::new() }
+        });
+        if let Some((_, count)) = route.wants.iter_mut().find(|(at, _)| *at == shard) {
+            *count += 1;
+            return;
+        }
+        route.wants.push((shard, 1));
+        effects.push(interest(route.id, topic, broker, shard, true));
+    }
+
+    /// Counts one client less.
+    pub fn remove(&mut self, topic: &Topic, broker: &BrokerName, shard: ShardId) {
+        let key = (topic.clone(), broker.clone());
+        let route = self.by_key.get_mut(&key).expect("a want has a route");
+        let at = route.wants.iter().position(|(at, _)| *at == shard).expect("a want has a shard");
+        route.wants[at].1 -= 1;
+        if route.wants[at].1 > 0 {
+            return;
+        }
+        route.wants.swap_remove(at);
+        self.ended.push(interest(route.id, topic, broker, shard, false));
+        if route.wants.is_empty() {
+            self.by_key.swap_remove(&key);
+        }
+    }
+
+    /// Tells of the interest that has ended since the last call.
+    pub fn flush(&mut self, effects: &mut Vec<Effect>) {
+        effects.append(&mut self.ended);
+    }
+
+    /// The number of a route that somebody wants.
+    pub fn id(&self, topic: &Topic, broker: &BrokerName) -> RouteId {
+        let route = self.by_key.get(&(topic.clone(), broker.clone()));
+        route.expect("a want has a route").id
+    }
+
+    /// How many routes there are.
+    pub fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
+    /// How many clients want each route, by shard.
+    pub fn counts(&self) -> impl Iterator<Item = (&Topic, &BrokerName, ShardId, usize)> {
+        self.by_key.iter().flat_map(|((topic, broker), route)| {
+            route.wants.iter().map(move |(shard, count)| (topic, broker, *shard, *count))
+        })
+    }
+}
+
+fn interest(
+    route: RouteId,
+    topic: &Topic,
+    broker: &BrokerName,
+    shard: ShardId,
+    wanted: bool,
+) -> Effect {
+    Effect::Interest { route, topic: topic.clone(), broker: broker.clone(), shard, wanted }
+}

@@ -1,0 +1,187 @@
+//! What an operator may see of the hub.
+
+use std::collections::BTreeMap;
+
+use super::Hub;
+use super::session::SessionState;
+use crate::broker::{BrokerError, BrokerErrorCode, CommandKind, Done};
+use crate::engine::Upstream;
+use crate::topic::{BrokerName, Topic, UserId};
+
+/// Counters since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HubTotals {
+    /// Clients that finished their handshake.
+    pub opened: u64,
+    /// Clients whose connection has ended.
+    pub closed: u64,
+    /// Requests taken up.
+    pub requests: u64,
+    /// Answers given.
+    pub answers: u64,
+    /// Connect commands sent to brokers.
+    pub connects: u64,
+    /// Disconnect commands sent to brokers.
+    pub disconnects: u64,
+    /// Subscribe commands sent to brokers.
+    pub subscribes: u64,
+    /// Unsubscribe commands sent to brokers.
+    pub unsubscribes: u64,
+    /// Commands that brokers carried out.
+    pub succeeded: u64,
+    /// Commands that brokers refused or could not carry out.
+    pub failed: u64,
+    /// Commands that brokers did not answer in time.
+    pub timed_out: u64,
+    /// Answers and events of brokers that came too late, twice, or about an older session.
+    pub stale_events: u64,
+    /// Credential invalidations of users that had a session.
+    pub invalidations: u64,
+}
+
+impl HubTotals {
+    pub(super) const fn sent(&mut self, kind: &CommandKind) {
+        match kind {
+            CommandKind::Connect => self.connects += 1,
+            CommandKind::Disconnect => self.disconnects += 1,
+            CommandKind::Subscribe { .. } => self.subscribes += 1,
+            CommandKind::Unsubscribe { .. } | CommandKind::UnsubscribeAll => {
+                self.unsubscribes += 1;
+            }
+        }
+    }
+
+    pub(super) const fn answered(&mut self, result: &Result<Done, BrokerError>) {
+        match result {
+            Ok(_) => self.succeeded += 1,
+            Err(error) => match error.code {
+                BrokerErrorCode::Timeout => self.timed_out += 1,
+                BrokerErrorCode::Refused
+                | BrokerErrorCode::InitFailed
+                | BrokerErrorCode::NotConnected => self.failed += 1,
+            },
+        }
+    }
+}
+
+/// The hub at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HubSnapshot {
+    /// Clients whose connection is open.
+    pub clients: usize,
+    /// Those of them that have authenticated.
+    pub authenticated: usize,
+    /// Every account with a client or a session.
+    pub sessions: Vec<SessionSnapshot>,
+    /// Every topic that somebody wants, or that is still on at a broker.
+    pub topics: Vec<TopicSnapshot>,
+    /// Every broker: whether it can be talked to, and if not, why.
+    pub brokers: Vec<(BrokerName, bool, String)>,
+    /// Broker commands that are not answered yet, by broker.
+    pub commands_by_broker: BTreeMap<BrokerName, usize>,
+    /// Deadlines that are set.
+    pub timers: usize,
+    /// Routes that somebody wants.
+    pub routes: usize,
+    /// Whether the gateway is stopping.
+    pub draining: bool,
+    /// Counters since the start.
+    pub totals: HubTotals,
+}
+
+/// One account's broker session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionSnapshot {
+    /// Whose.
+    pub user: UserId,
+    /// At which broker.
+    pub broker: BrokerName,
+    /// Number of its current life; 0: none yet.
+    pub session: u64,
+    /// Where it stands.
+    pub state: SessionState,
+    /// How long it has been in this state.
+    pub in_state_ms: u64,
+    /// Times it was opened.
+    pub opened: u64,
+    /// Why it failed last, if it has not been up since.
+    pub last_error: Option<String>,
+    /// Clients of the account.
+    pub clients: usize,
+    /// Those of them that follow order updates.
+    pub orders_clients: usize,
+}
+
+/// One topic of one account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicSnapshot {
+    /// Whose.
+    pub user: UserId,
+    /// At which broker.
+    pub broker: BrokerName,
+    /// What.
+    pub topic: Topic,
+    /// Clients that want it: the reference count.
+    pub count: usize,
+    /// What the broker is doing about it.
+    pub state: Upstream,
+    /// Whether it waits for the pause before the next attempt.
+    pub paused: bool,
+    /// Levels of the book that the broker sends, or is asked for.
+    pub depth: u32,
+}
+
+impl Hub {
+    /// The hub as it is now. `now_ms` as in [`Hub::handle`].
+    #[must_use]
+    pub fn snapshot(&self, now_ms: u64) -> HubSnapshot {
+        let users = self.users.iter();
+        let topics = users.clone().flat_map(|(user, state)| {
+            state.topics.iter().map(|(topic, at)| TopicSnapshot {
+                user: user.clone(),
+                broker: state.broker.clone(),
+                topic: topic.clone(),
+                count: at.wants.len(),
+                state: at.upstream,
+                paused: at.backoff.wait_until_ms(now_ms).is_some(),
+                depth: at.depth_for(at.depth),
+            })
+        });
+        let mut topics: Vec<TopicSnapshot> = topics.collect();
+        topics.sort_by(|a, b| (&a.user, &a.topic).cmp(&(&b.user, &b.topic)));
+        let sessions = users.map(|(user, state)| {
+            let follows = |client| self.clients.get(client).is_some_and(|client| client.orders);
+            SessionSnapshot {
+                user: user.clone(),
+                broker: state.broker.clone(),
+                session: state.session.id.0,
+                state: state.session.state,
+                in_state_ms: now_ms.saturating_sub(state.session.since_ms),
+                opened: state.session.opened,
+                last_error: state.session.last_error.clone(),
+                clients: state.clients.len(),
+                orders_clients: state.clients.iter().filter(|client| follows(*client)).count(),
+            }
+        });
+        let brokers = self.options.brokers.iter().map(|name| {
+            let link = &self.brokers[name];
+            (name.clone(), link.up, link.reason.clone())
+        });
+        let mut commands_by_broker = BTreeMap::new();
+        for about in self.in_flight.values() {
+            *commands_by_broker.entry(self.users[&about.user].broker.clone()).or_insert(0) += 1;
+        }
+        HubSnapshot {
+            clients: self.clients.len(),
+            authenticated: self.clients.values().filter(|client| client.user().is_some()).count(),
+            sessions: sessions.collect(),
+            topics,
+            brokers: brokers.collect(),
+            commands_by_broker,
+            timers: self.timers.len(),
+            routes: self.routes.len(),
+            draining: self.draining,
+            totals: self.totals,
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! Topics of a user: who wants them, and what the broker is doing about it.
+
+use indexmap::IndexMap;
+
+use super::session::SessionState;
+use super::{Effect, Hub, Note, TimerKey};
+use crate::broker::{BrokerError, BrokerErrorCode, CommandId, CommandKind, Done};
+use crate::engine::backoff::Backoff;
+use crate::engine::{Upstream, UpstreamCommand};
+use crate::topic::{ClientId, Topic, UserId};
+
+/// One topic of one user. The reference count is `wants.len()`.
+#[derive(Debug)]
+pub(super) struct TopicState {
+    pub upstream: Upstream,
+    pub wants: IndexMap<ClientId, Want>,
+    pub backoff: Backoff,
+    /// Levels of the book to ask for: the most that anybody asked.
+    pub depth: u32,
+    /// Levels of the book that the broker sends, if it said so.
+    pub actual_depth: Option<u32>,
+}
+
+/// How far a client's want has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Want {
+    /// Its request waits for the broker. Failure withdraws it.
+    Waiting,
+    /// The broker has agreed. It lasts until the client ends it, whatever happens to the session.
+    Held,
+}
+
+impl TopicState {
+    pub fn new(depth: u32) -> Self {
+        Self {
+            upstream: Upstream::Off,
+            wants: IndexMap::new(),
+            backoff: Backoff::default(),
+            depth,
+            actual_depth: None,
+        }
+    }
+
+    fn waiting(&self) -> Vec<ClientId> {
+        let waiting = self.wants.iter().filter(|(_, want)| **want == Want::Waiting);
+        waiting.map(|(client, _)| *client).collect()
+    }
+
+    /// What a client that asked for `asked` levels gets.
+    pub fn depth_for(&self, asked: u32) -> u32 {
+        self.actual_depth.unwrap_or(asked)
+    }
+}
+
+impl Hub {
+    /// Sends the command that brings a topic in line with whether it is wanted.
+    pub(super) fn settle_topic(
+        &mut self,
+        user_id: &UserId,
+        topic: &Topic,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(user) = self.users.get(user_id) else { return };
+        let Some(state) = user.topics.get(topic) else { return };
+        let wanted = !state.wants.is_empty();
+        let live = user.session.state == SessionState::Up;
+        if !wanted && (!live || state.upstream == Upstream::Off) {
+            self.forget_topic(user_id, topic);
+            return;
+        }
+        if !live {
+            return;
+        }
+        let Some(command) = state.upstream.reconcile(wanted) else { return };
+        // A client that waits is worth a try at once; what is merely to be restored is paced.
+        let urgent = state.wants.values().any(|want| *want == Want::Waiting);
+        if let Some(at_ms) = state.backoff.wait_until_ms(self.now_ms).filter(|_| !urgent) {
+            self.timers.set(TimerKey::Topic(user_id.clone(), topic.clone()), at_ms);
+            return;
+        }
+        let (broker, session, depth) = (user.broker.clone(), user.session.id, state.depth);
+        let kind = match command {
+            UpstreamCommand::Subscribe => CommandKind::Subscribe { topic: topic.clone(), depth },
+            UpstreamCommand::Unsubscribe => CommandKind::Unsubscribe { topic: topic.clone() },
+        };
+        let id = self.send_command(user_id, &broker, session, kind, effects);
+        self.topic_mut(user_id, topic).upstream = Upstream::sent(command, id);
+    }
+
+    /// The command in flight for a topic was answered.
+    pub(super) fn topic_answered(
+        &mut self,
+        user_id: &UserId,
+        topic: &Topic,
+        id: CommandId,
+        result: Result<Done, BrokerError>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let state = self.topic_mut(user_id, topic);
+        match (state.upstream, result) {
+            (Upstream::TurningOn(current), Ok(done)) if current == id => {
+                state.upstream = Upstream::On;
+                state.backoff = Backoff::default();
+                state.actual_depth = done.depth;
+                self.topic_on(user_id, topic, effects);
+            }
+            (Upstream::TurningOn(current), Err(error)) if current == id => {
+                state.upstream = match error.code {
+                    BrokerErrorCode::Timeout => Upstream::Unsure,
+                    BrokerErrorCode::Refused
+                    | BrokerErrorCode::InitFailed
+                    | BrokerErrorCode::NotConnected => Upstream::Off,
+                };
+                self.subscribe_failed(user_id, topic, &error, effects);
+            }
+            (Upstream::TurningOff(current), Ok(_)) if current == id => {
+                state.upstream = Upstream::Off;
+                state.backoff = Backoff::default();
+            }
+            (Upstream::TurningOff(current), Err(error)) if current == id => {
+                state.upstream = Upstream::Unsure;
+                self.pause_topic(user_id, topic);
+                Self::note_failure(user_id, topic, &error, effects);
+            }
+            (_, _) => unreachable!("a topic has one command in flight"),
+        }
+        self.work.topics.insert((user_id.clone(), topic.clone()));
+    }
+
+    /// The broker has agreed: everyone who waited for the topic holds it now.
+    fn topic_on(&mut self, user_id: &UserId, topic: &Topic, effects: &mut Vec<Effect>) {
+        let state = self.topic_mut(user_id, topic);
+        let waiting = state.waiting();
+        for want in state.wants.values_mut() {
+            *want = Want::Held;
+        }
+        for client in waiting {
+            self.entry_done(client, topic, Ok(()), effects);
+        }
+    }
+
+    /// The broker has not agreed: everyone who waited is told and wants the topic no longer. Who
+    /// already held it goes on wanting it; it is tried again later.
+    fn subscribe_failed(
+        &mut self,
+        user_id: &UserId,
+        topic: &Topic,
+        error: &BrokerError,
+        effects: &mut Vec<Effect>,
+    ) {
+        Self::note_failure(user_id, topic, error, effects);
+        for client in self.topic_mut(user_id, topic).waiting() {
+            self.entry_done(client, topic, Err(error), effects);
+        }
+        let state = self.topic_mut(user_id, topic);
+        if state.wants.is_empty() {
+            // Nobody is left: what the broker may have done is undone at once.
+            state.backoff = Backoff::default();
+        } else {
+            self.pause_topic(user_id, topic);
+        }
+    }
+
+    /// Tells everyone who waits for a topic of this user that it will not come.
+    pub(super) fn fail_waiting(
+        &mut self,
+        user_id: &UserId,
+        error: &BrokerError,
+        effects: &mut Vec<Effect>,
+    ) {
+        let topics = self.users[user_id].topics.iter();
+        let waiting: Vec<(Topic, ClientId)> = topics
+            .flat_map(|(topic, state)| {
+                state.waiting().into_iter().map(move |client| (topic.clone(), client))
+            })
+            .collect();
+        for (topic, client) in waiting {
+            self.entry_done(client, &topic, Err(error), effects);
+        }
+    }
+
+    /// Notes that a client wants a topic. Says whether it holds it at once, and at what depth.
+    pub(super) fn want(
+        &mut self,
+        user_id: &UserId,
+        client_id: ClientId,
+        topic: &Topic,
+        depth: u32,
+        effects: &mut Vec<Effect>,
+    ) -> Want {
+        let user = self.users.get_mut(user_id).expect("the user exists");
+        let live = user.session.state == SessionState::Up;
+        let state = user.topics.entry(topic.clone()).or_insert_with(|| TopicState::new(depth));
+        if state.wants.is_empty() {
+            state.depth = depth;
+        }
+        state.depth = state.depth.max(depth);
+        let want = if live && state.upstream == Upstream::On { Want::Held } else { Want::Waiting };
+        let is_new = state.wants.insert(client_id, want).is_none();
+        assert!(is_new, "{client_id} wants {topic} twice");
+        let client = self.clients.get_mut(&client_id).expect("the client exists");
+        client.topics.insert(topic.clone());
+        self.routes.add(topic, &user.broker, client.shard, effects);
+        self.work.topics.insert((user_id.clone(), topic.clone()));
+        want
+    }
+
+    /// Takes a client's want back, and says how far it had come.
+    pub(super) fn unwant(&mut self, user_id: &UserId, client_id: ClientId, topic: &Topic) -> Want {
+        let user = self.users.get_mut(user_id).expect("the user exists");
+        let state = user.topics.get_mut(topic).expect("a want has a topic");
+        let want = state.wants.shift_remove(&client_id).expect("the client wants the topic");
+        let client = self.clients.get_mut(&client_id).expect("the client exists");
+        client.topics.shift_remove(topic);
+        self.routes.remove(topic, &user.broker, client.shard);
+        self.work.topics.insert((user_id.clone(), topic.clone()));
+        want
+    }
+
+    fn forget_topic(&mut self, user_id: &UserId, topic: &Topic) {
+        self.timers.cancel(&TimerKey::Topic(user_id.clone(), topic.clone()));
+        if let Some(user) = self.users.get_mut(user_id) {
+            user.topics.swap_remove(topic);
+        }
+    }
+
+    fn pause_topic(&mut self, user_id: &UserId, topic: &Topic) {
+        let (min_ms, max_ms) = (self.options.times.retry_min_ms, self.options.times.retry_max_ms);
+        let user = self.users.get_mut(user_id).expect("the user exists");
+        let state = user.topics.get_mut(topic).expect("the topic exists");
+        state.backoff.failed(self.now_ms, min_ms, max_ms, &mut self.rng);
+    }
+
+    fn note_failure(
+        user_id: &UserId,
+        topic: &Topic,
+        error: &BrokerError,
+        effects: &mut Vec<Effect>,
+    ) {
+        let (user, topic, reason) = (user_id.clone(), topic.clone(), error.message.clone());
+        Self::note(effects, Note::TopicFailed { user, topic, reason });
+    }
+
+    fn topic_mut(&mut self, user_id: &UserId, topic: &Topic) -> &mut TopicState {
+        let user = self.users.get_mut(user_id).expect("the user exists");
+        user.topics.get_mut(topic).expect("the topic exists")
+    }
+}

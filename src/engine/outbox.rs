@@ -1,0 +1,238 @@
+//! What waits for one client.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use indexmap::IndexMap;
+
+use super::RouteId;
+
+/// How much may wait for one client.
+#[derive(Clone, Copy, Debug)]
+pub struct OutboxLimits {
+    /// Ticks that wait before the topics are conflated to their latest value.
+    pub ticks_max: usize,
+    /// Bytes of answers and order updates that may wait.
+    pub control_bytes_max: usize,
+}
+
+/// Too many answers or order updates wait: the client has to be closed, since none of them may be
+/// dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overflow;
+
+/// A bounded queue of complete WebSocket frames.
+///
+/// Up to `ticks_max` ticks wait in order. Beyond that the client lags: each further tick replaces
+/// the one of its topic that waits at the end, so that at most one a topic is added however long
+/// the client sleeps, and what it reads last is the latest. Within a topic the order is kept.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    queue: VecDeque<Waiting>,
+    /// Ticks in `queue`.
+    ticks: usize,
+    control_bytes: usize,
+    /// Latest values behind the queue, in the order in which their topics began to lag.
+    lagging: IndexMap<RouteId, Bytes>,
+}
+
+#[derive(Debug)]
+enum Waiting {
+    Control(Bytes),
+    Tick(RouteId, Bytes),
+}
+
+impl Outbox {
+    /// Queues an answer, an order update, a pong or a close.
+    ///
+    /// # Errors
+    ///
+    /// Fails if too much waits already; the frame is not queued.
+    pub fn push_control(&mut self, limits: &OutboxLimits, frame: Bytes) -> Result<(), Overflow> {
+        let control_bytes = self.control_bytes + frame.len();
+        if control_bytes > limits.control_bytes_max && self.control_bytes > 0 {
+            return Err(Overflow);
+        }
+        self.control_bytes = control_bytes;
+        self.queue.push_back(Waiting::Control(frame));
+        Ok(())
+    }
+
+    /// Queues a tick. Says whether it replaced one, which the client will never see.
+    pub fn push_tick(&mut self, limits: &OutboxLimits, route: RouteId, frame: Bytes) -> bool {
+        if self.lagging.is_empty() && self.ticks < limits.ticks_max {
+            self.ticks += 1;
+            self.queue.push_back(Waiting::Tick(route, frame));
+            return false;
+        }
+        self.lagging.insert(route, frame).is_some()
+    }
+
+    /// Drops the ticks of these routes: their subscriptions have ended.
+    pub fn forget(&mut self, routes: &[RouteId]) {
+        if self.ticks > 0 {
+            self.queue.retain(|waiting| match waiting {
+                Waiting::Control(_) => true,
+                Waiting::Tick(route, _) => !routes.contains(route),
+            });
+            let is_tick = |waiting: &&Waiting| matches!(waiting, Waiting::Tick(..));
+            self.ticks = self.queue.iter().filter(is_tick).count();
+        }
+        if !self.lagging.is_empty() {
+            self.lagging.retain(|route, _| !routes.contains(route));
+        }
+    }
+
+    /// Drops everything.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Moves frames to the end of `out` until it holds `bytes_max` or more. Says how many.
+    pub fn drain_into(&mut self, out: &mut Vec<u8>, bytes_max: usize) -> usize {
+        let mut frames = 0;
+        while out.len() < bytes_max {
+            let Some(waiting) = self.pop() else { break };
+            out.extend_from_slice(&waiting);
+            frames += 1;
+        }
+        frames
+    }
+
+    fn pop(&mut self) -> Option<Bytes> {
+        if self.queue.is_empty() {
+            self.ticks = self.lagging.len();
+            let lagging = self.lagging.drain(..);
+            self.queue.extend(lagging.map(|(route, frame)| Waiting::Tick(route, frame)));
+        }
+        match self.queue.pop_front()? {
+            Waiting::Control(frame) => {
+                self.control_bytes -= frame.len();
+                Some(frame)
+            }
+            Waiting::Tick(_, frame) => {
+                self.ticks -= 1;
+                Some(frame)
+            }
+        }
+    }
+
+    /// Whether nothing waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty() && self.lagging.is_empty()
+    }
+
+    /// How many frames wait.
+    #[must_use]
+    pub fn frames(&self) -> usize {
+        self.queue.len() + self.lagging.len()
+    }
+
+    /// How many bytes wait.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let queued = self.queue.iter().map(|waiting| match waiting {
+            Waiting::Control(frame) | Waiting::Tick(_, frame) => frame.len(),
+        });
+        queued.sum::<usize>() + self.lagging.values().map(Bytes::len).sum::<usize>()
+    }
+
+    /// Asserts that the counters agree with the contents.
+    ///
+    /// # Panics
+    ///
+    /// Panics if they do not.
+    pub fn check(&self) {
+        let (mut ticks, mut control_bytes) = (0, 0);
+        for waiting in &self.queue {
+            match waiting {
+                Waiting::Control(frame) => control_bytes += frame.len(),
+                Waiting::Tick(..) => ticks += 1,
+            }
+        }
+        assert_eq!((self.ticks, self.control_bytes), (ticks, control_bytes));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: OutboxLimits = OutboxLimits { ticks_max: 2, control_bytes_max: 10 };
+
+    fn frame(text: &'static str) -> Bytes {
+        Bytes::from_static(text.as_bytes())
+    }
+
+    fn drained(outbox: &mut Outbox) -> String {
+        let mut out = Vec::new();
+        outbox.drain_into(&mut out, usize::MAX);
+        outbox.check();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_client_that_keeps_up_gets_everything_in_order() {
+        let mut outbox = Outbox::default();
+        outbox.push_tick(&LIMITS, RouteId(1), frame("a"));
+        outbox.push_control(&LIMITS, frame("X")).unwrap();
+        outbox.push_tick(&LIMITS, RouteId(1), frame("b"));
+        assert_eq!(drained(&mut outbox), "aXb");
+        assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn a_client_that_lags_gets_the_latest_of_each_topic_in_order_of_first_lag() {
+        let mut outbox = Outbox::default();
+        let ticks = [(1, "a"), (2, "b"), (2, "c"), (1, "d"), (2, "e"), (1, "f")];
+        let replaced =
+            ticks.map(|(route, text)| outbox.push_tick(&LIMITS, RouteId(route), frame(text)));
+        assert_eq!(replaced, [false, false, false, false, true, true]);
+        assert_eq!(drained(&mut outbox), "abef");
+    }
+
+    #[test]
+    fn ticks_stay_behind_the_lagging_ones_while_the_queue_drains() {
+        let mut outbox = Outbox::default();
+        for text in ["a", "b", "c"] {
+            outbox.push_tick(&LIMITS, RouteId(1), frame(text));
+        }
+        let mut out = Vec::new();
+        outbox.drain_into(&mut out, 1);
+        outbox.push_tick(&LIMITS, RouteId(1), frame("d"));
+        outbox.drain_into(&mut out, usize::MAX);
+        assert_eq!(out, b"abd", "c was replaced by d, and nothing overtook");
+    }
+
+    #[test]
+    fn answers_are_refused_rather_than_dropped() {
+        let mut outbox = Outbox::default();
+        outbox.push_control(&LIMITS, frame("123456")).unwrap();
+        assert_eq!(outbox.push_control(&LIMITS, frame("78901")), Err(Overflow));
+        assert_eq!(drained(&mut outbox), "123456");
+        outbox.push_control(&LIMITS, frame("larger than the limit")).unwrap();
+    }
+
+    #[test]
+    fn ticks_of_an_ended_subscription_are_gone_wherever_they_wait() {
+        let mut outbox = Outbox::default();
+        for (route, text) in [(1, "a"), (2, "b"), (1, "c"), (2, "d")] {
+            outbox.push_tick(&LIMITS, RouteId(route), frame(text));
+        }
+        outbox.forget(&[RouteId(1)]);
+        outbox.check();
+        assert_eq!(drained(&mut outbox), "bd");
+    }
+
+    #[test]
+    fn a_drain_stops_at_the_first_frame_that_fills_the_buffer() {
+        let mut outbox = Outbox::default();
+        outbox.push_control(&LIMITS, frame("aaaa")).unwrap();
+        outbox.push_control(&LIMITS, frame("bbbb")).unwrap();
+        let mut out = Vec::new();
+        assert_eq!(outbox.drain_into(&mut out, 2), 1);
+        assert_eq!(out, b"aaaa");
+        assert_eq!((outbox.frames(), outbox.bytes()), (1, 4));
+    }
+}

@@ -1,0 +1,418 @@
+//! The data half of the engine: who gets which tick, and what waits for whom.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+use indexmap::IndexMap;
+
+use super::RouteId;
+use super::outbox::{Outbox, OutboxLimits, Overflow};
+use crate::protocol::frame;
+use crate::topic::{ClientId, UserId};
+
+/// What a shard needs to know of the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct ShardOptions {
+    /// How much may wait for one client.
+    pub outbox: OutboxLimits,
+    /// How long a client being closed may take to read what waits for it.
+    pub close_timeout_ms: u64,
+}
+
+/// What changes for a client along with an answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    /// Routes that it leaves, before the answer.
+    pub remove: Vec<RouteId>,
+    /// Routes that it joins, after the answer. Each begins with its last value, if there is one.
+    pub add: Vec<RouteId>,
+    /// What happens to its order updates.
+    pub orders: Orders,
+}
+
+/// What happens to a client's order updates.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Orders {
+    /// Nothing.
+    #[default]
+    Keep,
+    /// It follows this user's from now on.
+    Follow(UserId),
+    /// It follows nobody's any more.
+    Stop,
+}
+
+impl Change {
+    /// Whether nothing changes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.remove.is_empty() && self.add.is_empty() && self.orders == Orders::Keep
+    }
+}
+
+/// Counters since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ShardTotals {
+    /// Ticks put into outboxes, one for each client.
+    pub ticks: u64,
+    /// Ticks that replaced one which a lagging client will never see.
+    pub conflated: u64,
+    /// Ticks that arrived for a route nobody wants any more.
+    pub unrouted: u64,
+    /// Order updates put into outboxes.
+    pub orders: u64,
+    /// Clients closed because too many answers or order updates waited for them.
+    pub overflows: u64,
+}
+
+/// Routes, last values and outboxes of the clients dealt to one shard.
+#[derive(Debug)]
+pub struct Shard {
+    options: ShardOptions,
+    now_ms: u64,
+    slots: Vec<Option<Client>>,
+    free: Vec<usize>,
+    by_id: BTreeMap<ClientId, usize>,
+    routes: IndexMap<RouteId, Route>,
+    orders: BTreeMap<UserId, Vec<usize>>,
+    /// Slots with something new to write.
+    dirty: VecDeque<usize>,
+    /// Clients being closed, with their deadlines, earliest first.
+    closing: VecDeque<(u64, ClientId)>,
+    totals: ShardTotals,
+}
+
+#[derive(Debug)]
+struct Client {
+    id: ClientId,
+    outbox: Outbox,
+    /// Its routes, with its place among their subscribers.
+    routes: IndexMap<RouteId, usize>,
+    orders: Option<UserId>,
+    dirty: bool,
+    closing: bool,
+}
+
+#[derive(Debug, Default)]
+struct Route {
+    subscribers: Vec<usize>,
+    last: Option<Bytes>,
+}
+
+impl Shard {
+    /// A shard with no clients.
+    #[must_use]
+    pub fn new(options: ShardOptions) -> Self {
+        Self {
+            options,
+            now_ms: 0,
+            slots: Vec::new(),
+            free: Vec::new(),
+            by_id: BTreeMap::new(),
+            routes: IndexMap::new(),
+            orders: BTreeMap::new(),
+            dirty: VecDeque::new(),
+            closing: VecDeque::new(),
+            totals: ShardTotals::default(),
+        }
+    }
+
+    /// Tells the time to what follows.
+    pub fn set_now(&mut self, now_ms: u64) {
+        self.now_ms = now_ms;
+    }
+
+    /// Takes in a client.
+    pub fn attach(&mut self, id: ClientId) {
+        let client = Client {
+            id,
+            outbox: Outbox::default(),
+            routes: IndexMap::new(),
+            orders: None,
+            dirty: false,
+            closing: false,
+        };
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            self.slots.len() - 1
+        });
+        self.slots[slot] = Some(client);
+        let old = self.by_id.insert(id, slot);
+        assert!(old.is_none(), "{id} was attached twice");
+    }
+
+    /// Forgets a client and everything that waits for it.
+    pub fn detach(&mut self, id: ClientId) {
+        let Some(slot) = self.by_id.remove(&id) else { return };
+        let routes: Vec<RouteId> = self.client(slot).routes.keys().copied().collect();
+        for route in routes {
+            self.leave(slot, route);
+        }
+        self.stop_orders(slot);
+        self.slots[slot] = None;
+        self.free.push(slot);
+        self.dirty.retain(|dirty| *dirty != slot);
+        self.closing.retain(|(_, closing)| *closing != id);
+    }
+
+    /// From now on ticks of this route may come; the latest is kept.
+    pub fn expect(&mut self, route: RouteId) {
+        self.routes.entry(route).or_default();
+    }
+
+    /// Nobody wants this route any more.
+    pub fn forget(&mut self, route: RouteId) {
+        let gone = self.routes.swap_remove(&route);
+        debug_assert!(gone.is_none_or(|route| route.subscribers.is_empty()));
+    }
+
+    /// Changes a client's routes and gives it an answer, as one step.
+    pub fn deliver(&mut self, id: ClientId, change: Change, answer: Option<Bytes>) {
+        let Some(slot) = self.open_slot(id) else { return };
+        for route in &change.remove {
+            self.leave(slot, *route);
+        }
+        self.client_mut(slot).outbox.forget(&change.remove);
+        match change.orders {
+            Orders::Keep => {}
+            Orders::Stop => self.stop_orders(slot),
+            Orders::Follow(user) => self.follow_orders(slot, user),
+        }
+        if let Some(answer) = answer {
+            self.push_control(slot, answer);
+        }
+        for route in change.add {
+            self.join(slot, route);
+        }
+    }
+
+    /// Gives a client a frame outside the order of requests: a pong, a close reply.
+    pub fn control(&mut self, id: ClientId, frame: Bytes) {
+        if let Some(slot) = self.open_slot(id) {
+            self.push_control(slot, frame);
+        }
+    }
+
+    /// Gives a tick to everyone on a route.
+    pub fn tick(&mut self, route: RouteId, frame: &Bytes) {
+        let Some(route_state) = self.routes.get_mut(&route) else {
+            self.totals.unrouted += 1;
+            return;
+        };
+        route_state.last = Some(frame.clone());
+        for &slot in &route_state.subscribers {
+            let client = self.slots[slot].as_mut().expect("a subscriber exists");
+            self.totals.ticks += 1;
+            let replaced = client.outbox.push_tick(&self.options.outbox, route, frame.clone());
+            self.totals.conflated += u64::from(replaced);
+            if !client.dirty {
+                client.dirty = true;
+                self.dirty.push_back(slot);
+            }
+        }
+    }
+
+    /// Gives an order update to everyone who follows this user's.
+    pub fn order(&mut self, user: &UserId, frame: &Bytes) {
+        for slot in self.orders.get(user).cloned().unwrap_or_default() {
+            self.totals.orders += 1;
+            self.push_control(slot, frame.clone());
+        }
+    }
+
+    /// Lets a client have what waits for it, then a close frame, and nothing more.
+    pub fn close(&mut self, id: ClientId, code: u16, reason: &str) {
+        let Some(slot) = self.open_slot(id) else { return };
+        let close = frame::close_frame(code, reason);
+        let unlimited = OutboxLimits { control_bytes_max: usize::MAX, ..self.options.outbox };
+        let client = self.client_mut(slot);
+        let pushed = client.outbox.push_control(&unlimited, close);
+        debug_assert!(pushed.is_ok(), "there is no limit");
+        client.closing = true;
+        let routes: Vec<RouteId> = client.routes.keys().copied().collect();
+        for route in routes {
+            self.leave(slot, route);
+        }
+        self.stop_orders(slot);
+        self.closing.push_back((self.now_ms + self.options.close_timeout_ms, id));
+        self.mark_dirty(slot);
+    }
+
+    /// The next client that has something to write. It counts as clean from now on.
+    pub fn pop_dirty(&mut self) -> Option<ClientId> {
+        let slot = self.dirty.pop_front()?;
+        let client = self.client_mut(slot);
+        client.dirty = false;
+        Some(client.id)
+    }
+
+    /// Moves frames of a client to the end of `out` until it holds `bytes_max` or more.
+    pub fn drain_into(&mut self, id: ClientId, out: &mut Vec<u8>, bytes_max: usize) -> usize {
+        let Some(&slot) = self.by_id.get(&id) else { return 0 };
+        self.client_mut(slot).outbox.drain_into(out, bytes_max)
+    }
+
+    /// Whether a client being closed has been given everything.
+    #[must_use]
+    pub fn is_finished(&self, id: ClientId) -> bool {
+        self.by_id.get(&id).is_some_and(|&slot| {
+            let client = self.client(slot);
+            client.closing && client.outbox.is_empty()
+        })
+    }
+
+    /// The next client that has taken too long to be closed.
+    pub fn pop_overdue(&mut self) -> Option<ClientId> {
+        let (deadline_ms, _) = self.closing.front()?;
+        if *deadline_ms > self.now_ms {
+            return None;
+        }
+        self.closing.pop_front().map(|(_, id)| id)
+    }
+
+    /// When [`Shard::pop_overdue`] is due next, if ever.
+    #[must_use]
+    pub fn next_deadline_ms(&self) -> Option<u64> {
+        self.closing.front().map(|(deadline_ms, _)| *deadline_ms)
+    }
+
+    /// Counters since the start.
+    #[must_use]
+    pub const fn totals(&self) -> ShardTotals {
+        self.totals
+    }
+
+    /// How many clients there are.
+    #[must_use]
+    pub fn clients(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// How many routes may be ticked, and how many of them have a last value.
+    #[must_use]
+    pub fn routes(&self) -> (usize, usize) {
+        let with_last = self.routes.values().filter(|route| route.last.is_some()).count();
+        (self.routes.len(), with_last)
+    }
+
+    /// Pairs of client and route.
+    #[must_use]
+    pub fn subscriptions(&self) -> usize {
+        self.routes.values().map(|route| route.subscribers.len()).sum()
+    }
+
+    /// Bytes that wait in all outboxes. Costs time in proportion to what waits.
+    #[must_use]
+    pub fn outbox_bytes(&self) -> usize {
+        self.slots.iter().flatten().map(|client| client.outbox.bytes()).sum()
+    }
+
+    fn join(&mut self, slot: usize, route: RouteId) {
+        let Some(state) = self.routes.get_mut(&route) else {
+            unreachable!("a route is expected before anybody joins it");
+        };
+        let client = self.slots[slot].as_mut().expect("the client exists");
+        let old = client.routes.insert(route, state.subscribers.len());
+        assert!(old.is_none(), "{} joined {route:?} twice", client.id);
+        state.subscribers.push(slot);
+        if let Some(last) = &state.last {
+            let snapshot = frame::with_snapshot(last);
+            client.outbox.push_tick(&self.options.outbox, route, snapshot);
+            self.totals.ticks += 1;
+            self.mark_dirty(slot);
+        }
+    }
+
+    fn leave(&mut self, slot: usize, route: RouteId) {
+        let Some(place) = self.client_mut(slot).routes.swap_remove(&route) else { return };
+        let subscribers = &mut self.routes.get_mut(&route).expect("a joined route").subscribers;
+        subscribers.swap_remove(place);
+        if let Some(&moved) = subscribers.get(place) {
+            self.client_mut(moved).routes.insert(route, place);
+        }
+    }
+
+    fn follow_orders(&mut self, slot: usize, user: UserId) {
+        self.stop_orders(slot);
+        self.orders.entry(user.clone()).or_default().push(slot);
+        self.client_mut(slot).orders = Some(user);
+    }
+
+    fn stop_orders(&mut self, slot: usize) {
+        let Some(user) = self.client_mut(slot).orders.take() else { return };
+        let followers = self.orders.get_mut(&user).expect("a followed user");
+        followers.retain(|follower| *follower != slot);
+        if followers.is_empty() {
+            self.orders.remove(&user);
+        }
+    }
+
+    /// Queues a frame that must not be dropped. If there is no room, the client is closed.
+    fn push_control(&mut self, slot: usize, frame: Bytes) {
+        let limits = self.options.outbox;
+        let client = self.client_mut(slot);
+        match client.outbox.push_control(&limits, frame) {
+            Ok(()) => self.mark_dirty(slot),
+            Err(Overflow) => {
+                let id = client.id;
+                client.outbox.clear();
+                self.totals.overflows += 1;
+                self.close(id, 1013, "too many answers and order updates are unread");
+            }
+        }
+    }
+
+    fn mark_dirty(&mut self, slot: usize) {
+        let client = self.client_mut(slot);
+        if !client.dirty {
+            client.dirty = true;
+            self.dirty.push_back(slot);
+        }
+    }
+
+    fn open_slot(&self, id: ClientId) -> Option<usize> {
+        self.by_id.get(&id).copied().filter(|slot| !self.client(*slot).closing)
+    }
+
+    fn client(&self, slot: usize) -> &Client {
+        self.slots[slot].as_ref().expect("the client exists")
+    }
+
+    fn client_mut(&mut self, slot: usize) -> &mut Client {
+        self.slots[slot].as_mut().expect("the client exists")
+    }
+
+    /// Asserts every private rule of the shard. Costs time in proportion to all that it holds.
+    ///
+    /// # Panics
+    ///
+    /// Panics if a rule is broken.
+    pub fn check(&self) {
+        assert_eq!(self.by_id.len() + self.free.len(), self.slots.len(), "a slot is lost");
+        for (id, &slot) in &self.by_id {
+            let client = self.client(slot);
+            assert_eq!(client.id, *id, "a slot holds somebody else");
+            client.outbox.check();
+            assert_eq!(self.dirty.contains(&slot), client.dirty, "{id}: dirty");
+            let closing = self.closing.iter().any(|(_, closing)| closing == id);
+            assert!(client.closing || !closing, "{id} has a deadline and is not being closed");
+            for (route, &place) in &client.routes {
+                assert_eq!(self.routes[route].subscribers[place], slot, "{id} on {route:?}");
+            }
+            if let Some(user) = &client.orders {
+                assert!(self.orders[user].contains(&slot), "{id} follows {user} in vain");
+            }
+        }
+        for (route, state) in &self.routes {
+            for slot in &state.subscribers {
+                assert!(self.client(*slot).routes.contains_key(route), "a lost subscriber");
+            }
+        }
+        for (user, followers) in &self.orders {
+            assert!(!followers.is_empty(), "{user} is followed by nobody");
+            for slot in followers {
+                assert_eq!(self.client(*slot).orders.as_ref(), Some(user), "a lost follower");
+            }
+        }
+    }
+}

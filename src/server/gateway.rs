@@ -1,0 +1,372 @@
+//! Starting and stopping a gateway.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures_util::future::select_all;
+use tokio::sync::{mpsc, oneshot};
+
+use super::accept::{DoorCounts, accept_clients};
+use super::admin::serve_admin;
+use super::auth::KeyTable;
+use super::broker::run_broker;
+use super::client::ClientContext;
+use super::feed::{FeedOutlets, run_feed};
+use super::hub::{HubMessage, Outlets, run_hub};
+use super::shard::run_shard;
+use super::source::Source;
+use crate::broker::Command;
+use crate::broker::paper::{Paper, PaperOptions};
+use crate::broker::remote::{Remote, RemoteOptions};
+use crate::config::{BrokerEntry, BrokerKind, Config};
+use crate::engine::{Hub, HubOptions, Index, OutboxLimits, SHARDS_MAX, Shard, ShardOptions};
+use crate::runtime::{Clock, Listener, Runtime, Task, TaskEnded, TaskGroup};
+use crate::topic::BrokerName;
+use crate::zmtp::{self, Sub};
+
+/// Messages that wait for the hub, the feed or a shard; beyond, whoever sends waits.
+const MAILBOX_MAX: usize = 1_024;
+
+/// How long the brokers may take to close down once the hub is gone.
+const BROKERS_END_MAX: Duration = Duration::from_millis(500);
+
+/// Why a gateway could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A socket could not be bound.
+    #[error("{address} ({key}): {error}")]
+    Bind {
+        /// What was to be bound.
+        address: String,
+        /// The configuration key that says so.
+        key: &'static str,
+        /// What the system said.
+        #[source]
+        error: io::Error,
+    },
+    /// The configuration cannot work.
+    #[error("{0}")]
+    Config(String),
+}
+
+/// Where a gateway can be reached.
+#[derive(Clone, Debug)]
+pub struct Addresses {
+    /// Clients.
+    pub websocket: SocketAddr,
+    /// Publishers that connect.
+    pub bus: Vec<SocketAddr>,
+    /// Operators, if there is an admin port.
+    pub admin: Option<SocketAddr>,
+}
+
+/// A part of the gateway that must not end has ended: our own mistake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Which part.
+    pub part: &'static str,
+    /// How.
+    pub how: TaskEnded,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let how = match self.how {
+            TaskEnded::Done => "ended",
+            TaskEnded::Aborted => "was ended",
+            TaskEnded::Panicked => "panicked",
+        };
+        write!(f, "the task of the {} {how}", self.part)
+    }
+}
+
+/// A running gateway. Dropping it ends everything at once; [`Gateway::stop`] is polite.
+pub struct Gateway {
+    addresses: Addresses,
+    drain_timeout: Duration,
+    hub_mailbox: mpsc::Sender<HubMessage>,
+    clients: Arc<TaskGroup>,
+    door: Task,
+    hub: Task,
+    brokers: Vec<Task>,
+    /// The others, by name.
+    parts: Vec<(&'static str, Task)>,
+}
+
+/// The gateway's sockets, bound.
+struct Sockets<R: Runtime> {
+    websocket: R::Listener,
+    admin: Option<R::Listener>,
+    bus: Sub,
+    addresses: Addresses,
+}
+
+impl Gateway {
+    /// Binds the sockets and starts the tasks.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a socket cannot be bound or the configuration cannot work; nothing is left running.
+    pub async fn start<R: Runtime>(
+        runtime: R,
+        config: Config,
+        keys: KeyTable,
+    ) -> Result<Self, StartError> {
+        let entries = config.effective_brokers();
+        let brokers: Vec<BrokerName> =
+            entries.iter().map(|entry| entry.name.as_str().into()).collect();
+        let default_broker = brokers.first().cloned();
+        let default_broker =
+            default_broker.ok_or_else(|| StartError::Config("no broker is configured".into()))?;
+        let Sockets { websocket, admin, bus, addresses } = bind(&runtime, &config).await?;
+        let clock = Clock::start();
+        let (hub_mailbox, hub_messages) = mpsc::channel(MAILBOX_MAX);
+        let (feed_mailbox, feed_messages) = mpsc::channel(MAILBOX_MAX);
+        let mut parts = Vec::new();
+
+        let shards = start_shards(&runtime, &config, clock, &mut parts);
+        let bus_stats = bus.stats_handle();
+        let options = HubOptions::new(&config, brokers, runtime.entropy());
+        let rules = options.rules.clone();
+        let index = Index::new(config.bus.source_window_ms);
+        let outlets = FeedOutlets { shards: shards.clone(), hub: hub_mailbox.clone() };
+        let feed = run_feed(bus, feed_messages, index, rules, clock, outlets);
+        parts.push(("feed", runtime.spawn("feed", feed)));
+
+        let bus_address = addresses.bus.first().copied();
+        let mut broker_tasks = Vec::new();
+        let mut broker_outlets = BTreeMap::new();
+        for entry in &entries {
+            let (outlet, commands) = mpsc::channel(MAILBOX_MAX);
+            broker_outlets.insert(entry.name.as_str().into(), outlet);
+            let to_hub = hub_mailbox.clone();
+            broker_tasks.push(start_broker(&runtime, entry, bus_address, commands, to_hub)?);
+        }
+
+        let outlets =
+            Outlets { shards: shards.clone(), feed: feed_mailbox.clone(), brokers: broker_outlets };
+        let hub = run_hub(Hub::new(options), hub_messages, clock, outlets);
+        let hub = runtime.spawn("hub", hub);
+
+        let ready = Arc::new(AtomicBool::new(false));
+        let door_counts = Arc::new(DoorCounts::default());
+        if let Some(listener) = admin {
+            let source = Source {
+                runtime: runtime.clone(),
+                clock,
+                ready: ready.clone(),
+                hub: hub_mailbox.clone(),
+                feed: feed_mailbox,
+                shards: shards.clone(),
+                door: door_counts.clone(),
+                bus: bus_stats,
+                broker_kinds: entries.iter().map(broker_kind).collect(),
+            };
+            let admin = serve_admin(runtime.clone(), listener, source);
+            parts.push(("admin port", runtime.spawn("admin", admin)));
+        }
+
+        let clients = Arc::new(TaskGroup::new());
+        let drain_timeout = Duration::from_millis(config.server.drain_timeout_ms);
+        let context = Arc::new(ClientContext {
+            runtime: runtime.clone(),
+            config,
+            keys: Arc::new(keys),
+            default_broker,
+            hub: hub_mailbox.clone(),
+            shards,
+        });
+        let door = accept_clients(context, websocket, clients.clone(), door_counts);
+        let door = runtime.spawn("door", door);
+        ready.store(true, Ordering::Relaxed);
+        Ok(Self {
+            addresses,
+            drain_timeout,
+            hub_mailbox,
+            clients,
+            door,
+            hub,
+            brokers: broker_tasks,
+            parts,
+        })
+    }
+
+    /// Where it can be reached, with the ports that were chosen.
+    #[must_use]
+    pub const fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// Waits until a part of the gateway ends that must not. Cancel-safe.
+    pub async fn failed(&mut self) -> Failure {
+        let own = [("door", &mut self.door), ("hub", &mut self.hub)];
+        let brokers = self.brokers.iter_mut().map(|task| ("broker", task));
+        let parts = self.parts.iter_mut().map(|(part, task)| (*part, task));
+        let all = own.into_iter().chain(brokers).chain(parts);
+        let watch =
+            all.map(|(part, task)| Box::pin(async move { Failure { part, how: task.await } }));
+        select_all(watch).await.0
+    }
+
+    /// Takes in no more clients, closes those there are with 1012, closes the broker sessions,
+    /// and ends. Takes `server.drain_timeout_ms` at most; what is left then is cut off.
+    pub async fn stop(self) {
+        drop(self.door);
+        let drain = async {
+            let (done, drained) = oneshot::channel();
+            if self.hub_mailbox.send(HubMessage::Drain(done)).await.is_ok() {
+                // An error means that the hub is gone: there is nothing left to wait for.
+                let _ = drained.await;
+            }
+            self.clients.emptied().await;
+        };
+        if tokio::time::timeout(self.drain_timeout, drain).await.is_err() {
+            tracing::warn!(clients = self.clients.len(), "not everything ended in time");
+        }
+        self.clients.abort_all();
+        drop(self.hub);
+        let brokers = futures_util::future::join_all(self.brokers);
+        let _ = tokio::time::timeout(BROKERS_END_MAX, brokers).await;
+    }
+}
+
+async fn bind<R: Runtime>(runtime: &R, config: &Config) -> Result<Sockets<R>, StartError> {
+    let (websocket, websocket_addr) =
+        bind_one(runtime, &config.server.listen, "server.listen").await?;
+    let (admin, admin_addr) = match config.admin.listen.as_str() {
+        "" => (None, None),
+        address => {
+            let (listener, bound) = bind_one(runtime, address, "admin.listen").await?;
+            (Some(listener), Some(bound))
+        }
+    };
+    let bus = &config.bus;
+    let options = zmtp_options(config);
+    let everything = [bytes::Bytes::new()];
+    let (bind, connect) = (endpoints(&bus.bind)?, endpoints(&bus.connect)?);
+    let sub = Sub::start(runtime, options, &bind, &connect, &everything);
+    let sub = sub.await.map_err(|error| StartError::Bind {
+        address: error.address,
+        key: "bus.bind",
+        error: error.source,
+    })?;
+    let addresses =
+        Addresses { websocket: websocket_addr, bus: sub.bound().to_vec(), admin: admin_addr };
+    Ok(Sockets { websocket, admin, bus: sub, addresses })
+}
+
+async fn bind_one<R: Runtime>(
+    runtime: &R,
+    address: &str,
+    key: &'static str,
+) -> Result<(R::Listener, SocketAddr), StartError> {
+    let failed = |error| StartError::Bind { address: address.to_owned(), key, error };
+    let listener = runtime.bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+/// `tcp://host:port` to `host:port`.
+fn endpoints(addresses: &[String]) -> Result<Vec<String>, StartError> {
+    let parsed = addresses.iter().map(|address| zmtp::parse_endpoint(address));
+    parsed.collect::<Result<_, _>>().map_err(|error| StartError::Config(error.to_string()))
+}
+
+fn zmtp_options(config: &Config) -> zmtp::Options {
+    let bus = &config.bus;
+    zmtp::Options {
+        heartbeat_interval: Duration::from_millis(bus.heartbeat_interval_ms),
+        heartbeat_timeout: Duration::from_millis(bus.heartbeat_interval_ms * 3),
+        handshake_timeout: Duration::from_millis(bus.handshake_timeout_ms),
+        reconnect_min: Duration::from_millis(bus.reconnect_min_ms),
+        reconnect_max: Duration::from_millis(bus.reconnect_max_ms),
+        frame_bytes_max: bus.frame_bytes_max,
+        message_bytes_max: bus.frame_bytes_max,
+        ..zmtp::Options::default()
+    }
+}
+
+type ShardMailbox<R> = mpsc::Sender<super::shard::ShardMessage<<R as Runtime>::Stream>>;
+
+fn start_shards<R: Runtime>(
+    runtime: &R,
+    config: &Config,
+    clock: Clock,
+    parts: &mut Vec<(&'static str, Task)>,
+) -> Vec<ShardMailbox<R>> {
+    let options = ShardOptions {
+        outbox: OutboxLimits {
+            ticks_max: config.outbox.ticks_max,
+            control_bytes_max: config.outbox.control_bytes_max,
+        },
+        close_timeout_ms: config.server.close_timeout_ms,
+    };
+    let count = match config.server.shards {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        count => count,
+    };
+    let start = |_| {
+        let (mailbox, messages) = mpsc::channel(MAILBOX_MAX);
+        let shard = run_shard(Shard::new(options), messages, clock, config.outbox.write_bytes_max);
+        parts.push(("shard", runtime.spawn("shard", shard)));
+        mailbox
+    };
+    (0..count.min(SHARDS_MAX)).map(start).collect()
+}
+
+fn start_broker<R: Runtime>(
+    runtime: &R,
+    entry: &BrokerEntry,
+    bus: Option<SocketAddr>,
+    commands: mpsc::Receiver<Command>,
+    to_hub: mpsc::Sender<HubMessage>,
+) -> Result<Task, StartError> {
+    let name: BrokerName = entry.name.as_str().into();
+    let (run, at) = (runtime.clone(), name.clone());
+    match entry.kind {
+        BrokerKind::Paper => {
+            let bus = bus.ok_or_else(|| {
+                StartError::Config(format!("the paper broker {name} needs an address in bus.bind"))
+            })?;
+            let seed = entry.seed.unwrap_or_else(|| runtime.entropy());
+            let mut options = PaperOptions::new(name, format!("tcp://{}", reachable(bus)), seed);
+            if let Some(rate) = entry.ticks_per_second {
+                options.ticks_per_second = rate;
+            }
+            let broker = Paper::new(runtime.clone(), options)
+                .map_err(|error| StartError::Config(format!("broker {at}: {error}")))?;
+            let bridge = run_broker(run, at, broker, commands, to_hub);
+            Ok(runtime.spawn("broker_bridge", bridge))
+        }
+        BrokerKind::Remote => {
+            let address = entry.address.clone().ok_or_else(|| {
+                StartError::Config(format!("the remote broker {name} needs an address"))
+            })?;
+            let broker = Remote::new(runtime.clone(), RemoteOptions::new(name, address))
+                .map_err(|error| StartError::Config(format!("broker {at}: {error}")))?;
+            let bridge = run_broker(run, at, broker, commands, to_hub);
+            Ok(runtime.spawn("broker_bridge", bridge))
+        }
+    }
+}
+
+/// An address to connect to, for one that was bound to every interface.
+fn reachable(mut bound: SocketAddr) -> SocketAddr {
+    if bound.ip().is_unspecified() {
+        bound.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+    }
+    bound
+}
+
+fn broker_kind(entry: &BrokerEntry) -> (BrokerName, &'static str) {
+    let kind = match entry.kind {
+        BrokerKind::Paper => "paper",
+        BrokerKind::Remote => "remote",
+    };
+    (entry.name.as_str().into(), kind)
+}

@@ -1,0 +1,147 @@
+//! The shell around the [`Hub`]: its mailbox, its timer, and the carrying out of its effects.
+//!
+//! Messages flow one way: clients and brokers to the hub, the hub to the feed and the shards, the
+//! feed to the shards. Nobody waits for somebody who might be waiting for him.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+
+use super::feed::FeedMessage;
+use super::shard::ShardMessage;
+use crate::broker::Command;
+use crate::engine::{Effect, Event, Hub, HubSnapshot, Note};
+use crate::protocol::{Answer, RequestId, frame};
+use crate::runtime::Clock;
+use crate::topic::BrokerName;
+
+/// Messages taken from the mailbox at a time.
+const MESSAGES_PER_TURN: usize = 64;
+
+/// Something the hub is told or asked.
+pub(super) enum HubMessage {
+    /// Something happened.
+    Event(Event),
+    /// How are you?
+    Query(oneshot::Sender<HubSnapshot>),
+    /// Close the clients, then the sessions, and say when nothing is left.
+    Drain(oneshot::Sender<()>),
+}
+
+/// Everyone to whom the hub talks.
+pub(super) struct Outlets<S> {
+    pub shards: Vec<mpsc::Sender<ShardMessage<S>>>,
+    pub feed: mpsc::Sender<FeedMessage>,
+    pub brokers: BTreeMap<BrokerName, mpsc::Sender<Command>>,
+}
+
+/// Serves the hub until every sender of its mailbox is gone.
+pub(super) async fn run_hub<S: Send>(
+    mut hub: Hub,
+    mut mailbox: mpsc::Receiver<HubMessage>,
+    clock: Clock,
+    outlets: Outlets<S>,
+) {
+    let mut messages = Vec::with_capacity(MESSAGES_PER_TURN);
+    let mut effects = Vec::new();
+    let mut drained: Option<oneshot::Sender<()>> = None;
+    loop {
+        let deadline_ms = hub.next_deadline_ms();
+        tokio::select! {
+            biased;
+            taken = mailbox.recv_many(&mut messages, MESSAGES_PER_TURN) => {
+                if taken == 0 {
+                    return;
+                }
+            }
+            () = clock.sleep_until_ms(deadline_ms.unwrap_or(0)), if deadline_ms.is_some() => {
+                messages.push(HubMessage::Event(Event::Timer));
+            }
+        }
+        let now_ms = clock.now_ms();
+        for message in messages.drain(..) {
+            match message {
+                HubMessage::Event(event) => hub.handle(now_ms, event, &mut effects),
+                HubMessage::Query(answer) => {
+                    // Whoever asked may have given up.
+                    let _ = answer.send(hub.snapshot(now_ms));
+                }
+                HubMessage::Drain(done) => {
+                    hub.handle(now_ms, Event::Drain, &mut effects);
+                    drained = Some(done);
+                }
+            }
+            #[cfg(debug_assertions)]
+            hub.check();
+            for effect in effects.drain(..) {
+                outlets.carry_out(effect).await;
+            }
+        }
+        if hub.is_idle()
+            && let Some(done) = drained.take()
+        {
+            let _ = done.send(());
+        }
+    }
+}
+
+impl<S> Outlets<S> {
+    /// A closed channel means that the gateway is ending: there is nobody left to tell.
+    async fn carry_out(&self, effect: Effect) {
+        match effect {
+            Effect::Deliver { client, shard, change, answer } => {
+                let answer = answer.map(|(answer, request_id)| encode(&answer, request_id));
+                let message = ShardMessage::Deliver { client, change, answer };
+                let _ = self.shards[shard].send(message).await;
+            }
+            Effect::Close { client, shard, code, reason } => {
+                let message = ShardMessage::Close { client, code, reason };
+                let _ = self.shards[shard].send(message).await;
+            }
+            Effect::Detach { client, shard } => {
+                let _ = self.shards[shard].send(ShardMessage::Detach { client }).await;
+            }
+            Effect::Interest { route, topic, broker, shard, wanted } => {
+                let change = if wanted {
+                    ShardMessage::Expect { route }
+                } else {
+                    ShardMessage::Forget { route }
+                };
+                let _ = self.shards[shard].send(change).await;
+                let message = FeedMessage::Interest { route, topic, broker, shard, wanted };
+                let _ = self.feed.send(message).await;
+            }
+            Effect::Command { broker, command } => {
+                let outlet = self.brokers.get(&broker).expect("the hub knows the brokers");
+                let _ = outlet.send(command).await;
+            }
+            Effect::Note(note) => log(&note),
+        }
+    }
+}
+
+fn encode(answer: &Answer, request_id: Option<RequestId>) -> Bytes {
+    frame::text_frame(&answer.to_json(request_id.as_deref()))
+}
+
+fn log(note: &Note) {
+    match note {
+        Note::Authenticated { client, user } => tracing::info!(%client, %user, "authenticated"),
+        Note::AuthenticationFailed { client, code } => {
+            tracing::info!(%client, code, "authentication failed");
+        }
+        Note::Subscribed { client, topic } => tracing::debug!(%client, %topic, "subscribed"),
+        Note::Unsubscribed { client, topic } => tracing::debug!(%client, %topic, "unsubscribed"),
+        Note::SessionUp { user, broker } => tracing::info!(%user, %broker, "broker session is up"),
+        Note::SessionDown { user, broker, reason } => {
+            tracing::warn!(%user, %broker, reason, "broker session is down");
+        }
+        Note::TopicFailed { user, topic, reason } => {
+            tracing::warn!(%user, %topic, reason, "the broker did not agree");
+        }
+        Note::Invalidated { user } => {
+            tracing::info!(%user, "credentials changed; the broker session is rebuilt");
+        }
+    }
+}

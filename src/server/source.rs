@@ -1,0 +1,256 @@
+//! Gathers what the gateway's parts know into one [`Status`].
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::accept::DoorCounts;
+use super::feed::{FeedCounts, FeedMessage};
+use super::hub::HubMessage;
+use super::shard::{ShardMessage, ShardSnapshot};
+use super::status::{
+    BrokerCalls, BrokerState, BrokerStatus, ClientsStatus, FeedStatus, GatewayState, GatewayStatus,
+    QueueStatus, SessionState, SessionStatus, ShardStatus, Status, StatusSource, TopicState,
+    TopicStatus, UserStatus,
+};
+use crate::engine::{self, HubSnapshot, SessionSnapshot, TopicSnapshot, Upstream};
+use crate::runtime::{Clock, Runtime};
+use crate::topic::BrokerName;
+use crate::zmtp::SubStatsHandle;
+
+/// Everything that can be asked.
+pub(super) struct Source<R: Runtime> {
+    pub runtime: R,
+    pub clock: Clock,
+    pub ready: Arc<AtomicBool>,
+    pub hub: mpsc::Sender<HubMessage>,
+    pub feed: mpsc::Sender<FeedMessage>,
+    pub shards: Vec<mpsc::Sender<ShardMessage<R::Stream>>>,
+    pub door: Arc<DoorCounts>,
+    pub bus: SubStatsHandle,
+    /// Name to kind.
+    pub broker_kinds: BTreeMap<BrokerName, &'static str>,
+}
+
+impl<R: Runtime> Clone for Source<R> {
+    fn clone(&self) -> Self {
+        Self {
+            runtime: self.runtime.clone(),
+            clock: self.clock,
+            ready: self.ready.clone(),
+            hub: self.hub.clone(),
+            feed: self.feed.clone(),
+            shards: self.shards.clone(),
+            door: self.door.clone(),
+            bus: self.bus.clone(),
+            broker_kinds: self.broker_kinds.clone(),
+        }
+    }
+}
+
+impl<R: Runtime> StatusSource for Source<R> {
+    async fn status(&self, rows_max: usize) -> Option<Status> {
+        let hub = ask(&self.hub, HubMessage::Query).await?;
+        let feed = ask(&self.feed, FeedMessage::Query).await?;
+        let mut shards = Vec::with_capacity(self.shards.len());
+        for shard in &self.shards {
+            shards.push(ask(shard, ShardMessage::Query).await?);
+        }
+        Some(self.compose(&hub, feed, &shards, rows_max))
+    }
+}
+
+async fn ask<M, T>(
+    outlet: &mpsc::Sender<M>,
+    question: impl FnOnce(oneshot::Sender<T>) -> M,
+) -> Option<T> {
+    let (sender, answer) = oneshot::channel();
+    outlet.send(question(sender)).await.ok()?;
+    answer.await.ok()
+}
+
+impl<R: Runtime> Source<R> {
+    fn compose(
+        &self,
+        hub: &HubSnapshot,
+        feed: FeedCounts,
+        shards: &[ShardSnapshot],
+        rows_max: usize,
+    ) -> Status {
+        let mut sessions_by_state = BTreeMap::new();
+        for session in &hub.sessions {
+            *sessions_by_state.entry(session_state(session.state)).or_default() += 1;
+        }
+        let mut topics_by_state = BTreeMap::new();
+        for topic in &hub.topics {
+            *topics_by_state.entry(topic_state(topic)).or_default() += 1;
+        }
+        Status {
+            gateway: self.gateway(hub),
+            clients: self.clients(hub),
+            users_total: hub.sessions.len() as u64,
+            users: hub.sessions.iter().take(rows_max).map(user_row).collect(),
+            sessions_by_state,
+            topics_total: hub.topics.len() as u64,
+            topics_by_state,
+            subscriptions: hub.topics.iter().map(|topic| topic.count as u64).sum(),
+            topics: hub.topics.iter().take(rows_max).map(topic_row).collect(),
+            broker_calls: broker_calls(hub),
+            brokers: self.brokers(hub),
+            feed: self.feed(feed),
+            shards: shards.iter().enumerate().map(|(id, at)| self.shard(id, at)).collect(),
+            queues: self.queues(),
+            tasks: self.tasks(),
+            timers: hub.timers as u64,
+        }
+    }
+
+    fn gateway(&self, hub: &HubSnapshot) -> GatewayStatus {
+        let state = if hub.draining {
+            GatewayState::Draining
+        } else if self.ready.load(Ordering::Relaxed) {
+            GatewayState::Ready
+        } else {
+            GatewayState::Starting
+        };
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        GatewayStatus { version, state, uptime_ms: self.clock.now_ms() }
+    }
+
+    fn clients(&self, hub: &HubSnapshot) -> ClientsStatus {
+        ClientsStatus {
+            total: hub.clients as u64,
+            authenticated: hub.authenticated as u64,
+            opened_total: hub.totals.opened,
+            closed_total: hub.totals.closed,
+            turned_away_total: self.door.turned_away.load(Ordering::Relaxed),
+        }
+    }
+
+    fn brokers(&self, hub: &HubSnapshot) -> Vec<BrokerStatus> {
+        let row = |(name, up, _reason): &(BrokerName, bool, String)| BrokerStatus {
+            name: name.clone(),
+            kind: self.broker_kinds.get(name).copied().unwrap_or_default().to_owned(),
+            state: if *up { BrokerState::Up } else { BrokerState::Down },
+            commands_in_flight: hub.commands_by_broker.get(name).copied().unwrap_or(0) as u64,
+        };
+        hub.brokers.iter().map(row).collect()
+    }
+
+    fn feed(&self, counts: FeedCounts) -> FeedStatus {
+        let bus = self.bus.stats();
+        let dropped = counts.dropped.into_iter();
+        FeedStatus {
+            publishers: bus.peers as u64,
+            messages_total: counts.messages,
+            bytes_total: counts.bytes,
+            routed_total: counts.routed,
+            dropped_total: dropped.map(|(reason, count)| (reason.to_owned(), count)).collect(),
+            nulled_total: counts.nulled,
+            reconnects_total: bus.reconnects,
+            protocol_errors_total: bus.protocol_errors + bus.heartbeat_losses,
+        }
+    }
+
+    fn shard(&self, id: usize, at: &ShardSnapshot) -> ShardStatus {
+        let mailbox = &self.shards[id];
+        ShardStatus {
+            id: id as u64,
+            clients: at.clients as u64,
+            routes: at.subscriptions as u64,
+            topics: at.routes as u64,
+            mailbox_len: (mailbox.max_capacity() - mailbox.capacity()) as u64,
+            ticks_delivered_total: at.totals.ticks,
+            ticks_conflated_total: at.totals.conflated,
+            outbox_bytes: at.outbox_bytes as u64,
+            last_values: at.last_values as u64,
+        }
+    }
+
+    fn queues(&self) -> BTreeMap<String, QueueStatus> {
+        let mut queues = BTreeMap::new();
+        queues.insert("hub".to_owned(), queue(&self.hub));
+        queues.insert("feed".to_owned(), queue(&self.feed));
+        for (id, shard) in self.shards.iter().enumerate() {
+            queues.insert(format!("shard_{id}"), queue(shard));
+        }
+        queues
+    }
+
+    fn tasks(&self) -> BTreeMap<String, u64> {
+        let counts = self.runtime.tasks().counts().into_iter();
+        counts.map(|(name, count)| (name.to_owned(), count as u64)).collect()
+    }
+}
+
+fn queue<M>(outlet: &mpsc::Sender<M>) -> QueueStatus {
+    let max = outlet.max_capacity();
+    QueueStatus { len: (max - outlet.capacity()) as u64, max: max as u64 }
+}
+
+fn user_row(session: &SessionSnapshot) -> UserStatus {
+    UserStatus {
+        user: session.user.clone(),
+        broker: session.broker.clone(),
+        session: SessionStatus {
+            id: (session.session > 0).then_some(session.session),
+            state: session_state(session.state),
+            since_ms: session.in_state_ms,
+            reconnects: session.opened.saturating_sub(1),
+            last_error: session.last_error.clone(),
+        },
+        clients: session.clients as u64,
+        orders_clients: session.orders_clients as u64,
+    }
+}
+
+fn topic_row(topic: &TopicSnapshot) -> TopicStatus {
+    TopicStatus {
+        user: topic.user.clone(),
+        broker: topic.broker.clone(),
+        exchange: topic.topic.instrument.exchange.clone(),
+        symbol: topic.topic.instrument.symbol.clone(),
+        mode: topic.topic.mode.number(),
+        count: topic.count as u64,
+        state: topic_state(topic),
+        depth: topic.depth,
+        ticks_total: None,
+        last_tick_age_ms: None,
+    }
+}
+
+fn broker_calls(hub: &HubSnapshot) -> BrokerCalls {
+    let totals = &hub.totals;
+    BrokerCalls {
+        connect: totals.connects,
+        disconnect: totals.disconnects,
+        subscribe: totals.subscribes,
+        unsubscribe: totals.unsubscribes,
+        unsubscribe_all: 0,
+        succeeded: totals.succeeded,
+        failed: totals.failed,
+        timed_out: totals.timed_out,
+    }
+}
+
+fn session_state(state: engine::SessionState) -> SessionState {
+    match state {
+        engine::SessionState::Down => SessionState::Down,
+        engine::SessionState::Connecting(_) => SessionState::Connecting,
+        engine::SessionState::Up => SessionState::Connected,
+        engine::SessionState::Closing(_) | engine::SessionState::Unsure => SessionState::Closing,
+    }
+}
+
+fn topic_state(topic: &TopicSnapshot) -> TopicState {
+    match topic.state {
+        Upstream::Off | Upstream::Unsure if topic.paused => TopicState::Retrying,
+        Upstream::Off => TopicState::Off,
+        Upstream::TurningOn(_) => TopicState::TurningOn,
+        Upstream::On => TopicState::On,
+        Upstream::TurningOff(_) => TopicState::TurningOff,
+        Upstream::Unsure => TopicState::Unsure,
+    }
+}
