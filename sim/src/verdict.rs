@@ -4,7 +4,8 @@ use std::fmt;
 use std::process::ExitCode;
 
 use crate::history::Violation;
-use crate::world::{Crash, Outcome};
+use crate::runtime::Crash;
+use crate::world::Outcome;
 
 /// How a simulation ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,10 +65,7 @@ impl fmt::Display for Verdict {
                 )
             }
             Self::Stuck(why) => write!(f, "STUCK\n  {why}"),
-            Self::Crashed(crash) if crash.place.is_empty() => {
-                write!(f, "CRASHED\n  {}", crash.message)
-            }
-            Self::Crashed(crash) => write!(f, "CRASHED\n  {} ({})", crash.message, crash.place),
+            Self::Crashed(crash) => write!(f, "CRASHED\n  {crash}"),
         }
     }
 }

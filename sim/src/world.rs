@@ -12,13 +12,13 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use tickgate::runtime::{Runtime as _, TaskGroup};
 
-pub use outcome::{Crash, Outcome};
+pub use outcome::Outcome;
 
 use crate::actors::{Stage, broker, client, feed, operator};
 use crate::history::{Phase, Recorder};
 use crate::invariant::{self, Invariant};
 use crate::plan::Plan;
-use crate::runtime::{EPOCH_UNIX_MS, SimRuntime};
+use crate::runtime::{Crash, EPOCH_UNIX_MS, SimRuntime, crash};
 
 /// Simulated time after which a simulation is stuck, beyond the length of the story.
 const BEYOND_THE_STORY: Duration = Duration::from_secs(120);
@@ -70,24 +70,28 @@ pub fn play_judged(
 fn play_here(plan: Plan, options: Options, invariants: Vec<Box<dyn Invariant>>) -> Outcome {
     let stage = Stage::new(Recorder::new(invariants, options.keep_trace));
     let subscriber = crate::log_capture::subscriber(stage.clone());
-    outcome::catch_panics();
-    let played = tracing::subscriber::with_default(subscriber, || {
-        catch_unwind(AssertUnwindSafe(|| step_to_the_end(&plan, &stage)))
-    });
-    let crash = match played {
-        Ok(Ok(())) => None,
-        Ok(Err(error)) => Some(Crash { message: error, place: String::new() }),
-        Err(_) => Some(outcome::last_panic()),
-    };
+    crash::silence();
+    let crash =
+        tracing::subscriber::with_default(subscriber, || step_to_the_end(&plan, &stage)).err();
     Outcome::of(&stage, crash)
 }
 
 /// Steps through simulated time until the end, or until something is wrong.
-fn step_to_the_end(plan: &Plan, stage: &Stage) -> Result<(), String> {
+fn step_to_the_end(plan: &Plan, stage: &Stage) -> Result<(), Crash> {
     let mut sim = build(plan, stage);
     let end = Duration::from_millis(plan.duration_ms) + BEYOND_THE_STORY;
     while stage.phase() < Phase::Done && sim.elapsed() < end {
-        sim.step().map_err(|error| error.to_string())?;
+        match catch_unwind(AssertUnwindSafe(|| sim.step())) {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => {
+                return Err(Crash { message: error.to_string(), place: String::new() });
+            }
+            Err(payload) => crash::remember(payload.as_ref()),
+        }
+        if let Some(crash) = crash::first() {
+            std::mem::forget(sim);
+            return Err(crash);
+        }
         let recorder = stage.recorder();
         if recorder.violation().is_some() || recorder.is_stuck() {
             return Ok(());
@@ -120,38 +124,38 @@ fn build<'a>(plan: &Plan, stage: &Stage) -> turmoil::Sim<'a> {
     let part = (runtime("gateway"), stage.clone(), plan.clone());
     sim.host("gateway", move || {
         let (runtime, stage, plan) = part.clone();
-        async move { Ok(gateway::serve(runtime, stage, plan).await?) }
+        crash::caught(async move { Ok(gateway::serve(runtime, stage, plan).await?) })
     });
     let part = (runtime("broker"), stage.clone(), plan.clone());
     sim.host("broker", move || {
         let (runtime, stage, plan) = part.clone();
-        async move { Ok(broker::play(runtime, stage, plan).await?) }
+        crash::caught(async move { Ok(broker::play(runtime, stage, plan).await?) })
     });
     let part = (runtime("feed"), stage.clone(), plan.clone());
     sim.host("feed", move || {
         let (runtime, stage, plan) = part.clone();
-        async move {
+        crash::caught(async move {
             feed::play(runtime, stage, plan).await;
             Ok(())
-        }
+        })
     });
     let part = (runtime("operator"), stage.clone(), plan.clone());
     sim.host("operator", move || {
         let (runtime, stage, plan) = part.clone();
-        async move {
+        crash::caught(async move {
             operator::lead(runtime, stage, plan).await;
             Ok(())
-        }
+        })
     });
     for host in 0..network.client_hosts {
         let name = format!("clients-{host}");
         let part = (runtime(&name), stage.clone(), plan.clone());
         sim.host(name, move || {
             let (runtime, stage, plan) = part.clone();
-            async move {
+            crash::caught(async move {
                 play_clients(&runtime, &stage, plan, host).await;
                 Ok(())
-            }
+            })
         });
     }
     sim

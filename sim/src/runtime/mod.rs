@@ -1,5 +1,6 @@
 //! The runtime of the simulator: turmoil's sockets, a seeded task order, entropy from the seed.
 
+pub mod crash;
 mod task_order;
 
 use std::future::Future;
@@ -10,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tickgate::runtime::{Listener, Runtime, Task, TaskRegistry};
 use turmoil::net::{TcpListener, TcpStream};
 
+pub use crash::Crash;
 pub use task_order::{TaskOrder, reordered};
 
 use crate::rng::Stream;
@@ -79,7 +81,8 @@ impl Runtime for SimRuntime {
             task.await;
         };
         let stream = self.order.next_stream(name);
-        Task::new(tokio::spawn(reordered(task, self.order.policy, stream)))
+        let task = reordered(crash::caught(task), self.order.policy, stream);
+        Task::new(tokio::spawn(task))
     }
 
     fn tasks(&self) -> &TaskRegistry {
