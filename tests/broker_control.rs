@@ -1,5 +1,7 @@
 //! The broker control protocol, message by message.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use proptest::prelude::*;
 use tickgate::protocol::control::{
     Answer, Event, Failure, FailureCode, FromHost, Hello, MESSAGE_BYTES_MAX, NAME_BYTES_MAX, Op,

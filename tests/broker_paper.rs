@@ -1,5 +1,8 @@
 //! The paper broker on a real bus.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+#[expect(dead_code, reason = "each test file uses its own part")]
 mod broker_support;
 
 use std::collections::BTreeMap;

@@ -1,5 +1,7 @@
 //! Gateway and adapter host talking over real sockets.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 mod broker_support;
 
 use std::time::Duration;
@@ -12,10 +14,10 @@ use tickgate::broker::host::{Host, HostOptions, serve};
 use tickgate::broker::paper::{Paper, PaperOptions};
 use tickgate::broker::remote::{Remote, RemoteOptions, RemoteStats};
 use tickgate::broker::{Broker, BrokerErrorCode, BrokerEvent, CommandKind, SessionId};
-use tickgate::protocol::control::{Answer, FromHost, Op, Request, ToHost, Welcome, decode_to_host};
+use tickgate::protocol::control::{FromHost, Hello, ToHost, decode_from_host};
 use tickgate::runtime::Clock;
 use tickgate::topic::Mode;
-use tickgate::zmtp::{Message, Options, PeerId, Router, RouterEvent};
+use tickgate::zmtp::{Dealer, DealerEvent, Message, Options};
 use tokio::time::timeout;
 
 /// A gateway with heartbeats fast enough for a test.
@@ -230,159 +232,67 @@ async fn commands_are_answered_at_once_while_nobody_listens() {
     no_task_is_left(&runtime).await;
 }
 
-/// A host made of a bare socket, for misbehaviour.
-struct Rogue {
-    router: Router,
-    peer: Option<PeerId>,
-}
-
-impl Rogue {
-    async fn start(runtime: &FixedRuntime) -> Self {
-        let router = Router::bind(runtime, Options::default(), "127.0.0.1:0").await.unwrap();
-        Self { router, peer: None }
+#[tokio::test]
+async fn a_burst_of_thousands_of_commands_is_answered_command_by_command() {
+    let runtime = FixedRuntime::default();
+    let paper = Paper::new(runtime.clone(), PaperOptions::new("paper", "tcp://127.0.0.1:1", 7));
+    let host = host(&runtime, "tcp://127.0.0.1:0", paper.unwrap()).await;
+    let (mut caller, _) = gateway(&runtime, &endpoint(&host));
+    caller.is_up().await;
+    caller.done("alice", 1, CommandKind::Connect).await;
+    // Nobody takes an answer before the last command is sent.
+    let mut sent = Vec::new();
+    for number in 0..3_000 {
+        sent.push(caller.send("alice", 1, subscribe(&format!("S{number}"), Mode::Ltp)).await);
     }
-
-    fn endpoint(&self) -> String {
-        format!("tcp://{}", self.router.bound_addr())
-    }
-
-    /// The next message that is not a ping.
-    async fn hears(&mut self) -> ToHost {
-        timeout(PATIENCE, async {
-            loop {
-                match self.router.recv().await {
-                    RouterEvent::Joined(peer) => self.peer = Some(peer),
-                    RouterEvent::Left(_) => {}
-                    RouterEvent::Message { peer, message } => {
-                        self.peer = Some(peer);
-                        match decode_to_host(&message.parts()[0]).unwrap().unwrap() {
-                            ToHost::Ping { .. } => {}
-                            other => return other,
-                        }
-                    }
-                }
+    for id in sent {
+        match caller.event().await {
+            BrokerEvent::Answer(answer) => {
+                assert_eq!(answer.id, id);
+                assert!(answer.result.is_ok());
             }
-        })
-        .await
-        .expect("a message")
-    }
-
-    async fn welcomes(&mut self, instance: &str) {
-        let ToHost::Hello(hello) = self.hears().await else { panic!("a hello comes first") };
-        self.says(&FromHost::Welcome(Welcome {
-            version: 1,
-            name: "rogue".into(),
-            instance: instance.into(),
-            n: Some(hello.n),
-        }));
-    }
-
-    async fn is_asked(&mut self) -> Request {
-        match self.hears().await {
-            ToHost::Request(request) => request,
             other => panic!("{other:?}"),
         }
     }
-
-    fn says(&self, message: &FromHost) {
-        self.says_bytes(Message::single(message.encode()));
-    }
-
-    fn says_bytes(&self, message: Message) {
-        self.router.send(self.peer.unwrap(), message).unwrap();
-    }
-}
-
-#[tokio::test]
-async fn a_host_that_falls_silent_is_down_until_it_welcomes_again() {
-    let runtime = FixedRuntime::default();
-    let mut rogue = Rogue::start(&runtime).await;
-    let (mut caller, stats) = gateway(&runtime, &rogue.endpoint());
-    rogue.welcomes("i1").await;
-    caller.is_up().await;
-    caller.send("alice", 1, CommandKind::Connect).await;
-    assert_eq!(rogue.is_asked().await.op, Op::Connect);
-
-    assert!(caller.is_down().await.contains("silent"));
-    assert_eq!(stats.read().heartbeats_missed, 1);
-    rogue.welcomes("i1").await;
-    caller.is_up().await;
-    let clock = Clock::start();
     caller.stop().await;
-    assert!(clock.now() < Duration::from_secs(2));
-    drop(rogue);
+    host.stop().await;
     no_task_is_left(&runtime).await;
 }
 
 #[tokio::test]
-async fn a_silent_host_does_not_hold_up_the_end() {
+async fn a_gateway_that_reads_late_misses_no_answer() {
+    const REQUESTS: u64 = 12_000;
     let runtime = FixedRuntime::default();
-    let mut rogue = Rogue::start(&runtime).await;
-    let options = RemoteOptions::new("remote", rogue.endpoint());
-    let mut caller = Caller::of(&runtime, Remote::new(runtime.clone(), options).unwrap());
-    rogue.welcomes("i1").await;
-    caller.is_up().await;
-    caller.send("alice", 1, CommandKind::Disconnect).await;
-    let clock = Clock::start();
-    caller.stop().await;
-    let taken = clock.now();
-    assert!(taken >= Duration::from_millis(900) && taken < Duration::from_secs(3), "{taken:?}");
-    assert_eq!(rogue.is_asked().await.op, Op::Disconnect, "it was sent");
-}
+    let (broker, _strings) = puppet();
+    let host = host(&runtime, "tcp://127.0.0.1:0", broker).await;
+    let address = host.bound_addr().to_string();
+    let mut dealer = Dealer::connect(&runtime, Options::default(), &address);
+    assert_eq!(timeout(PATIENCE, dealer.recv()).await, Ok(DealerEvent::Up));
+    let hello = ToHost::Hello(Hello { version: 1, gateway: "late".into(), n: 1 });
+    dealer.send(Message::single(hello.encode())).await.unwrap();
 
-#[tokio::test]
-async fn a_lying_host_is_believed_as_little_as_possible() {
-    let runtime = FixedRuntime::default();
-    let mut rogue = Rogue::start(&runtime).await;
-    let (mut caller, stats) = gateway(&runtime, &rogue.endpoint());
-    rogue.welcomes("i1").await;
-    caller.is_up().await;
-    let id = caller.send("alice", 1, CommandKind::Connect).await;
-    let asked = rogue.is_asked().await;
-
-    for garbage in [&b""[..], b"{", b"\xff", b"{\"type\":\"answer\",\"id\":\"1\"}"] {
-        rogue.says_bytes(Message::single(garbage));
+    // The complaint about each quotes it, so that answers take as much room as requests.
+    let junk = "x".repeat(900);
+    for id in 0..REQUESTS {
+        let request = format!(r#"{{"type":"request","id":{id},"session":"{junk}"}}"#);
+        dealer.send(Message::single(request)).await.unwrap();
     }
-    rogue.says_bytes(Message::pair(&b"{\"type\":\"pong\",\"n\":1}"[..], &b""[..]));
-    rogue.says(&FromHost::Answer(Answer { id: 4_711, result: Ok(None) }));
-    for _ in 0..3 {
-        rogue.says(&FromHost::Answer(Answer { id: asked.id, result: Ok(None) }));
-    }
-    match caller.event().await {
-        BrokerEvent::Answer(answer) => assert_eq!(answer.id, id),
-        other => panic!("{other:?}"),
-    }
-    // Another instance on the same connection: everything is lost, and begins anew.
-    let welcome = Welcome { version: 1, name: "rogue".into(), instance: "i2".into(), n: None };
-    rogue.says(&FromHost::Welcome(welcome));
-    caller.is_down().await;
-    rogue.welcomes("i2").await;
-    caller.is_up().await;
-
-    let counts = stats.read();
-    assert_eq!((counts.answers_unknown, counts.messages_malformed), (3, 5));
-    caller.stop().await;
-}
-
-#[tokio::test]
-async fn one_slow_command_delays_no_other() {
-    let runtime = FixedRuntime::default();
-    let mut rogue = Rogue::start(&runtime).await;
-    let (mut caller, _) = gateway(&runtime, &rogue.endpoint());
-    rogue.welcomes("i1").await;
-    caller.is_up().await;
-    caller.send("alice", 1, subscribe("SLOW", Mode::Ltp)).await;
-    rogue.is_asked().await;
-    for symbol in ["A", "B", "C"] {
-        let id = caller.send("alice", 1, subscribe(symbol, Mode::Ltp)).await;
-        let asked = rogue.is_asked().await;
-        rogue.says(&FromHost::Answer(Answer { id: asked.id, result: Ok(None) }));
-        match caller.event().await {
-            BrokerEvent::Answer(answer) => assert_eq!(answer.id, id),
+    let mut answered = 0;
+    while answered < REQUESTS {
+        let DealerEvent::Message(message) = timeout(PATIENCE, dealer.recv()).await.unwrap() else {
+            panic!("the connection lasts");
+        };
+        match decode_from_host(&message.parts()[0]) {
+            Ok(Some(FromHost::Answer(answer))) => {
+                assert_eq!(answer.id, answered);
+                answered += 1;
+            }
+            Ok(Some(FromHost::Welcome(_))) => assert_eq!(answered, 0),
             other => panic!("{other:?}"),
         }
     }
-    caller.crash();
+    assert_eq!(host.stats().read().gateways_stuck, 0);
+    host.stop().await;
 }
 
 #[test]

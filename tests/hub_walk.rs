@@ -244,7 +244,12 @@ impl Walk {
     }
 
     fn broker_dies(&mut self) {
+        // What was on its way may be lost, or carried out when the broker is back.
+        let waiting = std::mem::take(&mut self.broker.waiting);
         self.broker = BrokerWorld::default();
+        if self.rng.random_bool(0.5) {
+            self.broker.waiting = waiting;
+        }
         self.broker_says(BrokerEvent::Down { reason: "gone".into() });
         self.pass(700);
         self.broker_says(BrokerEvent::Up);

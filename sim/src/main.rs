@@ -1,3 +1,7 @@
-//! The simulator's program.
+//! The simulator's program. `cargo sim --help` shows how to use it.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tickgate_sim::cli::main()
+}

@@ -1,8 +1,10 @@
 //! The host's end of the control protocol: serves any [`Broker`] to any number of gateways.
 
+mod effect;
 mod ledger;
 #[cfg(test)]
 mod ledger_tests;
+mod outbox;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -19,9 +21,12 @@ use crate::runtime::{Clock, Runtime, Task};
 use crate::zmtp::{
     BadEndpoint, Message, Options, PeerId, Router, RouterEvent, StartError, parse_endpoint,
 };
-use ledger::{Effect, Ledger};
+use effect::Effect;
+use ledger::Ledger;
+use outbox::{Outbox, RETRY_MS, Stuck};
 
 pub use ledger::{GATEWAYS_MAX, IN_FLIGHT_MAX, LATE_MS, SESSIONS_MAX};
+pub use outbox::WAITING_MAX;
 
 /// Commands on their way to the broker.
 const COMMANDS_MAX: usize = 1_024;
@@ -127,6 +132,7 @@ pub async fn serve<R: Runtime, B: Broker>(
         router,
         ledger: Ledger::new(instance, &options, stats.clone()),
         outlet: Outlet::new(commands),
+        outbox: Outbox::default(),
         stats: stats.clone(),
     };
     let broker = runtime.spawn("host_broker", broker.run(commands_out, events_in));
@@ -174,6 +180,7 @@ struct Desk {
     router: Router,
     ledger: Ledger<PeerId>,
     outlet: Outlet<Command>,
+    outbox: Outbox,
     stats: HostStats,
 }
 
@@ -186,7 +193,8 @@ impl Desk {
         let clock = Clock::start();
         let mut effects = Vec::new();
         loop {
-            let due_ms = self.ledger.next_due_ms();
+            let retry_ms = (!self.outbox.is_empty()).then(|| clock.now_ms() + RETRY_MS);
+            let due_ms = self.ledger.next_due_ms().into_iter().chain(retry_ms).min();
             let has_room = self.outlet.len() < COMMANDS_WAITING_MAX;
             tokio::select! {
                 biased;
@@ -205,6 +213,7 @@ impl Desk {
                 }
                 () = until(&clock, due_ms) => {}
             }
+            self.outbox.retry(&self.router);
             self.ledger.passed(clock.now_ms(), &mut effects);
             self.carry_out(&mut effects);
         }
@@ -214,7 +223,10 @@ impl Desk {
         match event {
             // A gateway introduces itself.
             RouterEvent::Joined(_) => {}
-            RouterEvent::Left(peer) => self.ledger.left(peer, effects),
+            RouterEvent::Left(peer) => {
+                self.outbox.forget(peer);
+                self.ledger.left(peer, effects);
+            }
             RouterEvent::Message { peer, message } => match message.parts() {
                 [body] => self.ledger.received(peer, body, clock.now_ms(), effects),
                 _ => self.stats.count(|counts| &mut counts.messages_malformed),
@@ -231,8 +243,10 @@ impl Desk {
                     Effect::Command(command) => self.outlet.push(command),
                     Effect::Send(peer, message) => {
                         let message = Message::single(message.encode());
-                        if self.router.send(peer, message).is_err() && !stuck.contains(&peer) {
-                            stuck.push(peer);
+                        match self.outbox.send(&self.router, peer, message) {
+                            Ok(()) => {}
+                            Err(Stuck) if stuck.contains(&peer) => {}
+                            Err(Stuck) => stuck.push(peer),
                         }
                     }
                 }
@@ -240,6 +254,7 @@ impl Desk {
             for peer in stuck {
                 // It has missed an answer. Its pings stay unanswered until it starts afresh.
                 self.stats.count(|counts| &mut counts.gateways_stuck);
+                self.outbox.forget(peer);
                 self.ledger.left(peer, effects);
             }
         }

@@ -153,6 +153,12 @@ pub trait Broker: Send + 'static {
     ///
     /// Sends [`BrokerEvent::Up`] before anything else. A command that arrives while the broker is
     /// down is answered at once with [`BrokerErrorCode::NotConnected`].
+    ///
+    /// A command that still lay in the channel when the broker went down may be carried out once
+    /// it is up again, though the gateway has given it up. So a gateway that hears of
+    /// [`BrokerEvent::Down`] while a [`CommandKind::Connect`] is unanswered sends a
+    /// [`CommandKind::Disconnect`] for that session, or opens a later one: either way nothing of
+    /// it is left.
     fn run(
         self,
         commands: mpsc::Receiver<Command>,

@@ -33,6 +33,8 @@ pub use market::{Market, TICK};
 const COMMANDS_WAITING_MAX: usize = 4_096;
 /// Answers that may wait for the gateway before further commands have to wait.
 const EVENTS_WAITING_MAX: usize = 4_096;
+/// How often a gateway that does not take its answers is asked whether it has gone.
+const STALLED_CHECK_MS: u64 = 100;
 /// Ticks that may wait for the bus; beyond, new ones are dropped.
 const TICKS_WAITING_MAX: usize = 100_000;
 /// Markets that trade before commands are looked at again.
@@ -114,7 +116,8 @@ impl<R: Runtime> Broker for Paper<R> {
         loop {
             let has_room = market.waiting.len() < COMMANDS_WAITING_MAX
                 && market.outlet.len() < EVENTS_WAITING_MAX;
-            let due_ms = market.next_due_ms();
+            let check_ms = (!has_room).then(|| clock.now_ms() + STALLED_CHECK_MS);
+            let due_ms = market.next_due_ms().into_iter().chain(check_ms).min();
             tokio::select! {
                 biased;
                 () = market.outlet.drain(), if !market.outlet.is_empty() => {}
@@ -125,6 +128,9 @@ impl<R: Runtime> Broker for Paper<R> {
                     None => return,
                 },
                 () = until(&clock, due_ms) => {}
+            }
+            if !has_room && commands.is_closed() {
+                return;
             }
             market.carry_out_due();
             market.floor.trade(market.now(), TRADES_MAX, &mut ticks);

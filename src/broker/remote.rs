@@ -26,6 +26,8 @@ pub use link::{HELLO_PAUSE_MS, IN_FLIGHT_MAX, LATE_MS};
 const EVENTS_WAITING_MAX: usize = 4_096;
 /// How long a host may leave its connection unread before the connection is given up.
 const SEND_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often a gateway that does not take its events is asked whether it has gone.
+const STALLED_CHECK_MS: u64 = 100;
 
 /// What can be chosen about a remote broker.
 #[derive(Clone, Debug)]
@@ -128,8 +130,9 @@ impl<R: Runtime> Broker for Remote<R> {
         let mut effects = Vec::new();
         let mut close_by_ms = None;
         loop {
-            let due_ms = line.link.next_due_ms().into_iter().chain(close_by_ms).min();
             let has_room = line.outlet.len() < EVENTS_WAITING_MAX;
+            let check_ms = (!has_room).then(|| clock.now_ms() + STALLED_CHECK_MS);
+            let due_ms = line.link.next_due_ms().into_iter().chain(close_by_ms).chain(check_ms);
             tokio::select! {
                 biased;
                 () = line.outlet.drain(), if !line.outlet.is_empty() => {}
@@ -141,7 +144,10 @@ impl<R: Runtime> Broker for Remote<R> {
                     }
                 },
                 event = line.dealer.recv(), if has_room => line.heard(event, &clock, &mut effects),
-                () = until(&clock, due_ms) => {}
+                () = until(&clock, due_ms.min()) => {}
+            }
+            if !has_room && commands.is_closed() {
+                return;
             }
             line.link.passed(clock.now_ms(), &mut effects);
             line.carry_out(&mut effects).await;
@@ -172,7 +178,7 @@ impl<R: Runtime> Line<R> {
     fn heard(&mut self, event: DealerEvent, clock: &Clock, effects: &mut Vec<Effect>) {
         match event {
             DealerEvent::Up => self.link.linked(clock.now_ms(), effects),
-            DealerEvent::Down { reason } => self.link.unlinked(&reason.to_string(), effects),
+            DealerEvent::Down { reason } => self.link.unlinked(&reason, effects),
             DealerEvent::Message(message) => match message.parts() {
                 [body] => self.link.received(body, clock.now_ms(), effects),
                 _ => self.remote.stats.count(|counts| &mut counts.messages_malformed),

@@ -55,7 +55,7 @@ pub(super) fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
 
 #[derive(serde::Deserialize)]
 #[serde(field_identifier, rename_all = "snake_case")]
-enum Key {
+enum FieldName {
     Action,
     Type,
     RequestId,
@@ -91,22 +91,22 @@ impl<'de> Visitor<'de> for FieldsVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut fields = Fields::default();
-        while let Some((key, value)) = map.next_entry::<Key, &'de RawValue>()? {
+        while let Some((key, value)) = map.next_entry::<FieldName, &'de RawValue>()? {
             let field = match key {
-                Key::Action => &mut fields.action,
-                Key::Type => &mut fields.kind,
-                Key::RequestId => &mut fields.request_id,
-                Key::ApiKey => &mut fields.api_key,
-                Key::Apikey => &mut fields.apikey,
-                Key::Token => &mut fields.token,
-                Key::Symbols => &mut fields.symbols,
-                Key::Symbol => &mut fields.symbol,
-                Key::Exchange => &mut fields.exchange,
-                Key::Mode => &mut fields.mode,
-                Key::Depth => &mut fields.depth,
-                Key::Timestamp => &mut fields.timestamp,
-                Key::PingId => &mut fields.ping_id,
-                Key::Other => continue,
+                FieldName::Action => &mut fields.action,
+                FieldName::Type => &mut fields.kind,
+                FieldName::RequestId => &mut fields.request_id,
+                FieldName::ApiKey => &mut fields.api_key,
+                FieldName::Apikey => &mut fields.apikey,
+                FieldName::Token => &mut fields.token,
+                FieldName::Symbols => &mut fields.symbols,
+                FieldName::Symbol => &mut fields.symbol,
+                FieldName::Exchange => &mut fields.exchange,
+                FieldName::Mode => &mut fields.mode,
+                FieldName::Depth => &mut fields.depth,
+                FieldName::Timestamp => &mut fields.timestamp,
+                FieldName::PingId => &mut fields.ping_id,
+                FieldName::Other => continue,
             };
             *field = Some(value);
         }

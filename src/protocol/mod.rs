@@ -4,8 +4,8 @@
 //! mistake is a value ([`Reject`], [`BadTopic`], [`BadPayload`]) that says what to do about it.
 //!
 //! - [`request`]: what a client can ask. [`parse`]: the bytes of a request.
-//! - [`answer`], [`reject`]: what a client is told. [`encode`]: its bytes.
 //! - [`control`]: what gateway and adapter hosts say to each other.
+//! - [`answer`], [`reject`]: what a client is told, and [its bytes](Answer::to_json).
 //! - [`bus`], [`payload`]: what publishers say on ZeroMQ.
 //! - [`frame`]: complete WebSocket frames, ready to be shared between clients.
 

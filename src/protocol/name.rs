@@ -4,7 +4,7 @@
 //! not be told from the symbol in a bus topic. A **symbol** holds letters and digits of any
 //! script, spaces inside, and ASCII punctuation except `<`, `>`, `"` and `\`; so `M&M`, `TCS:50`,
 //! `NIFTY 50`, `^GSPC`, `EUR/USD` and `BAJAJ-AUTO` are symbols. What is invisible or changes how
-//! other characters are shown (control, bidi and format characters, combining marks, other
+//! other characters are shown (control, bidi and format characters, most combining marks, other
 //! blanks) is refused: two names that look the same would be two instruments. Nothing is trimmed
 //! or changed in case.
 

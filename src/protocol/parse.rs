@@ -4,7 +4,8 @@
 //! - A field that occurs twice counts as given last, as in Python and in browsers.
 //! - Unknown fields are ignored, whatever they hold, if they are JSON.
 //! - `action`, `api_key` and `symbols` count as missing if they are `null`, `false`, zero or
-//!   empty, as in Python.
+//!   empty, as in Python. A `depth`, `timestamp` or `_pingId` that is `null` counts as missing; a
+//!   `mode` that is `null` is wrong, and a `request_id` that is `null` is echoed.
 //! - A message that is no object, or `api_key`, `token` or `symbols` of a wrong type, is a
 //!   `SERVER_ERROR` as it always was; so is an entry of `symbols` that is no object: nothing of
 //!   the request is carried out.
@@ -100,14 +101,14 @@ fn credential(fields: &Fields<'_>) -> Result<Option<Credential>, Reject> {
 
 fn subscribe(fields: &Fields<'_>, limits: &ParseLimits) -> Result<Request, Reject> {
     let shared_mode = fields.mode.map(mode).transpose()?.unwrap_or(Mode::Quote);
-    let shared_depth = depth(fields.depth);
+    let shared_depth = fields.depth.filter(not_null).map_or(Ok(DEPTH_DEFAULT), depth);
     let entries = entries(fields, limits)?.ok_or_else(Reject::no_symbols)?;
     let read = |entry: &Fields<'_>| {
         Ok(SubscribeEntry {
             instrument: instrument(entry, limits)?,
             mode: entry.mode.map_or(Ok(shared_mode), mode)?,
-            depth: match entry.depth {
-                Some(own) => depth(Some(own))?,
+            depth: match entry.depth.filter(not_null) {
+                Some(own) => depth(own)?,
                 None => shared_depth.clone()?,
             },
         })
@@ -204,8 +205,7 @@ fn mode(raw: &RawValue) -> Result<Mode, Reject> {
     }
 }
 
-fn depth(raw: Option<&RawValue>) -> Result<u32, Reject> {
-    let Some(raw) = raw.filter(not_null) else { return Ok(DEPTH_DEFAULT) };
+fn depth(raw: &RawValue) -> Result<u32, Reject> {
     match raw.get().parse() {
         Ok(depth @ 1..=DEPTH_MAX) => Ok(depth),
         Ok(_) | Err(_) => Err(Reject::invalid_depth(DEPTH_MAX)),
@@ -229,12 +229,10 @@ fn echo(field: &str, raw: Option<&RawValue>) -> Result<Option<Box<RawValue>>, Re
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape that Option::filter wants")]
 fn truthy(raw: &&RawValue) -> bool {
     is_truthy(raw)
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape that Option::filter wants")]
 fn not_null(raw: &&RawValue) -> bool {
     raw.get() != "null"
 }

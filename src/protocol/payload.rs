@@ -192,7 +192,7 @@ impl Fields<'_> {
 
 #[derive(serde::Deserialize)]
 #[serde(field_identifier, rename_all = "snake_case")]
-enum Key {
+enum FieldName {
     UserId,
     CacheType,
     #[serde(other)]
@@ -217,11 +217,11 @@ impl<'de> Visitor<'de> for FieldsVisitor {
     /// A field that occurs twice counts as given last.
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut fields = Fields::default();
-        while let Some((key, value)) = map.next_entry::<Key, &'de RawValue>()? {
+        while let Some((key, value)) = map.next_entry::<FieldName, &'de RawValue>()? {
             match key {
-                Key::UserId => fields.user_id = Some(value),
-                Key::CacheType => fields.cache_type = Some(value),
-                Key::Other => {}
+                FieldName::UserId => fields.user_id = Some(value),
+                FieldName::CacheType => fields.cache_type = Some(value),
+                FieldName::Other => {}
             }
         }
         Ok(fields)

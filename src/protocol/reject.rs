@@ -161,7 +161,10 @@ impl Reject {
     /// The client would hold more than `limit` topics.
     #[must_use]
     pub fn too_many_subscriptions(limit: usize) -> Self {
-        Self::of(ErrorCode::LimitExceeded, format!("A client may hold {limit} subscriptions"))
+        Self::of(
+            ErrorCode::LimitExceeded,
+            format!("A client may hold at most {limit} subscriptions"),
+        )
     }
 
     /// The client asks too often.
@@ -256,7 +259,7 @@ impl Reject {
     /// More than `limit` entries in `symbols`.
     #[must_use]
     pub fn too_many_symbols(limit: usize) -> Self {
-        Self::of(ErrorCode::LimitExceeded, format!("A request may name {limit} symbols"))
+        Self::of(ErrorCode::LimitExceeded, format!("A request may name at most {limit} symbols"))
     }
 
     /// An integer that is no mode, in the client's digits.

@@ -172,9 +172,10 @@ pub struct UnsubscribeEntry {
 /// An entry of `symbols` that cannot be served. It becomes a failed row; the others go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadEntry {
-    /// What the client gave as exchange, cut and cleaned; empty if it was no text.
+    /// What the client gave as exchange: at most `name_bytes_max` characters, `?` for what cannot
+    /// be shown; empty if it was no text.
     pub exchange: String,
-    /// What the client gave as symbol, cut and cleaned; empty if it was no text.
+    /// What the client gave as symbol, in the same way.
     pub symbol: String,
     /// What is wrong with it.
     pub reject: Reject,

@@ -25,6 +25,9 @@ use crate::topic::ClientId;
 /// Pause after a failed accept (no file descriptors left, say), so that it does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// Connections that are told that the house is full, at the same time.
+const VISITORS_MAX: usize = 1_024;
+
 /// Bytes of HTTP headers, all together.
 const HEADER_BYTES_MAX: usize = 16 * 1024;
 
@@ -53,6 +56,11 @@ pub(super) async fn accept_clients<R: Runtime>(
                 continue;
             }
         };
+        if clients.len() >= context.config.limits.clients_max + VISITORS_MAX {
+            // Not even an answer: a flood must not cost a task each.
+            counts.turned_away.fetch_add(1, Ordering::Relaxed);
+            continue;
+        }
         let place = places.clone().try_acquire_owned().ok();
         next_id += 1;
         let visitor = Visitor { id: ClientId(next_id), peer, place };

@@ -120,13 +120,12 @@ impl<R: Runtime> Session<R> {
         if let Over::Broke(code, reason) = over {
             let close = ShardMessage::Close { client: self.desk.id, code, reason };
             self.desk.to_shard(close).await;
-            let mut scratch = [0_u8; 1024];
             let reader = self.socket.get_mut();
             // Unread bytes would turn the close into a reset, and the client would never see why.
             tokio::select! {
                 biased;
                 _ = &mut *end => {}
-                () = discard(&mut reader.reader, &mut scratch) => {}
+                () = discard(&mut reader.reader) => {}
             }
         }
     }
@@ -171,9 +170,8 @@ impl<R: Runtime> Session<R> {
     /// Reads and drops what the client still sends, so that the last frames reach it.
     async fn linger(mut self) {
         let pause = Duration::from_millis(self.desk.context.config.server.close_timeout_ms);
-        let mut scratch = [0_u8; 1024];
         let reader = &mut self.socket.get_mut().reader;
-        let _ = tokio::time::timeout(pause, discard(reader, &mut scratch)).await;
+        let _ = tokio::time::timeout(pause, discard(reader)).await;
     }
 }
 
@@ -260,8 +258,10 @@ fn over(error: &WsError) -> Over {
 }
 
 /// Reads until the peer ends the stream or it breaks.
-async fn discard<S: AsyncRead + Unpin>(reader: &mut S, scratch: &mut [u8]) {
-    while matches!(reader.read(scratch).await, Ok(read) if read > 0) {}
+async fn discard<S: AsyncRead + Unpin>(reader: &mut S) {
+    // On the heap, since every idle client's task would carry it otherwise.
+    let mut scratch = vec![0_u8; 1_024];
+    while matches!(reader.read(&mut scratch).await, Ok(read) if read > 0) {}
 }
 
 async fn open_socket<S: AsyncRead + AsyncWrite + Unpin>(

@@ -25,7 +25,6 @@ use crate::broker::paper::{Paper, PaperOptions};
 use crate::broker::remote::{Remote, RemoteOptions};
 use crate::config::{BrokerEntry, BrokerKind, Config};
 use crate::engine::{Hub, HubOptions, Index, OutboxLimits, SHARDS_MAX, Shard, ShardOptions};
-use crate::protocol::TopicRules;
 use crate::runtime::{Clock, Listener, Runtime, Task, TaskEnded, TaskGroup};
 use crate::topic::BrokerName;
 use crate::zmtp::{self, Sub};
@@ -132,10 +131,8 @@ impl Gateway {
 
         let shards = start_shards(&runtime, &config, clock, &mut parts);
         let bus_stats = bus.stats_handle();
-        let rules = TopicRules {
-            brokers: brokers.clone(),
-            two_segment_exchanges: config.bus.two_segment_exchanges.clone(),
-        };
+        let options = HubOptions::new(&config, brokers, runtime.entropy());
+        let rules = options.rules.clone();
         let index = Index::new(config.bus.source_window_ms);
         let outlets = FeedOutlets { shards: shards.clone(), hub: hub_mailbox.clone() };
         let feed = run_feed(bus, feed_messages, index, rules, clock, outlets);
@@ -151,7 +148,6 @@ impl Gateway {
             broker_tasks.push(start_broker(&runtime, entry, bus_address, commands, to_hub)?);
         }
 
-        let options = HubOptions::new(&config, brokers, runtime.entropy());
         let outlets =
             Outlets { shards: shards.clone(), feed: feed_mailbox.clone(), brokers: broker_outlets };
         let hub = run_hub(Hub::new(options), hub_messages, clock, outlets);

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::Bytes;
@@ -103,11 +103,7 @@ pub(super) async fn run_shard<S>(
                     return;
                 }
             }
-            writable = poll_fn(|cx| ready.poll_take(cx)) => {
-                for client in writable {
-                    shell.unblock(client);
-                }
-            }
+            () = poll_fn(|cx| ready.poll_any(cx)) => {}
             () = clock.sleep_until_ms(deadline_ms.unwrap_or(0)), if deadline_ms.is_some() => {}
         }
         shell.turn(&mut messages);
@@ -138,6 +134,10 @@ struct Writer<S> {
 impl<S: AsyncWrite + Send + Unpin + 'static> Shell<S> {
     fn turn(&mut self, messages: &mut Vec<ShardMessage<S>>) {
         self.shard.set_now(self.clock.now_ms());
+        // Every turn, so that a full mailbox cannot keep the slow from catching up.
+        for client in self.ready.take() {
+            self.unblock(client);
+        }
         for message in messages.drain(..) {
             self.take(message);
         }
@@ -278,10 +278,18 @@ struct Ready {
 }
 
 impl Ready {
-    fn poll_take(&self, cx: &Context<'_>) -> Poll<Vec<ClientId>> {
+    fn poll_any(&self, cx: &Context<'_>) -> Poll<()> {
         self.shard.register(cx.waker());
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if clients.is_empty() { Poll::Pending } else { Poll::Ready(std::mem::take(&mut *clients)) }
+        if self.lock().is_empty() { Poll::Pending } else { Poll::Ready(()) }
+    }
+
+    fn take(&self) -> Vec<ClientId> {
+        std::mem::take(&mut *self.lock())
+    }
+
+    /// A panic elsewhere cannot leave the list half-changed.
+    fn lock(&self) -> MutexGuard<'_, Vec<ClientId>> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -296,8 +304,7 @@ impl Wake for ClientWaker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        let clients = &self.ready.clients;
-        clients.lock().unwrap_or_else(PoisonError::into_inner).push(self.client);
+        self.ready.lock().push(self.client);
         self.ready.shard.wake();
     }
 }

@@ -1,8 +1,6 @@
 //! What the tests of brokers share: a runtime with a fixed calendar, a gateway's end of a
 //! broker, a broker that does as it is told, and a bus.
 
-#![expect(dead_code, reason = "each test file uses its own part")]
-
 use std::future::Future;
 use std::io;
 use std::sync::Arc;

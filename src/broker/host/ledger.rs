@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::time::Duration;
 
-use super::super::wire::{command, milliseconds, reply};
+use super::super::wire::{command, milliseconds};
 use super::super::{
-    Answer, BrokerError, BrokerErrorCode, BrokerEvent, Command, CommandId, CommandKind, Done,
-    SessionId,
+    Answer, BrokerErrorCode, BrokerEvent, Command, CommandId, CommandKind, Done, SessionId,
 };
+use super::effect::{Effect, answer, lost, refusal};
 use super::{HostOptions, HostStats};
 use crate::protocol::control::{
-    Event, FromHost, Hello, Op, Request, ToHost, VERSION, Welcome, decode_to_host,
+    FromHost, Hello, Op, Request, ToHost, VERSION, Welcome, decode_to_host,
 };
 use crate::topic::UserId;
 
@@ -25,15 +25,6 @@ pub const IN_FLIGHT_MAX: usize = 65_536;
 pub const LATE_MS: u64 = 5_000;
 /// How long the broker may take to close a session whose gateway has gone.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(15);
-
-/// What the ledger wants done. In order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Effect<P> {
-    /// Send this to a gateway.
-    Send(P, FromHost),
-    /// Let the broker do this.
-    Command(Command),
-}
 
 /// The books of one host. `P` names a connection.
 #[derive(Debug)]
@@ -251,8 +242,7 @@ impl<P: Copy + Ord + Debug> Ledger<P> {
                 held.ours
             }
             (Op::Disconnect, None) => {
-                let done = reply(id, Ok(Done::default()));
-                effects.push(Effect::Send(peer, FromHost::Answer(done)));
+                effects.push(answer(peer, id, Ok(Done::default())));
                 return;
             }
             (Op::Subscribe { .. } | Op::Unsubscribe { .. } | Op::UnsubscribeAll, Some(held)) => {
@@ -281,7 +271,7 @@ impl<P: Copy + Ord + Debug> Ledger<P> {
             }
             Some(held) if held.peer != peer => {
                 let message = "another gateway opened a session of this user";
-                effects.push(lost(&request.user, &held, message));
+                effects.push(lost(held.peer, request.user.clone(), held.theirs, message));
             }
             Some(_) => {}
             None if self.sessions.len() >= SESSIONS_MAX => {
@@ -337,19 +327,18 @@ impl<P: Copy + Ord + Debug> Ledger<P> {
         }));
     }
 
-    fn answered(&mut self, answer: Answer, effects: &mut Vec<Effect<P>>) {
-        let Some(pending) = self.take(answer.id) else {
+    fn answered(&mut self, from_broker: Answer, effects: &mut Vec<Effect<P>>) {
+        let Some(pending) = self.take(from_broker.id) else {
             self.stats.count(|counts| &mut counts.answers_unknown);
             return;
         };
         if let Some((user, ours)) = pending.opens
-            && answer.result.is_err()
+            && from_broker.result.is_err()
             && self.sessions.get(&user).is_some_and(|owner| owner.ours == ours)
         {
             self.sessions.remove(&user);
         }
-        let answer = reply(pending.id, answer.result);
-        effects.push(Effect::Send(pending.peer, FromHost::Answer(answer)));
+        effects.push(answer(pending.peer, pending.id, from_broker.result));
     }
 
     fn broker_down(&mut self, reason: &str, effects: &mut Vec<Effect<P>>) {
@@ -374,7 +363,7 @@ impl<P: Copy + Ord + Debug> Ledger<P> {
 
     fn lose(&mut self, user: UserId, reason: &str, effects: &mut Vec<Effect<P>>) {
         if let Some(owner) = self.sessions.remove(&user) {
-            effects.push(lost(&user, &owner, reason));
+            effects.push(lost(owner.peer, user, owner.theirs, reason));
         }
     }
 
@@ -386,18 +375,4 @@ impl<P: Copy + Ord + Debug> Ledger<P> {
         }
         Some(pending)
     }
-}
-
-fn refusal<P>(peer: P, id: u64, code: BrokerErrorCode, message: &str) -> Effect<P> {
-    let error = BrokerError { code, message: message.to_owned() };
-    Effect::Send(peer, FromHost::Answer(reply(id, Err(error))))
-}
-
-fn lost<P: Copy>(user: &UserId, owner: &Owner<P>, message: &str) -> Effect<P> {
-    let event = Event::SessionLost {
-        user: user.clone(),
-        session: owner.theirs,
-        message: message.to_owned(),
-    };
-    Effect::Send(owner.peer, FromHost::Event(event))
 }

@@ -4,7 +4,8 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use super::super::{Answer, BrokerError, BrokerErrorCode, BrokerEvent, CommandId, Done, SessionId};
-use super::ledger::{Effect, GATEWAYS_MAX, LATE_MS, Ledger};
+use super::effect::Effect;
+use super::ledger::{GATEWAYS_MAX, LATE_MS, Ledger};
 use super::{HostOptions, HostStats};
 
 /// Tells what happens and what comes of it. Connections are letters.

@@ -65,7 +65,7 @@ impl Hub {
         link.up = true;
         link.reason.clear();
         for (id, user) in self.users.iter_mut().filter(|(_, user)| user.broker == *broker) {
-            if user.session.state == SessionState::Down {
+            if matches!(user.session.state, SessionState::Down | SessionState::Unsure) {
                 user.session.backoff.hurry();
             }
             self.work.sessions.insert(id.clone());

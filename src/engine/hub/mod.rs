@@ -26,6 +26,7 @@ use super::timers::Timers;
 use super::{Effect, Event, Note, ShardId};
 use crate::broker::{Command, CommandId, CommandKind, SessionId};
 use crate::config::{BrokerTimes, Config};
+use crate::protocol::TopicRules;
 use crate::topic::{BrokerName, ClientId, Topic, UserId};
 
 use client::Client;
@@ -45,6 +46,8 @@ pub struct HubOptions {
     pub subscriptions_per_client_max: usize,
     /// Deadlines and pauses of brokers.
     pub times: BrokerTimes,
+    /// How the bus spells topics: what it cannot carry is refused.
+    pub rules: TopicRules,
     /// Seed of the jitter.
     pub seed: u64,
 }
@@ -53,8 +56,13 @@ impl HubOptions {
     /// The options that a configuration gives.
     #[must_use]
     pub fn new(config: &Config, brokers: Vec<BrokerName>, seed: u64) -> Self {
+        let rules = TopicRules {
+            brokers: brokers.clone(),
+            two_segment_exchanges: config.bus.two_segment_exchanges.clone(),
+        };
         Self {
             brokers,
+            rules,
             auth_timeout_ms: config.server.auth_timeout_ms,
             subscriptions_per_client_max: config.limits.subscriptions_per_client_max,
             times: config.broker.clone(),

@@ -126,6 +126,9 @@ impl Hub {
             let depth = self.users[user].topics[&topic].depth_for(depth);
             return done(&topic.instrument, RowOutcome::AlreadySubscribed { mode, depth });
         }
+        if !self.options.rules.carries(&topic.instrument) {
+            return done(&topic.instrument, RowOutcome::Failed(Reject::not_on_the_bus()));
+        }
         let limit = self.options.subscriptions_per_client_max;
         if client.topics.len() >= limit {
             let reject = Reject::too_many_subscriptions(limit);

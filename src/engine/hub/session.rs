@@ -131,6 +131,10 @@ impl Hub {
         let paused = session.backoff.wait_until_ms(self.now_ms);
         match (session.state, wanted) {
             (SessionState::Down, false) if user.clients.is_empty() => Step::Forget,
+            // It is not worth waiting for a broker that may never come back.
+            (SessionState::Unsure, false) if self.draining && !reachable => Step::Forget,
+            // What is in doubt is settled when the broker is back.
+            (SessionState::Unsure, false) if !reachable => Step::Nothing,
             (SessionState::Up, true) if session.stale => Step::Close,
             (SessionState::Down | SessionState::Unsure, true) if !reachable => Step::Nothing,
             (SessionState::Down | SessionState::Unsure, true) => {
@@ -284,7 +288,9 @@ impl Hub {
         match state {
             SessionState::Down => return,
             SessionState::Connecting(_) => {
-                self.session_failed(user_id, SessionState::Down, &error, effects);
+                // The command may be carried out yet, when the broker is back.
+                self.session_mut(user_id).doubt = true;
+                self.session_failed(user_id, SessionState::Unsure, &error, effects);
             }
             SessionState::Closing(_) | SessionState::Unsure => {
                 self.session_becomes(user_id, SessionState::Down);

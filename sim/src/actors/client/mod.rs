@@ -1,0 +1,154 @@
+//! A WebSocket client that plays its part of the plan.
+//!
+//! It writes requests when the plan says so, without waiting for answers, and reads all the time.
+
+mod connection;
+mod listen;
+mod speak;
+
+use std::time::Duration;
+
+use tickgate::runtime::Runtime;
+use tokio::time::{sleep, timeout};
+
+use self::connection::{Connection, Heard};
+use super::{Stage, WEBSOCKET_ADDR};
+use crate::history::{Actor, ClientName, Phase, Request, Seen, Sent};
+use crate::plan::{Action, ClientPlan};
+
+/// Pause between two tries to connect.
+const CONNECT_PAUSE: Duration = Duration::from_millis(20);
+/// Patience with one try.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
+/// Tries to connect before the client says that it cannot.
+const CONNECT_TRIES_MAX: u32 = 200;
+/// How long a client that said goodbye waits for the other end to close.
+const GOODBYE_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Plays a client's part, from its first action to its leaving.
+pub async fn play<R: Runtime>(runtime: R, stage: Stage, plan: ClientPlan) {
+    let name: ClientName = plan.name.as_str().into();
+    let mut client = Client {
+        actor: Actor::Client(name.clone()),
+        name,
+        runtime,
+        stage: stage.clone(),
+        connection: None,
+        connections: 0,
+        requests: 0,
+    };
+    client.note(|_| ());
+    stage.reached(Phase::Play).await;
+    for timed in plan.actions {
+        client.listen(sleep(stage.until(timed.at_ms))).await;
+        client.act(timed.action).await;
+    }
+    stage.saw(&client.actor, Seen::Finished);
+    client.note(|state| state.finished = true);
+    client.listen(stage.reached(Phase::Leave)).await;
+    client.listen(sleep(Duration::from_millis(plan.leaves_after_ms))).await;
+    client.leave(plan.leaves_politely).await;
+}
+
+struct Client<R: Runtime> {
+    actor: Actor,
+    name: ClientName,
+    runtime: R,
+    stage: Stage,
+    connection: Option<Connection<R>>,
+    connections: u32,
+    requests: u64,
+}
+
+impl<R: Runtime> Client<R> {
+    /// Reads whatever comes until `end` is there.
+    async fn listen(&mut self, end: impl Future<Output = ()>) {
+        let mut end = std::pin::pin!(end);
+        loop {
+            let Some(connection) = &mut self.connection else {
+                end.await;
+                return;
+            };
+            let heard = tokio::select! {
+                biased;
+                heard = connection.hear() => heard,
+                () = &mut end => return,
+            };
+            self.take(heard);
+        }
+    }
+
+    fn take(&mut self, heard: Heard) {
+        let seen = match heard {
+            Heard::Text(text) => listen::understand(&text),
+            Heard::Strange(what) => Seen::Unexpected(what),
+            Heard::Over(code, reason) => {
+                self.drop_connection();
+                Seen::Lost { code, reason }
+            }
+        };
+        if matches!(seen, Seen::Answered(_)) {
+            self.note(|state| state.unanswered = state.unanswered.saturating_sub(1));
+        }
+        self.stage.saw(&self.actor, seen);
+    }
+
+    async fn act(&mut self, action: Action) {
+        match action {
+            Action::Connect => self.connect().await,
+            Action::Leave { politely } => self.leave(politely).await,
+            Action::Send(request) => self.send(request).await,
+        }
+    }
+
+    async fn connect(&mut self) {
+        self.leave(false).await;
+        for _ in 0..CONNECT_TRIES_MAX {
+            let open = Connection::open(&self.runtime, WEBSOCKET_ADDR);
+            if let Ok(Ok(connection)) = timeout(CONNECT_PATIENCE, open).await {
+                self.connection = Some(connection);
+                self.connections += 1;
+                let connection = self.connections;
+                self.stage.saw(&self.actor, Seen::Connected { connection });
+                self.note(|state| state.connected = true);
+                return;
+            }
+            sleep(CONNECT_PAUSE).await;
+        }
+        let tries = format!("no connection after {CONNECT_TRIES_MAX} tries");
+        self.stage.saw(&self.actor, Seen::Unexpected(tries));
+    }
+
+    async fn send(&mut self, request: Request) {
+        let Some(connection) = &mut self.connection else { return };
+        self.requests += 1;
+        let sent = Sent { id: self.requests, request };
+        let text = speak::text(&sent);
+        self.stage.saw(&self.actor, Seen::Sent(sent));
+        self.stage.update_client(&self.name, |state| state.unanswered += 1);
+        if let Err(reason) = connection.say(text).await {
+            self.take(Heard::Over(None, reason));
+        }
+    }
+
+    async fn leave(&mut self, politely: bool) {
+        let Some(mut connection) = self.connection.take() else { return };
+        self.stage.saw(&self.actor, Seen::Leaves { politely });
+        if politely && connection.say_goodbye().await.is_ok() {
+            // Whatever still comes is no longer of interest.
+            let gone = async { while !matches!(connection.hear().await, Heard::Over(..)) {} };
+            let _ = timeout(GOODBYE_PATIENCE, gone).await;
+        }
+        drop(connection);
+        self.drop_connection();
+    }
+
+    fn drop_connection(&mut self) {
+        self.connection = None;
+        self.note(|state| (state.connected, state.unanswered) = (false, 0));
+    }
+
+    fn note(&self, change: impl FnOnce(&mut super::ClientState)) {
+        self.stage.update_client(&self.name, change);
+    }
+}

@@ -1,0 +1,218 @@
+//! Reads the status page, as an operator would, and leads the simulation from phase to phase.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tickgate::runtime::Runtime;
+use tickgate::server::status::{BrokerState, GatewayState, SessionState, Status, TopicState};
+use tokio::time::sleep;
+
+use super::stage::now_us;
+use super::{ADMIN_ADDR, Stage, http};
+use crate::history::{Actor, Phase, Seen};
+use crate::plan::Plan;
+
+/// Pause between two looks while waiting.
+const LOOK_PAUSE: Duration = Duration::from_millis(10);
+/// Pause between two looks during the story.
+const STORY_LOOK_PAUSE: Duration = Duration::from_millis(200);
+/// How long the gateway may take to be ready.
+const READY_WITHIN: Duration = Duration::from_secs(10);
+/// How long it may take until everything wanted is served, after the faults have ended.
+const SETTLE_WITHIN: Duration = Duration::from_secs(30);
+/// How long it may take until nothing is left, after the last client has gone.
+const EMPTY_WITHIN: Duration = Duration::from_secs(20);
+/// Looks without a change that mean rest.
+const REST_LOOKS: u32 = 3;
+
+/// Leads the simulation through all phases.
+pub async fn lead<R: Runtime>(runtime: R, stage: Stage, plan: Plan) {
+    let operator = Operator { runtime, stage, plan };
+    let Some(idle_tasks) = operator.warm_up().await else { return };
+    operator.stage.enter(Phase::Play);
+    operator.watch_the_story().await;
+    operator.stage.enter(Phase::Settle);
+    if !operator.settle().await {
+        return;
+    }
+    operator.stage.enter(Phase::Rest);
+    sleep(operator.rest()).await;
+    operator.stage.enter(Phase::Silence);
+    sleep(operator.there_and_back()).await;
+    operator.stage.enter(Phase::Leave);
+    operator.until_empty(&idle_tasks).await;
+    operator.stage.enter(Phase::Empty);
+    operator.look().await;
+    operator.stage.enter(Phase::Stop);
+}
+
+struct Operator<R> {
+    runtime: R,
+    stage: Stage,
+    plan: Plan,
+}
+
+impl<R: Runtime> Operator<R> {
+    /// Waits until the gateway is ready and nothing moves; gives its idle tasks.
+    async fn warm_up(&self) -> Option<BTreeMap<String, u64>> {
+        let mut missing = "the status page".to_owned();
+        let began_us = now_us();
+        while now_us() - began_us < micros(READY_WITHIN) {
+            sleep(LOOK_PAUSE).await;
+            let Some(status) = self.status().await else { continue };
+            match not_ready(&status) {
+                Some(what) => missing = what,
+                None => {
+                    // The gateway's subscription has to reach the publisher.
+                    sleep(self.there_and_back()).await;
+                    let status = self.look().await?;
+                    return Some(status.tasks);
+                }
+            }
+        }
+        self.stuck(format!("after {} s the gateway lacks {missing}", READY_WITHIN.as_secs()));
+        None
+    }
+
+    async fn watch_the_story(&self) {
+        loop {
+            let left = self.stage.until(self.plan.duration_ms);
+            if left.is_zero() {
+                return;
+            }
+            sleep(left.min(STORY_LOOK_PAUSE)).await;
+            self.look().await;
+        }
+    }
+
+    /// Waits until every request is answered and nothing is in flight.
+    async fn settle(&self) -> bool {
+        let began_us = now_us();
+        let mut calm_looks = 0;
+        let mut moving = "the status page".to_owned();
+        while now_us() - began_us < micros(SETTLE_WITHIN) {
+            sleep(LOOK_PAUSE).await;
+            let unrest = match self.status().await {
+                Some(status) => self.unrest(&status),
+                None => Some("the status page".into()),
+            };
+            match unrest {
+                Some(what) => (calm_looks, moving) = (0, what),
+                None => calm_looks += 1,
+            }
+            if calm_looks == REST_LOOKS {
+                return self.look().await.is_some();
+            }
+        }
+        self.look().await;
+        let seconds = SETTLE_WITHIN.as_secs();
+        self.stuck(format!("{seconds} s after the story there is no rest: {moving}"));
+        false
+    }
+
+    /// What still moves.
+    fn unrest(&self, status: &Status) -> Option<String> {
+        for (name, client) in self.stage.clients() {
+            if !client.finished {
+                return Some(format!("{name} has not done all that was planned"));
+            }
+            if client.unanswered > 0 {
+                return Some(format!("{name} waits for {} answers", client.unanswered));
+            }
+        }
+        let connected = self.stage.clients().values().filter(|client| client.connected).count();
+        if status.clients.total != connected as u64 {
+            return Some(format!(
+                "the gateway counts {} clients, {connected} are connected",
+                status.clients.total
+            ));
+        }
+        unsettled(status)
+    }
+
+    /// Waits until the gateway is as it was before the first client came; gives up silently.
+    async fn until_empty(&self, idle_tasks: &BTreeMap<String, u64>) {
+        let began_us = now_us();
+        while now_us() - began_us < micros(EMPTY_WITHIN) {
+            sleep(LOOK_PAUSE).await;
+            let gone = self.stage.clients().values().all(|client| !client.connected);
+            let Some(status) = self.status().await else { continue };
+            let empty = status.clients.total == 0
+                && status.users_total == 0
+                && status.topics_total == 0
+                && status.tasks == *idle_tasks;
+            if gone && empty {
+                return;
+            }
+        }
+    }
+
+    /// Reads the page and reports it.
+    async fn look(&self) -> Option<Status> {
+        let status = self.status().await;
+        match &status {
+            Some(status) => {
+                self.stage.saw(&Actor::Operator, Seen::Status(Box::new(status.clone())));
+            }
+            None => self.stuck("the status page does not answer".into()),
+        }
+        status
+    }
+
+    async fn status(&self) -> Option<Status> {
+        let (code, body) = http::get(&self.runtime, ADMIN_ADDR, "/status").await.ok()?;
+        if code == 200 { serde_json::from_slice(&body).ok() } else { None }
+    }
+
+    fn stuck(&self, what: String) {
+        self.stage.saw(&Actor::Operator, Seen::Stuck(what));
+    }
+
+    /// Time for a few ticks of the slowest topic.
+    fn rest(&self) -> Duration {
+        let slowest = self.plan.feed.topics.iter().map(|topic| topic.period_ms).max();
+        Duration::from_millis(slowest.unwrap_or(0) * 2 + 50) + self.there_and_back()
+    }
+
+    /// Time in which anything that is under way arrives and is answered.
+    fn there_and_back(&self) -> Duration {
+        Duration::from_millis(self.plan.network.latency_ms[1] * 4 + 20)
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn not_ready(status: &Status) -> Option<String> {
+    if status.gateway.state != GatewayState::Ready {
+        return Some("bound sockets".into());
+    }
+    if status.feed.publishers == 0 {
+        return Some("a publisher".into());
+    }
+    let down = status.brokers.iter().find(|broker| broker.state != BrokerState::Up);
+    down.map(|broker| format!("the broker {}", broker.name))
+}
+
+/// What is in flight between gateway and broker.
+fn unsettled(status: &Status) -> Option<String> {
+    if let Some(broker) = status.brokers.iter().find(|broker| broker.commands_in_flight > 0) {
+        return Some(format!("{} commands are in flight", broker.commands_in_flight));
+    }
+    for user in &status.users {
+        let state = user.session.state;
+        let settled = match state {
+            SessionState::Connected => user.clients > 0,
+            SessionState::Down => user.clients == 0,
+            SessionState::Connecting | SessionState::Closing => false,
+        };
+        if !settled {
+            return Some(format!("the session of {} is {}", user.user, state.label()));
+        }
+    }
+    status.topics.iter().find(|topic| topic.state != TopicState::On).map(|topic| {
+        let (user, exchange, symbol) = (&topic.user, &topic.exchange, &topic.symbol);
+        format!("{exchange}:{symbol} mode {} of {user} is {}", topic.mode, topic.state.label())
+    })
+}

@@ -1,0 +1,121 @@
+//! What the actors of one simulation share: the history, the phase, the market.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::history::{Actor, ClientName, Phase, Recorder, Seen};
+use crate::topic_name::TopicName;
+
+/// One simulation's common ground. Cheap to clone.
+#[derive(Clone)]
+pub struct Stage(Arc<Shared>);
+
+struct Shared {
+    recorder: Mutex<Recorder>,
+    phase: watch::Sender<Phase>,
+    /// When the story began, in microseconds.
+    story_began_us: Mutex<u64>,
+    clients: Mutex<BTreeMap<ClientName, ClientState>>,
+    /// Topics that the broker was asked to publish.
+    market: Mutex<BTreeSet<TopicName>>,
+}
+
+/// How far a client has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClientState {
+    /// Whether it has done everything that was planned.
+    pub finished: bool,
+    /// Whether it is connected.
+    pub connected: bool,
+    /// Requests on its present connection that were not answered yet.
+    pub unanswered: usize,
+}
+
+impl Stage {
+    /// A stage that reports to this recorder.
+    #[must_use]
+    pub fn new(recorder: Recorder) -> Self {
+        Self(Arc::new(Shared {
+            recorder: Mutex::new(recorder),
+            phase: watch::Sender::new(Phase::WarmUp),
+            story_began_us: Mutex::new(0),
+            clients: Mutex::default(),
+            market: Mutex::default(),
+        }))
+    }
+
+    /// Reports what an actor sees now.
+    pub fn saw(&self, actor: &Actor, seen: Seen) {
+        self.recorder().record(now_us(), actor.clone(), seen);
+    }
+
+    /// The history so far.
+    pub fn recorder(&self) -> MutexGuard<'_, Recorder> {
+        lock(&self.0.recorder)
+    }
+
+    /// The present phase.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        *self.0.phase.borrow()
+    }
+
+    /// Enters a phase.
+    pub fn enter(&self, phase: Phase) {
+        if phase == Phase::Play {
+            *lock(&self.0.story_began_us) = now_us();
+        }
+        self.saw(&Actor::Operator, Seen::Phase(phase));
+        self.0.phase.send_replace(phase);
+    }
+
+    /// Waits until this phase or a later one is entered. Cancel-safe.
+    pub async fn reached(&self, phase: Phase) {
+        let mut phases = self.0.phase.subscribe();
+        // The sender lives as long as this stage.
+        let _ = phases.wait_for(|now| *now >= phase).await;
+    }
+
+    /// Time from now to a moment of the story; zero if it has passed.
+    #[must_use]
+    pub fn until(&self, at_ms: u64) -> Duration {
+        let at_us = *lock(&self.0.story_began_us) + at_ms * 1_000;
+        Duration::from_micros(at_us.saturating_sub(now_us()))
+    }
+
+    /// Changes what is known of a client.
+    pub fn update_client(&self, name: &ClientName, change: impl FnOnce(&mut ClientState)) {
+        change(lock(&self.0.clients).entry(name.clone()).or_default());
+    }
+
+    /// How far the clients have come.
+    #[must_use]
+    pub fn clients(&self) -> BTreeMap<ClientName, ClientState> {
+        lock(&self.0.clients).clone()
+    }
+
+    /// Says which topics the broker was asked to publish.
+    pub fn set_market(&self, topics: BTreeSet<TopicName>) {
+        *lock(&self.0.market) = topics;
+    }
+
+    /// Whether the broker was asked to publish this topic.
+    #[must_use]
+    pub fn is_on_the_market(&self, topic: &TopicName) -> bool {
+        lock(&self.0.market).contains(topic)
+    }
+}
+
+/// Microseconds of simulated time.
+pub(super) fn now_us() -> u64 {
+    let elapsed = turmoil::sim_elapsed().unwrap_or_default();
+    u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// A panic elsewhere ends the simulation anyway.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,358 @@
+//! What everybody saw, in the order in which it happened.
+//!
+//! An event names a moment, an actor and what that actor saw. Each becomes one line of the trace.
+//! Nothing in a line depends on the machine: no address, no pointer, no wall clock, no bytes of
+//! the wire.
+
+mod line;
+mod recorder;
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tickgate::server::status::Status;
+use tickgate::topic::{Mode, UserId};
+
+pub use recorder::{Counters, Recorder, Violation};
+
+use crate::topic_name::TopicName;
+
+/// Name of a simulated client, e.g. `alice-1`.
+pub type ClientName = Arc<str>;
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// Microseconds since the simulation began.
+    pub at_us: u64,
+    /// Who saw it.
+    pub actor: Actor,
+    /// What.
+    pub seen: Seen,
+}
+
+/// Who saw something.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Actor {
+    /// A WebSocket client.
+    Client(ClientName),
+    /// The adapter host.
+    Broker,
+    /// The publisher.
+    Feed,
+    /// Whoever reads the status page and leads the simulation from phase to phase.
+    Operator,
+    /// The server under test.
+    Gateway,
+}
+
+/// Stages of a simulation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Gateway, broker and feed find each other. Ends when the gateway is ready and idle.
+    WarmUp,
+    /// The scenario plays.
+    Play,
+    /// Requests and faults have ended; what is wanted comes to rest.
+    Settle,
+    /// At rest. The feed publishes for a little while longer.
+    Rest,
+    /// The feed is silent; everything it published has had time to arrive.
+    Silence,
+    /// All clients leave.
+    Leave,
+    /// Nobody is left.
+    Empty,
+    /// The gateway is told to stop.
+    Stop,
+    /// It has stopped.
+    Done,
+}
+
+/// What an actor saw.
+#[derive(Clone, Debug)]
+pub enum Seen {
+    /// Operator: the simulation enters a phase.
+    Phase(Phase),
+    /// Operator: the status page.
+    Status(Box<Status>),
+    /// Operator: it cannot go on waiting for this.
+    Stuck(String),
+
+    /// Client: a connection is open, the upgrade done. `connection` counts from 1.
+    Connected {
+        /// Which of this client's connections.
+        connection: u32,
+    },
+    /// Client: a request was written.
+    Sent(Sent),
+    /// Client: an answer was read.
+    Answered(Answer),
+    /// Client: a tick was read.
+    Tick(Tick),
+    /// Client: an order update was read.
+    OrderUpdate {
+        /// Whose order, as the update says.
+        user: UserId,
+        /// The publisher's number of the update.
+        seq: u64,
+    },
+    /// Client: a message was read that is none of the above.
+    Unexpected(String),
+    /// Client: it leaves on its own account, with or without a close frame.
+    Leaves {
+        /// Whether it says goodbye.
+        politely: bool,
+    },
+    /// Client: the connection is gone and it was not its own doing.
+    Lost {
+        /// The code of the gateway's close frame, if there was one.
+        code: Option<u16>,
+        /// Its reason, or what went wrong.
+        reason: String,
+    },
+    /// Client: everything planned has been done.
+    Finished,
+
+    /// Broker: a gateway said hello.
+    Greeted,
+    /// Broker: a command arrived.
+    Called(Call),
+    /// Broker: a command took effect.
+    TookEffect(Call),
+    /// Broker: an answer was sent.
+    Replied {
+        /// To which command.
+        call: Call,
+        /// `None`: success. Otherwise the code of the error.
+        error: Option<&'static str>,
+        /// Whether the gateway is certain to read it before the command's deadline.
+        in_time: bool,
+    },
+    /// Broker: it dropped a session on its own account and said so.
+    SessionLost {
+        /// Whose.
+        user: UserId,
+        /// Which one.
+        session: u64,
+    },
+    /// Broker: it lost all its sessions; `back_in_ms` later it can be reached again.
+    BrokerDied {
+        /// How long it stays away.
+        back_in_ms: u64,
+    },
+
+    /// Feed: a tick was published.
+    Published {
+        /// On this topic.
+        topic: TopicName,
+        /// The number of the tick on its topic, from 1.
+        seq: u64,
+        /// Whether the broker had been asked for it.
+        wanted: bool,
+    },
+    /// Feed: an order update was published.
+    PublishedOrder {
+        /// Whose.
+        user: UserId,
+        /// The number of the update of this user, from 1.
+        seq: u64,
+    },
+    /// Feed: a user's credentials were declared invalid.
+    Invalidated {
+        /// Whose.
+        user: UserId,
+    },
+
+    /// Gateway: a line of its log, `INFO` or worse.
+    Log {
+        /// `INFO`, `WARN` or `ERROR`.
+        level: tracing::Level,
+        /// The module and the text, with all fields.
+        text: String,
+    },
+    /// Gateway: it has stopped.
+    Stopped {
+        /// Time it took, in milliseconds.
+        took_ms: u64,
+        /// Tasks that are still alive, by name.
+        tasks_left: Vec<(String, u64)>,
+    },
+}
+
+/// A request that a client wrote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// Number of the request, unique for this client. Goes out as `request_id`.
+    pub id: u64,
+    /// What was asked.
+    pub request: Request,
+}
+
+/// What can be asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    /// With the key of this user; `None`: with a wrong key.
+    Authenticate(Option<UserId>),
+    /// For these topics.
+    Subscribe(Vec<TopicName>),
+    /// For these entries; without a mode: every mode of the instrument.
+    Unsubscribe(Vec<UnsubscribeEntry>),
+    /// For everything.
+    UnsubscribeAll,
+    /// For order updates.
+    SubscribeOrders,
+    /// For no more order updates.
+    UnsubscribeOrders,
+    /// For a pong.
+    Ping,
+    /// About the user's broker.
+    BrokerInfo,
+    /// About all brokers.
+    SupportedBrokers,
+    /// For something that is no request.
+    Garbage(String),
+}
+
+/// One entry of an unsubscribe. A request names an instrument once at most, because answers do
+/// not repeat the mode.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnsubscribeEntry {
+    /// Of this instrument (the mode is ignored if `every_mode`).
+    pub topic: TopicName,
+    /// Whether the request leaves the mode out.
+    pub every_mode: bool,
+}
+
+/// An answer that a client read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The `request_id` in it, if there was one.
+    pub id: Option<u64>,
+    /// What it says.
+    pub reply: Reply,
+}
+
+/// What an answer can say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// Authenticated as this user.
+    Authenticated(UserId),
+    /// Row by row, how a subscribe went.
+    Subscribed(Vec<SubscribeRow>),
+    /// What an unsubscribe ended, and what it could not, as `EXCHANGE:SYMBOL`.
+    Unsubscribed {
+        /// No longer subscribed.
+        successful: Vec<String>,
+        /// Never was.
+        failed: Vec<String>,
+    },
+    /// Order updates come now.
+    OrdersOn,
+    /// Order updates end here.
+    OrdersOff,
+    /// A pong.
+    Pong,
+    /// About the user's broker.
+    BrokerInfo,
+    /// About all brokers.
+    SupportedBrokers,
+    /// Refused as a whole.
+    Refused {
+        /// The documented code.
+        code: String,
+        /// The text.
+        message: String,
+    },
+}
+
+/// How the subscription of one topic went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubscribeRow {
+    /// `EXCHANGE:SYMBOL`.
+    pub instrument: String,
+    /// Present unless it failed.
+    pub mode: Option<Mode>,
+    /// How.
+    pub outcome: RowOutcome,
+}
+
+/// Outcomes of one topic's subscription.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RowOutcome {
+    /// Ticks come now.
+    Success,
+    /// Ticks came already.
+    Already,
+    /// No ticks come.
+    Failed {
+        /// The documented code.
+        code: String,
+    },
+}
+
+/// A tick that a client read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tick {
+    /// The subscription it serves.
+    pub topic: TopicName,
+    /// The mode in which it was published.
+    pub source: Mode,
+    /// Its number on the topic it was published on.
+    pub seq: u64,
+    /// Whether it is the last known value, sent on subscribing.
+    pub snapshot: bool,
+}
+
+/// A command that the broker got.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// The gateway's number of it.
+    pub id: u64,
+    /// On whose behalf.
+    pub user: UserId,
+    /// In which session.
+    pub session: u64,
+    /// What to do.
+    pub op: Op,
+}
+
+/// What a broker can be asked to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// Open the session.
+    Connect,
+    /// Close the session.
+    Disconnect,
+    /// Publish this topic.
+    Subscribe(TopicName),
+    /// Stop publishing this topic.
+    Unsubscribe(TopicName),
+    /// Stop publishing everything.
+    UnsubscribeAll,
+}
+
+impl Op {
+    /// The topic it is about, if it is about one.
+    #[must_use]
+    pub const fn topic(&self) -> Option<&TopicName> {
+        match self {
+            Self::Subscribe(topic) | Self::Unsubscribe(topic) => Some(topic),
+            Self::Connect | Self::Disconnect | Self::UnsubscribeAll => None,
+        }
+    }
+}
+
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Client(name) => name,
+            Self::Broker => "broker",
+            Self::Feed => "feed",
+            Self::Operator => "operator",
+            Self::Gateway => "gateway",
+        })
+    }
+}

@@ -1,0 +1,195 @@
+//! Where actors report what they saw: it is judged at once and becomes a line of the trace.
+
+use std::collections::VecDeque;
+
+use serde::Serialize;
+use xxhash_rust::xxh3::Xxh3;
+
+use super::{Actor, Event, Request, Seen};
+use crate::invariant::Invariant;
+
+/// Lines kept to show what led to a violation.
+const RECENT_LINES_MAX: usize = 40;
+
+/// What is shown of a violation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The invariant's name.
+    pub invariant: &'static str,
+    /// When, in microseconds of simulated time.
+    pub at_us: u64,
+    /// What is wrong, in words that make sense without the source.
+    pub message: String,
+    /// The last lines of the trace, the newest last.
+    pub recent: Vec<String>,
+}
+
+/// How much of everything there was.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counters {
+    /// Connections that clients opened.
+    pub connections: u64,
+    /// Connections that clients ended, with or without goodbye.
+    pub departures: u64,
+    /// Connections that the gateway or the network ended.
+    pub lost: u64,
+    /// Requests that clients wrote.
+    pub requests: u64,
+    /// Of these, no requests at all.
+    pub garbage: u64,
+    /// Answers that clients read.
+    pub answers: u64,
+    /// Ticks that the feed published.
+    pub published: u64,
+    /// Ticks that clients read.
+    pub ticks: u64,
+    /// Order updates that clients read.
+    pub orders: u64,
+    /// Commands that the broker got.
+    pub broker_calls: u64,
+    /// Answers of the broker that were errors, or came too late.
+    pub broker_failures: u64,
+    /// Sessions that the broker lost, alone or by dying.
+    pub sessions_lost: u64,
+    /// Credentials that were declared invalid.
+    pub invalidations: u64,
+    /// Lines of the trace.
+    pub events: u64,
+}
+
+/// Judges and writes down what is seen.
+pub struct Recorder {
+    invariants: Vec<Box<dyn Invariant>>,
+    violation: Option<Violation>,
+    recent: VecDeque<String>,
+    hash: Xxh3,
+    trace: Option<String>,
+    counters: Counters,
+}
+
+impl Recorder {
+    /// A recorder that asks these invariants, and keeps the whole trace if told so.
+    #[must_use]
+    pub fn new(invariants: Vec<Box<dyn Invariant>>, keep_trace: bool) -> Self {
+        Self {
+            invariants,
+            violation: None,
+            recent: VecDeque::new(),
+            hash: Xxh3::new(),
+            trace: keep_trace.then(String::new),
+            counters: Counters::default(),
+        }
+    }
+
+    /// Takes down what an actor saw. After the first violation nothing more is judged.
+    pub fn record(&mut self, at_us: u64, actor: Actor, seen: Seen) {
+        let event = Event { at_us, actor, seen };
+        self.count(&event.seen);
+        let line = event.to_string();
+        self.hash.update(line.as_bytes());
+        self.hash.update(b"\n");
+        if let Some(trace) = &mut self.trace {
+            trace.push_str(&line);
+            trace.push('\n');
+        }
+        if self.recent.len() == RECENT_LINES_MAX {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(line);
+        if self.violation.is_some() {
+            return;
+        }
+        for invariant in &mut self.invariants {
+            if let Err(message) = invariant.observe(&event) {
+                self.violation = Some(Violation {
+                    invariant: invariant.name(),
+                    at_us,
+                    message,
+                    recent: self.recent.iter().cloned().collect(),
+                });
+                return;
+            }
+        }
+    }
+
+    /// Asks every invariant for its last word. Call it once, when the simulation has ended well.
+    pub fn finish(&mut self, at_us: u64) {
+        if self.violation.is_some() {
+            return;
+        }
+        for invariant in &mut self.invariants {
+            if let Err(message) = invariant.finish() {
+                self.violation = Some(Violation {
+                    invariant: invariant.name(),
+                    at_us,
+                    message,
+                    recent: self.recent.iter().cloned().collect(),
+                });
+                return;
+            }
+        }
+    }
+
+    /// The first violation, if there was one.
+    #[must_use]
+    pub const fn violation(&self) -> Option<&Violation> {
+        self.violation.as_ref()
+    }
+
+    /// How much of everything there was so far.
+    #[must_use]
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The hash of all lines so far.
+    #[must_use]
+    pub fn hash(&self) -> u64 {
+        self.hash.digest()
+    }
+
+    /// The last lines, the newest last.
+    #[must_use]
+    pub fn recent(&self) -> Vec<String> {
+        self.recent.iter().cloned().collect()
+    }
+
+    /// The whole trace, if it was kept.
+    pub fn take_trace(&mut self) -> Option<String> {
+        self.trace.take()
+    }
+
+    fn count(&mut self, seen: &Seen) {
+        let counters = &mut self.counters;
+        counters.events += 1;
+        match seen {
+            Seen::Connected { .. } => counters.connections += 1,
+            Seen::Leaves { .. } => counters.departures += 1,
+            Seen::Lost { .. } => counters.lost += 1,
+            Seen::Sent(sent) => {
+                counters.requests += 1;
+                counters.garbage += u64::from(matches!(sent.request, Request::Garbage(_)));
+            }
+            Seen::Answered(_) => counters.answers += 1,
+            Seen::Tick(_) => counters.ticks += 1,
+            Seen::OrderUpdate { .. } => counters.orders += 1,
+            Seen::Called(_) => counters.broker_calls += 1,
+            Seen::Replied { error, in_time, .. } => {
+                counters.broker_failures += u64::from(error.is_some() || !in_time);
+            }
+            Seen::SessionLost { .. } | Seen::BrokerDied { .. } => counters.sessions_lost += 1,
+            Seen::Published { .. } => counters.published += 1,
+            Seen::Invalidated { .. } => counters.invalidations += 1,
+            Seen::Phase(_)
+            | Seen::Status(_)
+            | Seen::Stuck(_)
+            | Seen::Unexpected(_)
+            | Seen::Finished
+            | Seen::Greeted
+            | Seen::TookEffect(_)
+            | Seen::PublishedOrder { .. }
+            | Seen::Log { .. }
+            | Seen::Stopped { .. } => {}
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! What must always hold, one property a file.
+//!
+//! An invariant judges what users can see, in words that make sense without the source. It sees
+//! every event in order and speaks up at the first that breaks its property.
+
+mod answered_in_order;
+mod broker_agrees;
+mod failed_subscribe_leaves_nothing;
+mod no_errors_logged;
+mod no_tick_after_unsubscribe;
+mod nobody_is_thrown_out;
+mod nothing_left;
+mod one_broker_call_per_want;
+mod one_session_per_user;
+mod only_what_was_asked_for;
+mod order_updates_complete;
+mod reference_counts;
+mod slow_delays_nobody_else;
+mod speaks_the_protocol;
+mod status_adds_up;
+mod stops_cleanly;
+mod success_after_the_broker;
+mod ticks_in_order;
+mod wanted_is_served;
+
+mod broker_view;
+mod holdings;
+#[cfg(test)]
+mod testing;
+
+use crate::history::Event;
+use crate::plan::Plan;
+
+/// A property of every history.
+pub trait Invariant: Send {
+    /// In words joined by `_`, as verdicts and planted bugs name it.
+    fn name(&self) -> &'static str;
+
+    /// Judges the next event.
+    ///
+    /// # Errors
+    ///
+    /// Fails with a sentence if the property is broken.
+    fn observe(&mut self, event: &Event) -> Result<(), String>;
+
+    /// Judges the history as a whole, when it has come to its end.
+    ///
+    /// # Errors
+    ///
+    /// Fails with a sentence if the property is broken.
+    fn finish(&mut self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// All invariants, the most telling first: the first one that fails is the one that is shown.
+#[must_use]
+pub fn all(plan: &Plan) -> Vec<Box<dyn Invariant>> {
+    vec![
+        Box::new(no_errors_logged::NoErrorsLogged),
+        Box::new(speaks_the_protocol::SpeaksTheProtocol),
+        Box::new(nobody_is_thrown_out::NobodyIsThrownOut::new(plan)),
+        Box::new(answered_in_order::AnsweredInOrder::default()),
+        Box::new(no_tick_after_unsubscribe::NoTickAfterUnsubscribe::default()),
+        Box::new(only_what_was_asked_for::OnlyWhatWasAskedFor::default()),
+        Box::new(ticks_in_order::TicksInOrder::new(plan)),
+        Box::new(order_updates_complete::OrderUpdatesComplete::default()),
+        Box::new(success_after_the_broker::SuccessAfterTheBroker::default()),
+        Box::new(one_broker_call_per_want::OneBrokerCallPerWant::new(plan)),
+        Box::new(one_session_per_user::OneSessionPerUser::new(plan)),
+        Box::new(slow_delays_nobody_else::SlowDelaysNobodyElse::new(plan)),
+        Box::new(failed_subscribe_leaves_nothing::FailedSubscribeLeavesNothing::default()),
+        Box::new(reference_counts::ReferenceCounts::default()),
+        Box::new(broker_agrees::BrokerAgrees::default()),
+        Box::new(wanted_is_served::WantedIsServed::new(plan)),
+        Box::new(status_adds_up::StatusAddsUp),
+        Box::new(nothing_left::NothingLeft::default()),
+        Box::new(stops_cleanly::StopsCleanly::new(plan)),
+    ]
+}

@@ -1,0 +1,87 @@
+use std::collections::BTreeSet;
+
+use super::Invariant;
+use super::broker_view::BrokerView;
+use super::holdings::Holdings;
+use crate::history::{Event, Phase, Seen};
+
+/// At rest, the broker publishes for each user exactly what its clients hold, and has a session
+/// for exactly the users with clients.
+#[derive(Default)]
+pub(super) struct BrokerAgrees {
+    holdings: Holdings,
+    broker: BrokerView,
+    at_rest: bool,
+}
+
+impl Invariant for BrokerAgrees {
+    fn name(&self) -> &'static str {
+        "broker_agrees"
+    }
+
+    fn observe(&mut self, event: &Event) -> Result<(), String> {
+        self.holdings.observe(event);
+        self.broker.observe(event);
+        match &event.seen {
+            Seen::Phase(phase) => {
+                self.at_rest = *phase == Phase::Rest;
+                Ok(())
+            }
+            Seen::Status(_) if self.at_rest => self.compare(),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl BrokerAgrees {
+    fn compare(&self) -> Result<(), String> {
+        let wanted: BTreeSet<_> = self.holdings.counts().into_keys().collect();
+        let on = self.broker.topics();
+        if let Some((user, topic)) = wanted.difference(&on).next() {
+            return Err(format!("{topic} is held for {user}, the broker does not publish it"));
+        }
+        if let Some((user, topic)) = on.difference(&wanted).next() {
+            return Err(format!("the broker publishes {topic} for {user}, nobody holds it"));
+        }
+        let present: BTreeSet<_> =
+            self.holdings.iter().filter_map(|(_, holding)| holding.user.clone()).collect();
+        let sessions = self.broker.users();
+        if let Some(user) = present.difference(&sessions).next() {
+            return Err(format!("{user} has clients but no broker session"));
+        }
+        match sessions.difference(&present).next() {
+            Some(user) => Err(format!("{user} has a broker session but no clients")),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Story, named, page};
+    use super::*;
+    use crate::history::Op;
+
+    fn story(ops: &[Op]) -> Story<BrokerAgrees> {
+        let mut story = Story::of(BrokerAgrees::default());
+        for op in ops {
+            story.serve("alice", 1, op.clone());
+        }
+        story.join("alice-1");
+        story.subscribe("alice-1", "NSE:A/LTP");
+        story.phase(Phase::Rest);
+        story
+    }
+
+    #[test]
+    fn a_broker_that_does_what_is_held_is_good_and_any_difference_is_noticed() {
+        let on = |topic| Op::Subscribe(named(topic));
+        let judge = |ops: &[Op]| story(ops).status(page(&[], &[]));
+        assert_eq!(judge(&[Op::Connect, on("NSE:A/LTP")]), Ok(()));
+        assert!(judge(&[Op::Connect]).is_err());
+        assert!(judge(&[Op::Connect, on("NSE:A/LTP"), on("NSE:B/LTP")]).is_err());
+        let mut story = story(&[Op::Connect, on("NSE:A/LTP")]);
+        story.serve("bob", 2, Op::Connect);
+        assert!(story.status(page(&[], &[])).is_err());
+    }
+}

@@ -1,0 +1,76 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Invariant;
+use super::holdings::Holdings;
+use crate::history::{Actor, ClientName, Event, Seen};
+use crate::topic_name::TopicName;
+
+/// A client that has read the answer to its unsubscribe reads no more ticks of that topic.
+#[derive(Default)]
+pub(super) struct NoTickAfterUnsubscribe {
+    holdings: Holdings,
+    /// What each client held once, on its present connection.
+    held: BTreeMap<ClientName, BTreeSet<TopicName>>,
+}
+
+impl Invariant for NoTickAfterUnsubscribe {
+    fn name(&self) -> &'static str {
+        "no_tick_after_unsubscribe"
+    }
+
+    fn observe(&mut self, event: &Event) -> Result<(), String> {
+        let settled = self.holdings.observe(event);
+        let Actor::Client(client) = &event.actor else { return Ok(()) };
+        if settled.is_some()
+            && let Some(holding) = self.holdings.get(client)
+        {
+            let held = self.held.entry(client.clone()).or_default();
+            held.extend(holding.topics.iter().cloned());
+        }
+        match &event.seen {
+            Seen::Connected { .. } => {
+                self.held.remove(client);
+            }
+            Seen::Tick(tick) => {
+                let may = self.holdings.get(client).is_some_and(|held| held.may_get(&tick.topic));
+                let once = self.held.get(client).is_some_and(|held| held.contains(&tick.topic));
+                if once && !may {
+                    return Err(format!(
+                        "{client} read {} #{} after it had been told that it is no longer \
+                         subscribed",
+                        tick.topic, tick.seq
+                    ));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Story;
+    use super::*;
+
+    #[test]
+    fn a_tick_after_the_answer_is_noticed_and_one_before_it_is_not() {
+        let mut story = Story::of(NoTickAfterUnsubscribe::default());
+        story.join("alice-1");
+        story.subscribe("alice-1", "NSE:A/LTP");
+        assert_eq!(story.tick("alice-1", "NSE:A/LTP", 1), Ok(()));
+        story.unsubscribe("alice-1", "NSE:A/LTP");
+        assert!(story.tick("alice-1", "NSE:A/LTP", 2).is_err());
+    }
+
+    #[test]
+    fn who_has_subscribed_again_may_read_ticks_before_the_answer() {
+        let mut story = Story::of(NoTickAfterUnsubscribe::default());
+        story.join("alice-1");
+        story.subscribe("alice-1", "NSE:A/LTP");
+        story.unsubscribe("alice-1", "NSE:A/LTP");
+        let topic = super::super::testing::named("NSE:A/LTP");
+        story.send("alice-1", crate::history::Request::Subscribe(vec![topic]));
+        assert_eq!(story.tick("alice-1", "NSE:A/LTP", 2), Ok(()));
+    }
+}

@@ -1,0 +1,83 @@
+use std::collections::BTreeMap;
+
+use super::Invariant;
+use crate::history::{Actor, ClientName, Event, Reply, Seen};
+use crate::plan::Plan;
+
+/// Moments are compared across hosts and messages take time.
+const TOLERANCE_US: u64 = 100_000;
+
+/// The gateway ends a connection only for a documented reason: with 4401, if its client did not
+/// authenticate in time. The simulated network cuts nobody off.
+pub(super) struct NobodyIsThrownOut {
+    auth_timeout_us: u64,
+    /// Since when each client is connected without being anybody.
+    nobody_since: BTreeMap<ClientName, u64>,
+}
+
+impl NobodyIsThrownOut {
+    pub fn new(plan: &Plan) -> Self {
+        let auth_timeout_us = plan.gateway.auth_timeout_ms * 1_000;
+        Self { auth_timeout_us, nobody_since: BTreeMap::new() }
+    }
+}
+
+impl Invariant for NobodyIsThrownOut {
+    fn name(&self) -> &'static str {
+        "nobody_is_thrown_out"
+    }
+
+    fn observe(&mut self, event: &Event) -> Result<(), String> {
+        let Actor::Client(client) = &event.actor else { return Ok(()) };
+        match &event.seen {
+            Seen::Connected { .. } => {
+                self.nobody_since.insert(client.clone(), event.at_us);
+            }
+            Seen::Answered(answer) if matches!(answer.reply, Reply::Authenticated(_)) => {
+                self.nobody_since.remove(client);
+            }
+            Seen::Lost { code, reason } => {
+                let since_us = self.nobody_since.remove(client);
+                let overdue = since_us.is_some_and(|since_us| {
+                    event.at_us + TOLERANCE_US >= since_us + self.auth_timeout_us
+                });
+                return match code {
+                    Some(4401) if overdue => Ok(()),
+                    Some(code) => Err(format!("{client} was closed with {code} ({reason})")),
+                    None => Err(format!("{client} was cut off: {reason}")),
+                };
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Story, client, plan};
+    use super::*;
+
+    fn lost(code: Option<u16>) -> Seen {
+        Seen::Lost { code, reason: "auth timeout".into() }
+    }
+
+    #[test]
+    fn who_did_not_authenticate_in_time_may_be_closed() {
+        let mut story = Story::of(NobodyIsThrownOut::new(&plan()));
+        story.connect("alice-1");
+        assert_eq!(story.later(15_000, &client("alice-1"), lost(Some(4401))), Ok(()));
+    }
+
+    #[test]
+    fn any_other_end_is_noticed() {
+        for (after_ms, code) in [(100, Some(4401)), (15_000, Some(1013)), (15_000, None)] {
+            let mut story = Story::of(NobodyIsThrownOut::new(&plan()));
+            story.connect("alice-1");
+            assert!(story.later(after_ms, &client("alice-1"), lost(code)).is_err());
+        }
+        let mut story = Story::of(NobodyIsThrownOut::new(&plan()));
+        story.join("alice-1");
+        assert!(story.later(15_000, &client("alice-1"), lost(Some(4401))).is_err());
+    }
+}

@@ -1,0 +1,189 @@
+use std::collections::BTreeMap;
+
+use tickgate::topic::UserId;
+
+use super::Invariant;
+use crate::history::{Call, Event, Op, Seen};
+use crate::plan::Plan;
+use crate::topic_name::TopicName;
+
+/// Added where moments of two hosts are compared.
+const TOLERANCE_US: u64 = 20_000;
+
+/// However many clients want a topic, the broker is asked once: never for what it has turned on,
+/// never to turn off what is off, and never while an earlier command of that topic is in flight.
+pub(super) struct OneBrokerCallPerWant {
+    /// After this time the gateway may have given up waiting.
+    patience_us: u64,
+    sessions: BTreeMap<UserId, u64>,
+    topics: BTreeMap<(UserId, TopicName), State>,
+}
+
+/// What the gateway must believe about a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Off,
+    On,
+    InFlight { id: u64, since_us: u64 },
+    /// It cannot know.
+    Doubt,
+}
+
+impl OneBrokerCallPerWant {
+    pub fn new(plan: &Plan) -> Self {
+        let patience_ms =
+            plan.gateway.answer_timeout_ms.saturating_sub(plan.network.latency_ms[1]);
+        Self {
+            patience_us: (patience_ms * 1_000).saturating_sub(TOLERANCE_US),
+            sessions: BTreeMap::new(),
+            topics: BTreeMap::new(),
+        }
+    }
+
+    fn called(&mut self, call: &Call, now_us: u64) -> Result<(), String> {
+        match &call.op {
+            Op::Connect => {
+                self.forget(&call.user);
+                self.sessions.insert(call.user.clone(), call.session);
+                Ok(())
+            }
+            Op::Disconnect => {
+                self.forget(&call.user);
+                Ok(())
+            }
+            Op::UnsubscribeAll => {
+                let user = &call.user;
+                let all = self.topics.iter_mut().filter(|((of, _), _)| of == user);
+                all.for_each(|(_, state)| *state = State::Doubt);
+                Ok(())
+            }
+            Op::Subscribe(topic) | Op::Unsubscribe(topic) => self.topic_called(call, topic, now_us),
+        }
+    }
+
+    fn topic_called(&mut self, call: &Call, topic: &TopicName, now_us: u64) -> Result<(), String> {
+        // What is said of a session that is gone is answered with an error.
+        if self.sessions.get(&call.user) != Some(&call.session) {
+            return Ok(());
+        }
+        let key = (call.user.clone(), topic.clone());
+        let state = self.topics.get(&key).copied().unwrap_or(State::Off);
+        let next = State::InFlight { id: call.id, since_us: now_us };
+        self.topics.insert(key, next);
+        let subscribes = matches!(call.op, Op::Subscribe(_));
+        let user = &call.user;
+        match state {
+            State::InFlight { id, since_us } if now_us < since_us + self.patience_us => Err(
+                format!("the broker was told to {} for {user} while command {id} of that topic was in flight", call.op),
+            ),
+            State::On if subscribes => {
+                Err(format!("the broker was asked for {topic} for {user}, which was on already"))
+            }
+            State::Off if !subscribes => Err(format!(
+                "the broker was told to turn {topic} off for {user}, which was not on"
+            )),
+            State::On | State::Off | State::Doubt | State::InFlight { .. } => Ok(()),
+        }
+    }
+
+    fn replied(&mut self, call: &Call, error: Option<&str>, in_time: bool) {
+        let Some(topic) = call.op.topic() else { return };
+        let Some(state) = self.topics.get_mut(&(call.user.clone(), topic.clone())) else { return };
+        if !matches!(state, State::InFlight { id, .. } if *id == call.id) {
+            return;
+        }
+        *state = match (&call.op, error) {
+            _ if !in_time => State::Doubt,
+            (Op::Subscribe(_), None) => State::On,
+            (Op::Subscribe(_), Some("REFUSED")) | (Op::Unsubscribe(_), None) => State::Off,
+            (_, _) => State::Doubt,
+        };
+    }
+
+    fn forget(&mut self, user: &UserId) {
+        self.sessions.remove(user);
+        self.topics.retain(|(of, _), _| of != user);
+    }
+}
+
+impl Invariant for OneBrokerCallPerWant {
+    fn name(&self) -> &'static str {
+        "one_broker_call_per_want"
+    }
+
+    fn observe(&mut self, event: &Event) -> Result<(), String> {
+        match &event.seen {
+            Seen::Called(call) => return self.called(call, event.at_us),
+            Seen::Replied { call, error, in_time } => self.replied(call, *error, *in_time),
+            Seen::SessionLost { user, .. } => self.forget(user),
+            Seen::BrokerDied { .. } | Seen::Greeted => {
+                self.sessions.clear();
+                self.topics.clear();
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Story, named, plan};
+    use super::*;
+    use crate::history::Actor;
+
+    fn on() -> Op {
+        Op::Subscribe(named("NSE:A/LTP"))
+    }
+
+    fn off() -> Op {
+        Op::Unsubscribe(named("NSE:A/LTP"))
+    }
+
+    fn story() -> Story<OneBrokerCallPerWant> {
+        let mut story = Story::of(OneBrokerCallPerWant::new(&plan()));
+        story.serve("alice", 1, Op::Connect);
+        story
+    }
+
+    fn ask(story: &mut Story<OneBrokerCallPerWant>, op: Op) -> Result<(), String> {
+        let call = story.call("alice", 1, op);
+        story.see(&Actor::Broker, Seen::Called(call))
+    }
+
+    #[test]
+    fn on_and_off_in_turn_are_good() {
+        let mut story = story();
+        for op in [on(), off(), on(), off()] {
+            story.serve("alice", 1, op);
+        }
+    }
+
+    #[test]
+    fn asking_for_what_is_on_and_turning_off_what_is_off_are_noticed() {
+        let mut twice = story();
+        twice.serve("alice", 1, on());
+        assert!(ask(&mut twice, on()).is_err());
+        assert!(ask(&mut story(), off()).is_err());
+    }
+
+    #[test]
+    fn a_second_command_in_flight_is_noticed_unless_the_first_is_overdue() {
+        let mut quick = story();
+        assert_eq!(ask(&mut quick, on()), Ok(()));
+        assert!(ask(&mut quick, off()).is_err());
+        let mut patient = story();
+        assert_eq!(ask(&mut patient, on()), Ok(()));
+        let call = patient.call("alice", 1, off());
+        assert_eq!(patient.later(600, &Actor::Broker, Seen::Called(call)), Ok(()));
+    }
+
+    #[test]
+    fn a_lost_session_forgets_what_was_on() {
+        let mut story = story();
+        story.serve("alice", 1, on());
+        story.good(&Actor::Broker, Seen::SessionLost { user: "alice".into(), session: 1 });
+        story.serve("alice", 2, Op::Connect);
+        story.serve("alice", 2, on());
+    }
+}

@@ -1,0 +1,151 @@
+use std::collections::BTreeMap;
+
+use tickgate::topic::UserId;
+
+use super::Invariant;
+use crate::history::{Call, Event, Op, Seen};
+use crate::plan::Plan;
+
+/// Added where moments of two hosts are compared.
+const TOLERANCE_US: u64 = 20_000;
+
+/// A user has at most one broker session: none is opened while another is open, being opened or
+/// being closed; and each has a higher number than the one before.
+pub(super) struct OneSessionPerUser {
+    /// After this time the gateway may have given up waiting.
+    patience_us: u64,
+    users: BTreeMap<UserId, Session>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Session {
+    number: u64,
+    state: State,
+}
+
+/// What the gateway must believe about a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Closed,
+    Open,
+    InFlight { id: u64, since_us: u64 },
+    /// It cannot know.
+    Doubt,
+}
+
+impl OneSessionPerUser {
+    pub fn new(plan: &Plan) -> Self {
+        let patience_ms =
+            plan.gateway.connect_timeout_ms.saturating_sub(plan.network.latency_ms[1]);
+        Self {
+            patience_us: (patience_ms * 1_000).saturating_sub(TOLERANCE_US),
+            users: BTreeMap::new(),
+        }
+    }
+
+    fn called(&mut self, call: &Call, now_us: u64) -> Result<(), String> {
+        let none = Session { number: 0, state: State::Closed };
+        let session = self.users.entry(call.user.clone()).or_insert(none);
+        let before = *session;
+        session.state = State::InFlight { id: call.id, since_us: now_us };
+        if call.op == Op::Disconnect {
+            return Ok(());
+        }
+        session.number = call.session;
+        let (user, patience_us) = (&call.user, self.patience_us);
+        match before.state {
+            _ if call.session <= before.number => Err(format!(
+                "session {} of {user} was opened after session {}",
+                call.session, before.number
+            )),
+            State::Open => Err(format!(
+                "session {} of {user} was opened while session {} was open",
+                call.session, before.number
+            )),
+            State::InFlight { id, since_us } if now_us < since_us + patience_us => Err(format!(
+                "session {} of {user} was opened while command {id} was opening or closing \
+                 session {}",
+                call.session, before.number
+            )),
+            State::Closed | State::Doubt | State::InFlight { .. } => Ok(()),
+        }
+    }
+
+    fn replied(&mut self, call: &Call, error: Option<&str>, in_time: bool) {
+        let Some(session) = self.users.get_mut(&call.user) else { return };
+        if !matches!(session.state, State::InFlight { id, .. } if id == call.id) {
+            return;
+        }
+        session.state = match (&call.op, error) {
+            _ if !in_time => State::Doubt,
+            (Op::Connect, None) => State::Open,
+            (Op::Connect, Some(_)) | (Op::Disconnect, None) => State::Closed,
+            (_, _) => State::Doubt,
+        };
+    }
+}
+
+impl Invariant for OneSessionPerUser {
+    fn name(&self) -> &'static str {
+        "one_session_per_user"
+    }
+
+    fn observe(&mut self, event: &Event) -> Result<(), String> {
+        match &event.seen {
+            Seen::Called(call) if matches!(call.op, Op::Connect | Op::Disconnect) => {
+                return self.called(call, event.at_us);
+            }
+            Seen::Replied { call, error, in_time } => self.replied(call, *error, *in_time),
+            Seen::SessionLost { user, .. } => {
+                if let Some(session) = self.users.get_mut(user) {
+                    session.state = State::Closed;
+                }
+            }
+            Seen::BrokerDied { .. } | Seen::Greeted => {
+                self.users.values_mut().for_each(|session| session.state = State::Closed);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Story, plan};
+    use super::*;
+    use crate::history::Actor;
+
+    fn open(story: &mut Story<OneSessionPerUser>, session: u64) -> Result<(), String> {
+        let call = story.call("alice", session, Op::Connect);
+        story.see(&Actor::Broker, Seen::Called(call))
+    }
+
+    #[test]
+    fn one_session_after_the_other_is_good() {
+        let mut story = Story::of(OneSessionPerUser::new(&plan()));
+        story.serve("alice", 1, Op::Connect);
+        story.serve("alice", 1, Op::Disconnect);
+        story.serve("alice", 2, Op::Connect);
+        story.good(&Actor::Broker, Seen::BrokerDied { back_in_ms: 1 });
+        assert_eq!(open(&mut story, 3), Ok(()));
+    }
+
+    #[test]
+    fn a_second_session_beside_an_open_or_opening_one_is_noticed() {
+        let mut beside = Story::of(OneSessionPerUser::new(&plan()));
+        beside.serve("alice", 1, Op::Connect);
+        assert!(open(&mut beside, 2).is_err());
+        let mut opening = Story::of(OneSessionPerUser::new(&plan()));
+        assert_eq!(open(&mut opening, 1), Ok(()));
+        assert!(open(&mut opening, 2).is_err());
+    }
+
+    #[test]
+    fn a_number_that_is_used_again_is_noticed() {
+        let mut story = Story::of(OneSessionPerUser::new(&plan()));
+        story.serve("alice", 1, Op::Connect);
+        story.serve("alice", 1, Op::Disconnect);
+        assert!(open(&mut story, 1).is_err());
+    }
+}

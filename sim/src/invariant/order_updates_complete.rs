@@ -1,0 +1,119 @@
+use std::collections::BTreeMap;
+
+use tickgate::topic::UserId;
+
+use super::Invariant;
+use super::holdings::Holdings;
+use crate::history::{Actor, ClientName, Event, Phase, Seen};
+
+/// Who has asked for order updates reads each of them once, in order, and all until the end.
+#[derive(Default)]
+pub(super) struct OrderUpdatesComplete {
+    holdings: Holdings,
+    published: BTreeMap<UserId, u64>,
+    /// The number of the update that was read last, or that came before the answer.
+    last: BTreeMap<ClientName, (UserId, u64, bool)>,
+}
+
+impl Invariant for OrderUpdatesComplete {
+    fn name(&self) -> &'static str {
+        "order_updates_complete"
+    }
+
+    fn observe(&mut self, event: &Event) -> Result<(), String> {
+        self.holdings.observe(event);
+        match (&event.actor, &event.seen) {
+            (_, Seen::PublishedOrder { user, seq }) => {
+                self.published.insert(user.clone(), *seq);
+                Ok(())
+            }
+            (_, Seen::Phase(Phase::Leave)) => self.nobody_misses_the_last(),
+            (Actor::Client(client), Seen::OrderUpdate { user, seq }) => {
+                let last = self.last.insert(client.clone(), (user.clone(), *seq, true));
+                match last {
+                    Some((of, last, true)) if of == *user && *seq != last + 1 => {
+                        Err(format!("{client} read order #{seq} of {user} after #{last}"))
+                    }
+                    Some((of, last, false)) if of == *user && *seq > last + 1 => Err(format!(
+                        "{client} first read order #{seq} of {user}, although #{} was published \
+                         after it had been told that orders come",
+                        last + 1
+                    )),
+                    Some(_) | None => Ok(()),
+                }
+            }
+            (Actor::Client(client), _) => {
+                self.begin_or_end(client);
+                Ok(())
+            }
+            (_, _) => Ok(()),
+        }
+    }
+}
+
+impl OrderUpdatesComplete {
+    fn begin_or_end(&mut self, client: &ClientName) {
+        let holding = self.holdings.get(client);
+        let user = holding.filter(|held| held.orders).and_then(|held| held.user.clone());
+        let Some(user) = user else {
+            // Updates may come before the answer; those are no beginning.
+            self.last.remove(client);
+            return;
+        };
+        let so_far = self.published.get(&user).copied().unwrap_or_default();
+        self.last.entry(client.clone()).or_insert((user, so_far, false));
+    }
+
+    fn nobody_misses_the_last(&self) -> Result<(), String> {
+        for (client, (user, last, _)) in &self.last {
+            let published = self.published.get(user).copied().unwrap_or_default();
+            if published > *last {
+                return Err(format!("{client} never read order #{published} of {user}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Story, client};
+    use super::*;
+    use crate::history::{Reply, Request};
+
+    fn story() -> Story<OrderUpdatesComplete> {
+        let mut story = Story::of(OrderUpdatesComplete::default());
+        story.join("alice-1");
+        let id = story.send("alice-1", Request::SubscribeOrders);
+        story.answer("alice-1", id, Reply::OrdersOn).expect("a good answer");
+        for seq in 1..=3 {
+            story.good(&Actor::Feed, Seen::PublishedOrder { user: "alice".into(), seq });
+        }
+        story
+    }
+
+    fn order(seq: u64) -> Seen {
+        Seen::OrderUpdate { user: "alice".into(), seq }
+    }
+
+    #[test]
+    fn a_lost_or_repeated_update_is_noticed() {
+        let mut missing_first = story();
+        assert!(missing_first.see(&client("alice-1"), order(2)).is_err());
+        for second in [1, 3] {
+            let mut story = story();
+            story.good(&client("alice-1"), order(1));
+            assert!(story.see(&client("alice-1"), order(second)).is_err());
+        }
+    }
+
+    #[test]
+    fn a_last_update_that_never_came_is_noticed() {
+        let mut story = story();
+        story.good(&client("alice-1"), order(1));
+        assert!(story.see(&Actor::Operator, Seen::Phase(Phase::Leave)).is_err());
+        story.good(&client("alice-1"), order(2));
+        story.good(&client("alice-1"), order(3));
+        story.phase(Phase::Leave);
+    }
+}

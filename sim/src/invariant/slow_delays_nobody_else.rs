@@ -1,0 +1,122 @@
+use std::collections::BTreeSet;
+
+use super::Invariant;
+use super::holdings::{Holdings, Settled};
+use crate::history::{Actor, ClientName, Event, Request, Seen};
+use crate::plan::Plan;
+use crate::scenario::Manner;
+use crate::topic_name::TopicName;
+
+/// Added to every bound, for what the gateway itself takes.
+const TOLERANCE_US: u64 = 60_000;
+
+/// A slow or silent broker topic, or another client, delays nobody: what does not need it is
+/// answered within a few journeys of a message.
+///
+/// Judged are requests of clients that wait for no other answer.
+pub(super) struct SlowDelaysNobodyElse {
+    holdings: Holdings,
+    /// Clients that waited for nothing when they wrote their latest request.
+    idle: BTreeSet<(ClientName, u64)>,
+    journey_us: u64,
+    /// Of one command of a topic that is treated normally.
+    broker_us: u64,
+    special: BTreeSet<TopicName>,
+    /// Nothing happens to broker sessions, so subscribes can be judged too.
+    calm: bool,
+}
+
+impl SlowDelaysNobodyElse {
+    pub fn new(plan: &Plan) -> Self {
+        let dies = |manner: Manner| matches!(manner, Manner::Die(_));
+        let deadly = plan.broker.topics.iter().any(|t| dies(t.subscribe) || dies(t.unsubscribe))
+            || plan.broker.sessions.iter().any(|session| dies(session.connect));
+        Self {
+            holdings: Holdings::default(),
+            idle: BTreeSet::new(),
+            journey_us: plan.network.latency_ms[1] * 1_000,
+            broker_us: plan.broker.answer_ms[1] * 1_000,
+            special: plan.broker.topics.iter().map(|rule| rule.topic.clone()).collect(),
+            calm: !deadly
+                && plan.broker.incidents.is_empty()
+                && plan.feed.invalidations.is_empty(),
+        }
+    }
+
+    /// The longest that the answer may take; `None` if that cannot be said.
+    fn bound_us(&self, settled: &Settled) -> Option<u64> {
+        let there_and_back = 2 * self.journey_us + TOLERANCE_US;
+        match &settled.request {
+            // Opening a session takes what it takes.
+            Request::Authenticate(Some(_)) => None,
+            Request::Subscribe(topics) => {
+                let normal = topics.iter().all(|topic| !self.special.contains(topic));
+                // An unsubscribe may be in flight first.
+                let commands = 2 * (2 * self.journey_us + self.broker_us);
+                (normal && self.calm).then_some(there_and_back + commands)
+            }
+            Request::Authenticate(None)
+            | Request::Unsubscribe(_)
+            | Request::UnsubscribeAll
+            | Request::SubscribeOrders
+            | Request::UnsubscribeOrders
+            | Request::Ping
+            | Request::BrokerInfo
+            | Request::SupportedBrokers
+            | Request::Garbage(_) => Some(there_and_back),
+        }
+    }
+}
+
+impl Invariant for SlowDelaysNobodyElse {
+    fn name(&self) -> &'static str {
+        "slow_delays_nobody_else"
+    }
+
+    fn observe(&mut self, event: &Event) -> Result<(), String> {
+        if let (Actor::Client(client), Seen::Sent(_)) = (&event.actor, &event.seen) {
+            let idle = self.holdings.get(client).is_some_and(|held| held.pending.is_empty());
+            if idle {
+                self.idle.insert((client.clone(), event.at_us));
+            }
+        }
+        let Some(settled) = self.holdings.observe(event) else { return Ok(()) };
+        if !self.idle.remove(&(settled.client.clone(), settled.sent_us)) {
+            return Ok(());
+        }
+        let took_us = event.at_us - settled.sent_us;
+        match self.bound_us(&settled) {
+            Some(bound_us) if took_us > bound_us => Err(format!(
+                "{} waited {} ms for the answer to {}; {} ms is the most that it should take",
+                settled.client,
+                took_us / 1_000,
+                settled.request,
+                bound_us / 1_000
+            )),
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Story, client, named, plan, subscribed};
+    use super::*;
+    use crate::history::{Answer, Reply};
+
+    fn answer_after(ms: u64, request: Request, reply: Reply) -> Result<(), String> {
+        let mut story = Story::of(SlowDelaysNobodyElse::new(&plan()));
+        story.join("alice-1");
+        let id = story.send("alice-1", request);
+        story.later(ms, &client("alice-1"), Seen::Answered(Answer { id: Some(id), reply }))
+    }
+
+    #[test]
+    fn a_late_pong_and_a_late_subscribe_of_a_normal_topic_are_noticed() {
+        assert_eq!(answer_after(20, Request::Ping, Reply::Pong), Ok(()));
+        assert!(answer_after(300, Request::Ping, Reply::Pong).is_err());
+        let subscribe = |topic: &str| Request::Subscribe(vec![named(topic)]);
+        assert!(answer_after(300, subscribe("NSE:A/LTP"), subscribed("NSE:A/LTP")).is_err());
+        assert_eq!(answer_after(300, subscribe("NSE:B/LTP"), subscribed("NSE:B/LTP")), Ok(()));
+    }
+}

@@ -1,0 +1,146 @@
+use std::collections::BTreeMap;
+
+use tickgate::topic::UserId;
+
+use super::Invariant;
+use super::broker_view::BrokerView;
+use super::holdings::{Holdings, Settled};
+use crate::history::{ClientName, Event, Op, Reply, Request, RowOutcome, Seen};
+use crate::topic_name::TopicName;
+
+/// A client is told "subscribed" (or "authenticated") only when the broker has agreed: the topic
+/// (the session) was on at some moment between question and answer.
+#[derive(Default)]
+pub(super) struct SuccessAfterTheBroker {
+    holdings: Holdings,
+    broker: BrokerView,
+    /// Confirmed by the broker, and how long it lasted: `None` while it lasts.
+    topics: BTreeMap<(UserId, TopicName), Option<u64>>,
+    sessions: BTreeMap<UserId, Option<u64>>,
+}
+
+impl Invariant for SuccessAfterTheBroker {
+    fn name(&self) -> &'static str {
+        "success_after_the_broker"
+    }
+
+    fn observe(&mut self, event: &Event) -> Result<(), String> {
+        self.broker.observe(event);
+        self.end_what_is_off(event.at_us);
+        if let Seen::Replied { call, error: None, .. } = &event.seen {
+            match &call.op {
+                Op::Subscribe(topic) if self.broker.is_on(&call.user, topic) => {
+                    self.topics.insert((call.user.clone(), topic.clone()), None);
+                }
+                Op::Connect if self.broker.has_session(&call.user) => {
+                    self.sessions.insert(call.user.clone(), None);
+                }
+                Op::Connect
+                | Op::Disconnect
+                | Op::Subscribe(_)
+                | Op::Unsubscribe(_)
+                | Op::UnsubscribeAll => {}
+            }
+        }
+        match self.holdings.observe(event) {
+            Some(settled) => self.judge(&settled),
+            None => Ok(()),
+        }
+    }
+}
+
+impl SuccessAfterTheBroker {
+    fn end_what_is_off(&mut self, now_us: u64) {
+        for ((user, topic), end) in &mut self.topics {
+            if end.is_none() && !self.broker.is_on(user, topic) {
+                *end = Some(now_us);
+            }
+        }
+        for (user, end) in &mut self.sessions {
+            if end.is_none() && !self.broker.has_session(user) {
+                *end = Some(now_us);
+            }
+        }
+    }
+
+    fn judge(&self, settled: &Settled) -> Result<(), String> {
+        let Settled { client, sent_us, request, reply, was } = settled;
+        let lasted = |end: Option<&Option<u64>>| {
+            end.is_some_and(|end| end.is_none_or(|end_us| end_us >= *sent_us))
+        };
+        match (request, reply) {
+            (Request::Authenticate(_), Reply::Authenticated(user)) => {
+                let known = was.as_ref() == Some(user);
+                if known || lasted(self.sessions.get(user)) {
+                    return Ok(());
+                }
+                Err(format!(
+                    "{client} was told that it is {user}, but the broker never opened a session"
+                ))
+            }
+            (Request::Subscribe(topics), Reply::Subscribed(rows)) => {
+                let Some(user) = was else { return Ok(()) };
+                let mut rows = topics.iter().zip(rows);
+                let premature = rows.find(|(topic, row)| {
+                    row.outcome == RowOutcome::Success
+                        && !lasted(self.topics.get(&(user.clone(), (*topic).clone())))
+                });
+                match premature {
+                    Some((topic, _)) => Err(too_early(client, user, topic)),
+                    None => Ok(()),
+                }
+            }
+            (_, _) => Ok(()),
+        }
+    }
+}
+
+fn too_early(client: &ClientName, user: &UserId, topic: &TopicName) -> String {
+    format!("{client} was told that it is subscribed to {topic}, but the broker had not turned it on for {user}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Story, named, subscribed};
+    use super::*;
+
+    fn authenticated() -> Story<SuccessAfterTheBroker> {
+        let mut story = Story::of(SuccessAfterTheBroker::default());
+        story.serve("alice", 1, Op::Connect);
+        story.join("alice-1");
+        story
+    }
+
+    #[test]
+    fn success_after_the_broker_agreed_is_good() {
+        let mut story = authenticated();
+        story.serve("alice", 1, Op::Subscribe(named("NSE:A/LTP")));
+        story.subscribe("alice-1", "NSE:A/LTP");
+    }
+
+    #[test]
+    fn success_before_the_broker_agreed_is_noticed() {
+        let mut story = authenticated();
+        let id = story.send("alice-1", Request::Subscribe(vec![named("NSE:A/LTP")]));
+        let call = story.call("alice", 1, Op::Subscribe(named("NSE:A/LTP")));
+        story.good(&crate::history::Actor::Broker, Seen::Called(call));
+        assert!(story.answer("alice-1", id, subscribed("NSE:A/LTP")).is_err());
+    }
+
+    #[test]
+    fn success_long_after_the_topic_went_off_is_noticed() {
+        let mut story = authenticated();
+        story.serve("alice", 1, Op::Subscribe(named("NSE:A/LTP")));
+        story.serve("alice", 1, Op::Unsubscribe(named("NSE:A/LTP")));
+        let id = story.send("alice-1", Request::Subscribe(vec![named("NSE:A/LTP")]));
+        assert!(story.answer("alice-1", id, subscribed("NSE:A/LTP")).is_err());
+    }
+
+    #[test]
+    fn being_let_in_without_a_session_is_noticed() {
+        let mut story = Story::of(SuccessAfterTheBroker::default());
+        story.connect("alice-1");
+        let id = story.send("alice-1", Request::Authenticate(Some("alice".into())));
+        assert!(story.answer("alice-1", id, Reply::Authenticated("alice".into())).is_err());
+    }
+}

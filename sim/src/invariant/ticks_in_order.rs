@@ -1,0 +1,184 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use tickgate::topic::Mode;
+
+use super::Invariant;
+use super::holdings::Holdings;
+use crate::history::{Actor, ClientName, Event, Seen, Tick};
+use crate::plan::Plan;
+use crate::topic_name::TopicName;
+
+/// A subscriber reads every tick of its topic, in the order in which the feed published them:
+/// none twice, none left out, and the first one published after its subscribe was answered is not
+/// missed.
+///
+/// A subscription is served from one mode at a time. Where publishers send several modes that
+/// could serve it, the count starts anew at each change of source.
+pub(super) struct TicksInOrder {
+    holdings: Holdings,
+    /// Topics that can be served from one mode only.
+    single: BTreeSet<TopicName>,
+    /// Ticks published so far.
+    published: BTreeMap<TopicName, u64>,
+    reading: BTreeMap<(ClientName, TopicName), Reading>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Reading {
+    /// The tick that was read last.
+    last: Option<(Mode, u64)>,
+    /// Whether that was a snapshot: ticks that nobody wanted may lie between it and the next.
+    snapshot: bool,
+    /// Ticks published when the subscribe was answered.
+    before: Option<u64>,
+}
+
+impl TicksInOrder {
+    pub fn new(plan: &Plan) -> Self {
+        let topics: BTreeSet<&TopicName> = plan.feed.topics.iter().map(|r| &r.topic).collect();
+        let is_single = |topic: &&TopicName| {
+            let same = topics.iter().filter(|other| other.instrument() == topic.instrument());
+            same.filter(|other| other.mode() >= topic.mode()).count() == 1
+        };
+        Self {
+            holdings: Holdings::default(),
+            single: topics.iter().copied().filter(is_single).cloned().collect(),
+            published: BTreeMap::new(),
+            reading: BTreeMap::new(),
+        }
+    }
+
+    fn read(&mut self, client: &ClientName, tick: &Tick) -> Result<(), String> {
+        let Tick { topic, source, seq, snapshot } = tick;
+        if *source < topic.mode() {
+            return Err(format!("{client} read {topic} #{seq} made of a mere {source} tick"));
+        }
+        let single = self.single.contains(topic);
+        let reading = self.reading.entry((client.clone(), topic.clone())).or_default();
+        let expected = match reading.last {
+            // A snapshot repeats, or goes before, what was read.
+            Some((last_source, last)) if last_source == *source => {
+                let least = if *snapshot { last } else { last + 1 };
+                let most = if *snapshot || reading.snapshot { u64::MAX } else { last + 1 };
+                Some((least, most, last))
+            }
+            Some(_) | None => None,
+        };
+        let before = reading.before.filter(|_| single && !snapshot && reading.last.is_none());
+        *reading = Reading {
+            last: Some((*source, *seq)),
+            snapshot: *snapshot,
+            before: reading.before,
+        };
+        match (expected, before) {
+            (Some((least, _, last)), _) if *seq < least => {
+                Err(format!("{client} read {topic} #{seq} after #{last}"))
+            }
+            (Some((_, most, last)), _) if *seq > most => Err(format!(
+                "{client} read {topic} #{seq} after #{last}: it missed {}",
+                seq - last - 1
+            )),
+            (None, Some(before)) if *seq > before + 1 => Err(format!(
+                "{client} first read {topic} #{seq}, although #{} was published after its \
+                 subscribe had been answered",
+                before + 1
+            )),
+            (_, _) => Ok(()),
+        }
+    }
+}
+
+impl Invariant for TicksInOrder {
+    fn name(&self) -> &'static str {
+        "ticks_in_order"
+    }
+
+    fn observe(&mut self, event: &Event) -> Result<(), String> {
+        let settled = self.holdings.observe(event);
+        if let Seen::Published { topic, seq, .. } = &event.seen {
+            self.published.insert(topic.clone(), *seq);
+        }
+        let Actor::Client(client) = &event.actor else { return Ok(()) };
+        if let Seen::Tick(tick) = &event.seen {
+            return self.read(client, tick);
+        }
+        // A subscription that has ended starts anew next time.
+        let holding = self.holdings.get(client);
+        self.reading.retain(|(reader, topic), _| {
+            reader != client || holding.is_some_and(|holding| holding.may_get(topic))
+        });
+        if let (Some(_), Some(holding)) = (settled, holding) {
+            for topic in &holding.topics {
+                let published = self.published.get(topic).copied().unwrap_or_default();
+                let reading = self.reading.entry((client.clone(), topic.clone())).or_default();
+                reading.before.get_or_insert(published);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Story, client, named, plan};
+    use super::*;
+
+    fn story() -> Story<TicksInOrder> {
+        let mut story = Story::of(TicksInOrder::new(&plan()));
+        story.join("alice-1");
+        story.subscribe("alice-1", "NSE:A/LTP");
+        story
+    }
+
+    #[test]
+    fn a_gap_a_repetition_and_a_step_back_are_noticed() {
+        for (second, word) in [(5, "missed 1"), (3, "after #3"), (2, "after #3")] {
+            let mut story = story();
+            assert_eq!(story.tick("alice-1", "NSE:A/LTP", 2), Err(
+                "alice-1 first read NSE:A/LTP #2, although #1 was published after its subscribe \
+                 had been answered".into()
+            ));
+            assert_eq!(story.tick("alice-1", "NSE:A/LTP", 3), Ok(()));
+            let problem = story.tick("alice-1", "NSE:A/LTP", second).expect_err("it is wrong");
+            assert!(problem.contains(word), "{problem}");
+        }
+    }
+
+    #[test]
+    fn a_new_subscription_starts_anew() {
+        let mut story = story();
+        story.publish("NSE:A/LTP", 1);
+        assert_eq!(story.tick("alice-1", "NSE:A/LTP", 1), Ok(()));
+        story.unsubscribe("alice-1", "NSE:A/LTP");
+        story.publish("NSE:A/LTP", 2);
+        story.subscribe("alice-1", "NSE:A/LTP");
+        assert_eq!(story.tick("alice-1", "NSE:A/LTP", 3), Ok(()));
+    }
+
+    #[test]
+    fn the_first_tick_after_a_snapshot_may_be_later_but_not_earlier() {
+        let mut story = story();
+        let snapshot = |seq| Seen::Tick(Tick {
+            topic: named("NSE:A/LTP"),
+            source: Mode::Ltp,
+            seq,
+            snapshot: true,
+        });
+        story.good(&client("alice-1"), snapshot(4));
+        assert_eq!(story.tick("alice-1", "NSE:A/LTP", 7), Ok(()));
+        assert!(story.tick("alice-1", "NSE:A/LTP", 7).is_err());
+    }
+
+    #[test]
+    fn a_change_of_source_starts_anew_and_a_lower_source_is_noticed() {
+        let mut story = story();
+        story.subscribe("alice-1", "NSE:M/LTP");
+        let tick = |mode, source, seq| {
+            let topic = TopicName::new("NSE", "M", mode);
+            Seen::Tick(Tick { topic, source, seq, snapshot: false })
+        };
+        story.good(&client("alice-1"), tick(Mode::Ltp, Mode::Quote, 7));
+        story.good(&client("alice-1"), tick(Mode::Ltp, Mode::Ltp, 2));
+        assert!(story.see(&client("alice-1"), tick(Mode::Quote, Mode::Ltp, 3)).is_err());
+    }
+}

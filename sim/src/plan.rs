@@ -1,0 +1,221 @@
+//! Scenario plus seed: every random decision, drawn up front and printable.
+//!
+//! Each actor has a stream of its own, so that a client more or less leaves the decisions of all
+//! others as they were.
+
+mod draw;
+mod storm;
+
+use serde::{Deserialize, Serialize};
+use tickgate::topic::UserId;
+
+pub use draw::draw;
+
+use crate::history::Request;
+use crate::runtime::TaskOrder;
+use crate::scenario::{Gateway, Manner, RangeMs};
+use crate::topic_name::TopicName;
+
+/// Name of the broker in the gateway's configuration.
+pub const BROKER_NAME: &str = "simbroker";
+
+/// What everybody will do. Times count from the beginning of the story.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// The story in one sentence.
+    pub about: String,
+    /// What the rest was drawn from. Latencies and entropy follow from it too.
+    pub seed: u64,
+    /// Length of the story.
+    pub duration_ms: u64,
+    /// Order of ready tasks.
+    pub task_order: TaskOrder,
+    /// The network.
+    pub network: NetworkPlan,
+    /// Configuration of the gateway.
+    pub gateway: Gateway,
+    /// All accounts.
+    pub users: Vec<UserId>,
+    /// The adapter host.
+    pub broker: BrokerPlan,
+    /// The publisher.
+    pub feed: FeedPlan,
+    /// The clients.
+    pub clients: Vec<ClientPlan>,
+}
+
+/// The network.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkPlan {
+    /// Time a message takes from host to host.
+    pub latency_ms: RangeMs,
+    /// Step of simulated time.
+    pub tick_ms: u64,
+    /// Whether the seed decides in which order the hosts run.
+    pub random_host_order: bool,
+    /// Hosts that the clients are dealt to.
+    pub client_hosts: u32,
+}
+
+/// What one client does.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientPlan {
+    /// Its name.
+    pub name: String,
+    /// Its account.
+    pub user: UserId,
+    /// Its host, from 0.
+    pub host: u32,
+    /// What it does, in order. An action waits until the one before it is done.
+    pub actions: Vec<TimedAction>,
+    /// How long after the end of the story it leaves.
+    pub leaves_after_ms: u64,
+    /// Whether it says goodbye then.
+    pub leaves_politely: bool,
+}
+
+/// One action of a client.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TimedAction {
+    /// When.
+    pub at_ms: u64,
+    /// What.
+    pub action: Action,
+}
+
+/// What a client can do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Connects, trying again until it succeeds.
+    Connect,
+    /// Writes a request and does not wait for the answer. Skipped while not connected.
+    Send(Request),
+    /// Leaves.
+    Leave {
+        /// With a close frame.
+        politely: bool,
+    },
+}
+
+/// What the adapter host does.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BrokerPlan {
+    /// Time it takes to turn a topic on or off.
+    pub answer_ms: RangeMs,
+    /// Time it takes to open or close a session.
+    pub connect_ms: RangeMs,
+    /// Topics that it treats differently.
+    pub topics: Vec<TopicPlan>,
+    /// Users whose connects it treats differently.
+    pub sessions: Vec<SessionPlan>,
+    /// What happens to it, in order.
+    pub incidents: Vec<Incident>,
+}
+
+/// How the broker treats a topic.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TopicPlan {
+    /// Which.
+    pub topic: TopicName,
+    /// Its subscribes.
+    pub subscribe: Manner,
+    /// Its unsubscribes.
+    pub unsubscribe: Manner,
+    /// How many of its commands are treated like this; absent: all.
+    pub times: Option<u32>,
+}
+
+/// How the broker treats the connects of a user.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SessionPlan {
+    /// Whose.
+    pub user: UserId,
+    /// How.
+    pub connect: Manner,
+    /// How many are treated like this; absent: all.
+    pub times: Option<u32>,
+}
+
+/// Something that happens to the broker.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Incident {
+    /// When.
+    pub at_ms: u64,
+    /// What.
+    pub what: IncidentKind,
+}
+
+/// What can happen to the broker.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IncidentKind {
+    /// It loses this user's session and says so.
+    LoseSession(UserId),
+    /// It dies and is back after so many milliseconds.
+    Die(u64),
+}
+
+/// What the publisher does.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FeedPlan {
+    /// Rhythm of each topic.
+    pub topics: Vec<TopicRhythm>,
+    /// Order updates.
+    pub orders: Vec<OrderRhythm>,
+    /// Whose credentials are declared invalid, and when; in order.
+    pub invalidations: Vec<Invalidation>,
+}
+
+/// When ticks of a topic are published.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TopicRhythm {
+    /// Which.
+    pub topic: TopicName,
+    /// Time between two ticks.
+    pub period_ms: u64,
+    /// Time of the first.
+    pub first_at_ms: u64,
+    /// Published although nobody asked for it.
+    pub unwanted: bool,
+}
+
+/// When order updates of a user are published.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OrderRhythm {
+    /// Whose.
+    pub user: UserId,
+    /// Time between two updates.
+    pub period_ms: u64,
+    /// Time of the first.
+    pub first_at_ms: u64,
+}
+
+/// A user's credentials are declared invalid.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Invalidation {
+    /// When.
+    pub at_ms: u64,
+    /// Whose.
+    pub user: UserId,
+}
+
+impl Plan {
+    /// The API key of a user.
+    #[must_use]
+    pub fn key_of(user: &UserId) -> String {
+        format!("key-of-{user}")
+    }
+}

@@ -1,0 +1,330 @@
+//! Draws a plan.
+
+use std::collections::BTreeSet;
+
+use tickgate::topic::UserId;
+
+use super::{
+    Action, BrokerPlan, ClientPlan, FeedPlan, Incident, IncidentKind, Invalidation, NetworkPlan,
+    OrderRhythm, Plan, SessionPlan, TimedAction, TopicPlan, TopicRhythm, storm,
+};
+use crate::history::{Request, UnsubscribeEntry};
+use crate::rng::Stream;
+use crate::runtime::TaskOrder;
+use crate::scenario::{Incidents, RangeMs, Scenario, Step, StepKind, TaskOrderChoice};
+use crate::topic_name::TopicName;
+
+/// Clients leave within this time after the end of the story.
+const LEAVE_WITHIN_MS: u64 = 60;
+
+/// What is no request. Each is answered with an error, and the connection lives on.
+pub(super) const GARBAGE: [&str; 6] = [
+    "not json",
+    "{}",
+    "[1,2,3]",
+    r#"{"action":"dance"}"#,
+    r#"{"action":"subscribe""#,
+    r#"{"action":17}"#,
+];
+
+/// Expands a scenario.
+#[must_use]
+pub fn draw(scenario: &Scenario, seed: u64) -> Plan {
+    let world = &scenario.world;
+    let network = NetworkPlan {
+        latency_ms: world.network.latency_ms,
+        tick_ms: world.network.tick_ms,
+        random_host_order: world.network.random_host_order,
+        client_hosts: world.client_hosts,
+    };
+    let mut plan = Plan {
+        about: scenario.about.trim().to_owned(),
+        seed,
+        duration_ms: world.duration_ms,
+        task_order: task_order(world.task_order, seed),
+        network,
+        gateway: world.gateway.clone(),
+        users: world.users.iter().map(|users| users.value.name.as_str().into()).collect(),
+        broker: broker(scenario),
+        feed: feed(scenario, seed),
+        clients: clients(scenario, seed),
+    };
+    for step in &scenario.steps {
+        happen(&step.value, &mut plan);
+    }
+    if let Some(weather) = &scenario.storm {
+        let window = [weather.from_ms, weather.to_ms.unwrap_or(world.duration_ms)];
+        strike(weather.incidents, window, seed, &mut plan);
+    }
+    plan.broker.incidents.sort_by_key(|incident| incident.at_ms);
+    plan.feed.invalidations.sort_by_key(|invalidation| invalidation.at_ms);
+    plan
+}
+
+fn task_order(choice: TaskOrderChoice, seed: u64) -> TaskOrder {
+    let choices = [
+        TaskOrder::None,
+        TaskOrder::Jitter(0.1),
+        TaskOrder::Jitter(0.25),
+        TaskOrder::Jitter(0.5),
+    ];
+    match choice {
+        TaskOrderChoice::Seeded => *Stream::fork(seed, "plan", "task order").pick(&choices),
+        TaskOrderChoice::None => TaskOrder::None,
+        TaskOrderChoice::Jitter(probability) => TaskOrder::Jitter(probability),
+    }
+}
+
+fn broker(scenario: &Scenario) -> BrokerPlan {
+    let broker = &scenario.world.broker;
+    let topics = broker.topics.iter().map(|rule| TopicPlan {
+        topic: rule.value.topic.clone(),
+        subscribe: rule.value.subscribe,
+        unsubscribe: rule.value.unsubscribe,
+        times: rule.value.times,
+    });
+    let sessions = broker.sessions.iter().map(|rule| SessionPlan {
+        user: rule.value.user.as_str().into(),
+        connect: rule.value.connect,
+        times: rule.value.times,
+    });
+    BrokerPlan {
+        answer_ms: broker.answer_ms.unwrap_or([1, 15]),
+        connect_ms: broker.connect_ms.unwrap_or([1, 25]),
+        topics: topics.collect(),
+        sessions: sessions.collect(),
+        incidents: Vec::new(),
+    }
+}
+
+fn feed(scenario: &Scenario, seed: u64) -> FeedPlan {
+    let feed = &scenario.world.feed;
+    let unwanted: BTreeSet<&TopicName> = feed.unwanted_topics.iter().collect();
+    let mut topics: BTreeSet<&TopicName> = scenario.world.topics.iter().collect();
+    topics.extend(scenario.steps.iter().flat_map(|step| &step.value.topics));
+    topics.extend(&unwanted);
+    // Periods are even over a range whose ends differ by the skew, around the mean.
+    let mean_us = (1_000_000.0 / feed.ticks_per_second) as u64;
+    let least_us = (mean_us as f64 * 2.0 / (1.0 + feed.skew)) as u64;
+    let most_us = (2 * mean_us).saturating_sub(least_us).max(least_us);
+    let topics = topics.into_iter().map(|topic| {
+        let mut stream = Stream::fork(seed, "feed", &topic.to_string());
+        let period_ms = (stream.between(least_us, most_us) / 1_000).max(1);
+        TopicRhythm {
+            topic: topic.clone(),
+            period_ms,
+            first_at_ms: stream.below(period_ms),
+            unwanted: unwanted.contains(topic),
+        }
+    });
+    let orders_wanted = feed.orders_per_second > 0.0;
+    let orders = scenario.world.users.iter().filter(|_| orders_wanted).map(|users| {
+        let period_ms = ((1_000.0 / feed.orders_per_second) as u64).max(1);
+        let first_at_ms = Stream::fork(seed, "orders", &users.value.name).below(period_ms);
+        OrderRhythm { user: users.value.name.as_str().into(), period_ms, first_at_ms }
+    });
+    FeedPlan { topics: topics.collect(), orders: orders.collect(), invalidations: Vec::new() }
+}
+
+fn clients(scenario: &Scenario, seed: u64) -> Vec<ClientPlan> {
+    let mut clients = Vec::new();
+    for users in &scenario.world.users {
+        for number in 1..=users.value.clients {
+            let name = format!("{}-{number}", users.value.name);
+            let host = clients.len() as u32 % scenario.world.client_hosts;
+            clients.push(client(scenario, seed, name, &users.value.name, host));
+        }
+    }
+    clients
+}
+
+fn client(scenario: &Scenario, seed: u64, name: String, user: &str, host: u32) -> ClientPlan {
+    let user: UserId = user.into();
+    let users = scenario.world.users.iter().find(|users| users.value.name == user.as_str());
+    let arrive_ms = users.and_then(|users| users.value.arrive_ms);
+    let mut actions = Vec::new();
+    if let Some([least, most]) = arrive_ms {
+        let at_ms = Stream::fork(seed, "arrival", &name).between(least, most);
+        actions.extend(join(at_ms, &user));
+    }
+    for step in &scenario.steps {
+        let step = &step.value;
+        let meant = |who: &String| who == "all" || *who == name || who == user.as_str();
+        if step.client.as_ref().is_some_and(meant) {
+            actions.extend(client_step(step, &user));
+        }
+    }
+    if let Some(weather) = &scenario.storm {
+        let mut storm = storm::ClientStorm::new(scenario, weather, &name, &user, seed);
+        storm.run(arrive_ms.is_some(), &mut actions);
+    }
+    actions.sort_by_key(|timed| timed.at_ms);
+    let mut farewell = Stream::fork(seed, "farewell", &name);
+    ClientPlan {
+        name,
+        user,
+        host,
+        actions,
+        leaves_after_ms: farewell.between(0, LEAVE_WITHIN_MS),
+        leaves_politely: farewell.chance(0.5),
+    }
+}
+
+/// Connecting, and authenticating right behind it.
+pub(super) fn join(at_ms: u64, user: &UserId) -> [TimedAction; 2] {
+    let authenticate = Action::Send(Request::Authenticate(Some(user.clone())));
+    [
+        TimedAction { at_ms, action: Action::Connect },
+        TimedAction { at_ms, action: authenticate },
+    ]
+}
+
+/// The actions of a client that a step stands for.
+fn client_step(step: &Step, user: &UserId) -> Vec<TimedAction> {
+    let at_ms = step.at_ms;
+    let one = |action| vec![TimedAction { at_ms, action }];
+    let send = |request| one(Action::Send(request));
+    let named = || step.user.as_ref().map_or_else(|| user.clone(), |name| name.as_str().into());
+    let entries = |every_mode| {
+        let entry = |topic: &TopicName| UnsubscribeEntry { topic: topic.clone(), every_mode };
+        step.topics.iter().map(entry).collect()
+    };
+    match step.r#do {
+        StepKind::Join => join(at_ms, user).to_vec(),
+        StepKind::Connect => one(Action::Connect),
+        StepKind::Authenticate => send(Request::Authenticate(Some(named()))),
+        StepKind::WrongKey => send(Request::Authenticate(None)),
+        StepKind::Subscribe => send(Request::Subscribe(step.topics.clone())),
+        StepKind::Unsubscribe => send(Request::Unsubscribe(entries(false))),
+        StepKind::UnsubscribeEveryMode => send(Request::Unsubscribe(entries(true))),
+        StepKind::UnsubscribeAll => send(Request::UnsubscribeAll),
+        StepKind::SubscribeOrders => send(Request::SubscribeOrders),
+        StepKind::UnsubscribeOrders => send(Request::UnsubscribeOrders),
+        StepKind::Ping => send(Request::Ping),
+        StepKind::BrokerInfo => send(Request::BrokerInfo),
+        StepKind::SupportedBrokers => send(Request::SupportedBrokers),
+        StepKind::Garbage => send(Request::Garbage(GARBAGE[0].to_owned())),
+        StepKind::Disconnect => one(Action::Leave { politely: true }),
+        StepKind::Vanish => one(Action::Leave { politely: false }),
+        // Not a client's doing.
+        StepKind::Invalidate | StepKind::LoseSession | StepKind::KillBroker => Vec::new(),
+    }
+}
+
+/// The incident that a step stands for.
+fn happen(step: &Step, plan: &mut Plan) {
+    let at_ms = step.at_ms;
+    let user = || UserId::from(step.user.as_deref().unwrap_or_default());
+    match step.r#do {
+        StepKind::Invalidate => {
+            plan.feed.invalidations.push(Invalidation { at_ms, user: user() });
+        }
+        StepKind::LoseSession => {
+            let what = IncidentKind::LoseSession(user());
+            plan.broker.incidents.push(Incident { at_ms, what });
+        }
+        StepKind::KillBroker => {
+            let what = IncidentKind::Die(step.for_ms.unwrap_or_default());
+            plan.broker.incidents.push(Incident { at_ms, what });
+        }
+        StepKind::Join
+        | StepKind::Connect
+        | StepKind::Authenticate
+        | StepKind::WrongKey
+        | StepKind::Subscribe
+        | StepKind::Unsubscribe
+        | StepKind::UnsubscribeEveryMode
+        | StepKind::UnsubscribeAll
+        | StepKind::SubscribeOrders
+        | StepKind::UnsubscribeOrders
+        | StepKind::Ping
+        | StepKind::BrokerInfo
+        | StepKind::SupportedBrokers
+        | StepKind::Garbage
+        | StepKind::Disconnect
+        | StepKind::Vanish => {}
+    }
+}
+
+/// The incidents of a storm.
+fn strike(incidents: Incidents, window: RangeMs, seed: u64, plan: &mut Plan) {
+    let mut stream = Stream::fork(seed, "plan", "invalidations");
+    for _ in 0..stream.between(incidents.invalidations[0], incidents.invalidations[1]) {
+        let at_ms = stream.between(window[0], window[1]);
+        let user = stream.pick(&plan.users).clone();
+        plan.feed.invalidations.push(Invalidation { at_ms, user });
+    }
+    let mut stream = Stream::fork(seed, "plan", "sessions lost");
+    for _ in 0..stream.between(incidents.sessions_lost[0], incidents.sessions_lost[1]) {
+        let at_ms = stream.between(window[0], window[1]);
+        let what = IncidentKind::LoseSession(stream.pick(&plan.users).clone());
+        plan.broker.incidents.push(Incident { at_ms, what });
+    }
+    let mut stream = Stream::fork(seed, "plan", "broker deaths");
+    for _ in 0..stream.between(incidents.broker_deaths[0], incidents.broker_deaths[1]) {
+        let at_ms = stream.between(window[0], window[1]);
+        let what = IncidentKind::Die(stream.between(0, 300));
+        plan.broker.incidents.push(Incident { at_ms, what });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::parse;
+
+    const TEXT: &str = r#"
+about: A storm.
+world:
+  duration_ms: 1000
+  users:
+    - { name: alice, clients: 2, arrive_ms: [0, 50] }
+    - { name: bob, clients: 1 }
+  topics: ["NSE:A/LTP", "NSE:B/Quote"]
+steps:
+  - { at_ms: 10, client: bob, do: join }
+  - { at_ms: 500, do: invalidate, user: alice }
+  - { at_ms: 400, do: kill_broker, for_ms: 20 }
+storm:
+  weights: { subscribe: 5, unsubscribe: 3, vanish: 1, reconnect: 1 }
+  incidents: { sessions_lost: [2, 2] }
+"#;
+
+    fn plan(text: &str, seed: u64) -> Plan {
+        draw(&parse("s.yaml", text).expect("it is good"), seed)
+    }
+
+    #[test]
+    fn a_seed_gives_one_plan_and_another_seed_another() {
+        let shown = |seed| serde_json::to_string(&plan(TEXT, seed)).expect("it is JSON");
+        assert_eq!(shown(1), shown(1));
+        assert_ne!(shown(1), shown(2));
+    }
+
+    #[test]
+    fn a_client_less_leaves_the_others_as_they_were() {
+        let fewer = TEXT.replace("clients: 2", "clients: 1");
+        let (all, fewer) = (plan(TEXT, 1), plan(&fewer, 1));
+        assert_eq!(all.clients[0].actions, fewer.clients[0].actions);
+        assert_eq!(all.clients[2].actions, fewer.clients[1].actions);
+    }
+
+    #[test]
+    fn incidents_come_in_order_and_in_the_number_asked_for() {
+        let plan = plan(TEXT, 1);
+        assert_eq!(plan.broker.incidents.len(), 3);
+        assert!(plan.broker.incidents.is_sorted_by_key(|incident| incident.at_ms));
+        assert_eq!(plan.feed.invalidations[0].at_ms, 500);
+    }
+
+    #[test]
+    fn a_plan_reads_back_as_it_is_printed() {
+        let plan = plan(TEXT, 3);
+        let text = serde_saphyr::to_string(&plan).expect("it is YAML");
+        let back: Plan = serde_saphyr::from_str(&text).expect("it is a plan");
+        assert_eq!(
+            serde_json::to_string(&plan).expect("it is JSON"),
+            serde_json::to_string(&back).expect("it is JSON")
+        );
+    }
+}

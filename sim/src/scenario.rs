@@ -1,0 +1,432 @@
+//! Scenarios: one story a file, in YAML.
+//!
+//! A scenario describes a world and what happens in it: steps at exact times, a storm of random
+//! requests, or both. Together with a seed it expands into a plan. Unknown keys are refused, with
+//! line, column and the nearest key that exists.
+
+mod check;
+mod load;
+
+use serde::{Deserialize, Serialize};
+use serde_saphyr::Spanned;
+
+pub use load::{BadScenario, load, parse};
+
+use crate::runtime::TaskOrder;
+use crate::topic_name::TopicName;
+
+/// A range of milliseconds, both ends included: `[1, 20]`.
+pub type RangeMs = [u64; 2];
+
+/// A file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// The story in one sentence.
+    pub about: String,
+    /// Who is there and how they behave.
+    pub world: World,
+    /// What happens at exact times.
+    #[serde(default)]
+    pub steps: Vec<Spanned<Step>>,
+    /// What happens at random.
+    #[serde(default)]
+    pub storm: Option<Storm>,
+}
+
+/// `world`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct World {
+    /// How long the story takes. Times of steps count from its beginning.
+    pub duration_ms: u64,
+    /// Accounts, and how many clients each has.
+    pub users: Vec<Spanned<Users>>,
+    /// What the storm subscribes to.
+    #[serde(default)]
+    pub topics: Vec<TopicName>,
+    /// Hosts that the clients are dealt to, 1 to 3.
+    #[serde(default = "default_client_hosts")]
+    pub client_hosts: u32,
+    /// The adapter host.
+    #[serde(default)]
+    pub broker: Broker,
+    /// The publisher.
+    #[serde(default)]
+    pub feed: Feed,
+    /// The network.
+    #[serde(default)]
+    pub network: Network,
+    /// What the configuration of the gateway says instead of this simulator's defaults.
+    #[serde(default)]
+    pub gateway: Gateway,
+    /// Order of ready tasks: `seeded` (default: the seed chooses among the others), `none`, or
+    /// `jitter: 0.25`.
+    #[serde(default)]
+    pub task_order: TaskOrderChoice,
+}
+
+/// One entry of `users`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Users {
+    /// Name of the account. Its clients are `NAME-1`, `NAME-2` …
+    pub name: String,
+    /// How many clients it has.
+    #[serde(default = "default_clients")]
+    pub clients: u32,
+    /// When its clients connect and authenticate; absent: when a step says so.
+    #[serde(default)]
+    pub arrive_ms: Option<RangeMs>,
+}
+
+/// `broker`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Broker {
+    /// Time it takes to turn a topic on or off.
+    pub answer_ms: Option<RangeMs>,
+    /// Time it takes to open or close a session.
+    pub connect_ms: Option<RangeMs>,
+    /// Topics that it treats differently.
+    pub topics: Vec<Spanned<TopicRule>>,
+    /// Users whose sessions it treats differently.
+    pub sessions: Vec<Spanned<SessionRule>>,
+}
+
+/// One entry of `broker.topics`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TopicRule {
+    /// Which.
+    pub topic: TopicName,
+    /// How its subscribes are treated.
+    pub subscribe: Manner,
+    /// How its unsubscribes are treated.
+    #[serde(default)]
+    pub unsubscribe: Manner,
+    /// Only so many of its commands are treated like this, the later ones normally. Absent: all.
+    #[serde(default)]
+    pub times: Option<u32>,
+}
+
+/// One entry of `broker.sessions`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SessionRule {
+    /// Whose.
+    pub user: String,
+    /// How its connects are treated.
+    pub connect: Manner,
+    /// Only so many of them are treated like this, the later ones normally. Absent: all.
+    #[serde(default)]
+    pub times: Option<u32>,
+}
+
+/// How a broker treats a command. After the story all commands are treated normally.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Manner {
+    /// Does it and says so.
+    #[default]
+    Normal,
+    /// Takes this long for it.
+    Slow(RangeMs),
+    /// Says no.
+    Refuse,
+    /// Says no with this probability (0.0 to 1.0).
+    Flaky(f64),
+    /// Neither does it nor answers.
+    Ignore,
+    /// Does it and does not answer.
+    Mute,
+    /// Does it and answers when nobody waits for it any more.
+    Late,
+    /// Does it and answers twice.
+    Twice,
+    /// Dies instead, loses all sessions and is back after so many milliseconds.
+    Die(u64),
+}
+
+/// `feed`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Feed {
+    /// Mean rate of each topic that is on.
+    pub ticks_per_second: f64,
+    /// The fastest topic is this much faster than the slowest.
+    pub skew: f64,
+    /// Topics that are published although nobody asked for them.
+    pub unwanted_topics: Vec<TopicName>,
+    /// Order updates of each user; 0.0: none.
+    pub orders_per_second: f64,
+}
+
+/// `network`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Network {
+    /// Time a message takes from host to host.
+    pub latency_ms: RangeMs,
+    /// Step of simulated time; not longer than the least latency.
+    pub tick_ms: u64,
+    /// Whether the seed decides in which order the hosts run.
+    pub random_host_order: bool,
+}
+
+/// `gateway`: `[broker]` and `[server]` keys of its configuration.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Gateway {
+    /// How long a broker may take to open or close a session.
+    pub connect_timeout_ms: u64,
+    /// How long a broker may take to answer a subscribe or unsubscribe.
+    pub answer_timeout_ms: u64,
+    /// How long a client's request may wait for its broker in all.
+    pub request_timeout_ms: u64,
+    /// First pause before a failed command is tried again.
+    pub retry_min_ms: u64,
+    /// Longest pause before a failed command is tried again.
+    pub retry_max_ms: u64,
+    /// How long a client may stay unauthenticated.
+    pub auth_timeout_ms: u64,
+    /// How long a shutdown may take.
+    pub drain_timeout_ms: u64,
+    /// How long a mode that was seen for an instrument keeps serving its own subscriptions.
+    pub source_window_ms: u64,
+    /// Shards that clients are dealt to.
+    pub shards: usize,
+}
+
+/// `task_order`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskOrderChoice {
+    /// The seed chooses.
+    #[default]
+    Seeded,
+    /// First in, first out.
+    None,
+    /// Tasks step back with this probability.
+    Jitter(f64),
+}
+
+/// One entry of `steps`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// When, from the beginning of the story.
+    pub at_ms: u64,
+    /// What.
+    pub r#do: StepKind,
+    /// Who: a client (`alice-1`), all clients of a user (`alice`) or everybody (`all`).
+    #[serde(default)]
+    pub client: Option<String>,
+    /// Of what.
+    #[serde(default)]
+    pub topics: Vec<TopicName>,
+    /// As whom, or whose.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// For how long.
+    #[serde(default)]
+    pub for_ms: Option<u64>,
+}
+
+/// What a step does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepKind {
+    /// Client: connects, retrying, and authenticates.
+    Join,
+    /// Client: connects, retrying.
+    Connect,
+    /// Client: authenticates, as its own user or as `user`.
+    Authenticate,
+    /// Client: authenticates with a key that nobody has.
+    WrongKey,
+    /// Client: subscribes to `topics`.
+    Subscribe,
+    /// Client: unsubscribes from `topics`.
+    Unsubscribe,
+    /// Client: unsubscribes from the instruments of `topics` without saying which mode.
+    UnsubscribeEveryMode,
+    /// Client: unsubscribes from everything.
+    UnsubscribeAll,
+    /// Client: wants order updates.
+    SubscribeOrders,
+    /// Client: wants no more order updates.
+    UnsubscribeOrders,
+    /// Client: sends a ping.
+    Ping,
+    /// Client: asks about its broker.
+    BrokerInfo,
+    /// Client: asks about all brokers.
+    SupportedBrokers,
+    /// Client: sends what is no request.
+    Garbage,
+    /// Client: leaves with a close frame.
+    Disconnect,
+    /// Client: leaves without a word.
+    Vanish,
+    /// Feed: declares the credentials of `user` invalid.
+    Invalidate,
+    /// Broker: loses the session of `user` and says so.
+    LoseSession,
+    /// Broker: dies, is back after `for_ms`.
+    KillBroker,
+}
+
+/// `storm`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Storm {
+    /// When it begins.
+    #[serde(default)]
+    pub from_ms: u64,
+    /// When it ends; absent: with the story.
+    #[serde(default)]
+    pub to_ms: Option<u64>,
+    /// Pause between two actions of one client.
+    #[serde(default = "default_pause_ms")]
+    pub pause_ms: RangeMs,
+    /// How long a client that left stays away.
+    #[serde(default = "default_away_ms")]
+    pub away_ms: RangeMs,
+    /// How many topics one request names.
+    #[serde(default = "default_symbols_per_request")]
+    pub symbols_per_request: [u64; 2],
+    /// How likely each action is, relative to the others.
+    pub weights: Spanned<Weights>,
+    /// Things that happen to the broker and the feed, each at a random moment.
+    #[serde(default)]
+    pub incidents: Incidents,
+}
+
+/// `storm.weights`
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Weights {
+    /// Subscribes to random topics.
+    pub subscribe: u32,
+    /// Unsubscribes from random topics, held or not.
+    pub unsubscribe: u32,
+    /// Unsubscribes without saying which mode.
+    pub unsubscribe_every_mode: u32,
+    /// Unsubscribes from everything.
+    pub unsubscribe_all: u32,
+    /// Subscribes and unsubscribes at once, without waiting.
+    pub flip: u32,
+    /// Leaves with a close frame, comes back later.
+    pub disconnect: u32,
+    /// Leaves without a word, comes back later.
+    pub vanish: u32,
+    /// Leaves without a word and comes back at once.
+    pub reconnect: u32,
+    /// Authenticates again as the same user.
+    pub authenticate_again: u32,
+    /// Authenticates as another user.
+    pub switch_user: u32,
+    /// Authenticates with a key that nobody has.
+    pub wrong_key: u32,
+    /// Sends a ping.
+    pub ping: u32,
+    /// Asks about its broker.
+    pub broker_info: u32,
+    /// Wants order updates.
+    pub subscribe_orders: u32,
+    /// Wants no more order updates.
+    pub unsubscribe_orders: u32,
+    /// Sends what is no request.
+    pub garbage: u32,
+}
+
+impl Weights {
+    /// In the order of the fields.
+    #[must_use]
+    pub const fn all(&self) -> [u32; 16] {
+        [
+            self.subscribe,
+            self.unsubscribe,
+            self.unsubscribe_every_mode,
+            self.unsubscribe_all,
+            self.flip,
+            self.disconnect,
+            self.vanish,
+            self.reconnect,
+            self.authenticate_again,
+            self.switch_user,
+            self.wrong_key,
+            self.ping,
+            self.broker_info,
+            self.subscribe_orders,
+            self.unsubscribe_orders,
+            self.garbage,
+        ]
+    }
+}
+
+/// `storm.incidents`: how many of each there are.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Incidents {
+    /// Credentials of a random user are declared invalid.
+    pub invalidations: [u64; 2],
+    /// The session of a random user is lost.
+    pub sessions_lost: [u64; 2],
+    /// The broker dies and comes back.
+    pub broker_deaths: [u64; 2],
+}
+
+impl Default for Feed {
+    fn default() -> Self {
+        Self {
+            ticks_per_second: 20.0,
+            skew: 4.0,
+            unwanted_topics: Vec::new(),
+            orders_per_second: 0.0,
+        }
+    }
+}
+
+impl Default for Network {
+    fn default() -> Self {
+        Self { latency_ms: [1, 8], tick_ms: 1, random_host_order: true }
+    }
+}
+
+impl Default for Gateway {
+    fn default() -> Self {
+        Self {
+            connect_timeout_ms: 1_000,
+            answer_timeout_ms: 500,
+            request_timeout_ms: 2_500,
+            retry_min_ms: 50,
+            retry_max_ms: 500,
+            auth_timeout_ms: 15_000,
+            drain_timeout_ms: 3_000,
+            source_window_ms: 5_000,
+            shards: 1,
+        }
+    }
+}
+
+const fn default_client_hosts() -> u32 {
+    2
+}
+
+const fn default_clients() -> u32 {
+    1
+}
+
+const fn default_pause_ms() -> RangeMs {
+    [0, 60]
+}
+
+const fn default_away_ms() -> RangeMs {
+    [0, 150]
+}
+
+const fn default_symbols_per_request() -> [u64; 2] {
+    [1, 3]
+}
