@@ -142,7 +142,8 @@ impl Broker {
                     RouterEvent::Message { peer, message } => self.received(peer, &message),
                 }
             }
-            for (peer, message) in self.book().take_outgoing() {
+            let outgoing = self.book().take_outgoing();
+            for (peer, message) in outgoing {
                 // A peer that is gone, or that does not read, has no use for it.
                 let _ = router.send(peer, Message::single(message.encode()));
             }

@@ -40,6 +40,9 @@ pub trait Story {
     /// on the simulated network.
     const TCP_CAPACITY: usize = 4_096;
 
+    /// Whether it looks at the memory of its process, which must then play nothing else.
+    const MEASURES_PROCESS: bool = false;
+
     /// Changes the configuration.
     fn configure(_config: &mut Config) {}
 
