@@ -1,3 +1,5 @@
 //! The `tickgate` program.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    tickgate::cli::main()
+}

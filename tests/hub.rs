@@ -1,5 +1,7 @@
 //! Stories about the hub, told as events and effects. After every event the hub checks itself.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::collections::BTreeMap;
 
 use tickgate::broker::{
@@ -585,6 +587,22 @@ fn an_unsubscribe_that_fails_is_said_again_until_it_is_done() {
     story.agree();
     assert_eq!(story.sent("unsubscribe NSE:TCS/LTP"), 2);
     assert_eq!(story.state(TCS), None);
+}
+
+#[test]
+fn a_refusal_after_a_try_that_was_not_answered_still_leaves_a_doubt() {
+    let mut story = Story::new();
+    story.enter(1, "alice");
+    story.subscribe(1, &[TCS]);
+    story.pass(8_000);
+    let (_lost, undo) = (story.commands.remove(0), story.commands.remove(0));
+    assert!(matches!(undo.kind, CommandKind::Unsubscribe { .. }));
+    story.subscribe(1, &[TCS]);
+    story.pass(8_000);
+    assert_eq!(story.sent.last().unwrap(), "subscribe NSE:TCS/LTP");
+    story.refuse(BrokerErrorCode::Refused);
+    assert_eq!(story.rows(1), ["BROKER_ERROR"]);
+    assert_eq!(story.sent.last().unwrap(), "unsubscribe NSE:TCS/LTP");
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Random walks of the hub: every order of events that clients and a badly behaved broker could
 //! produce, judged after each event by the hub's own check and at the end by the broker's view.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use rand::seq::IndexedRandom;

@@ -136,15 +136,17 @@ proptest! {
         data in python_object(),
     ) {
         let checked = check_payload(data.as_bytes()).unwrap();
-        let frame = tick_frame(&Instrument::new(exchange.as_str(), symbol.as_str()), Mode::Quote, &broker, &checked.json);
+        let instrument = Instrument::new(exchange.as_str(), symbol.as_str());
+        let frame = tick_frame(&instrument, Mode::Quote, &broker, &checked.json);
         for frame in [frame.clone(), with_snapshot(&frame)] {
             let header_len = match frame[1] { 126 => 4, 127 => 10, _ => 2 };
             let json = &frame[header_len..];
             prop_assert_eq!(&text_frame(json), &frame);
-            let ends_with_data = json.strip_suffix(b"}").is_some_and(|json| json.ends_with(&checked.json));
-            prop_assert!(ends_with_data);
+            let before_brace = json.strip_suffix(b"}");
+            prop_assert!(before_brace.is_some_and(|json| json.ends_with(&checked.json)));
 
-            let tick: std::collections::BTreeMap<String, Box<RawValue>> = serde_json::from_slice(json).unwrap();
+            let tick: std::collections::BTreeMap<String, Box<RawValue>> =
+                serde_json::from_slice(json).unwrap();
             prop_assert_eq!(tick["data"].get().as_bytes(), &*checked.json);
             prop_assert_eq!(&serde_json::from_str::<String>(tick["symbol"].get()).unwrap(), &symbol);
             prop_assert_eq!(&serde_json::from_str::<String>(tick["exchange"].get()).unwrap(), &exchange);
@@ -153,7 +155,10 @@ proptest! {
     }
 
     #[test]
-    fn a_close_frame_is_a_control_frame_of_legal_size(code in any::<u16>(), reason in any::<String>()) {
+    fn a_close_frame_is_a_control_frame_of_legal_size(
+        code in any::<u16>(),
+        reason in any::<String>(),
+    ) {
         let frame = close_frame(code, &reason);
 
         prop_assert_eq!(frame[0], 0x88);

@@ -1,5 +1,7 @@
 //! Stories about the shard: who gets which tick, and what waits for whom.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use bytes::Bytes;
 use tickgate::engine::{Change, Orders, OutboxLimits, RouteId, Shard, ShardOptions};
 use tickgate::protocol::frame;

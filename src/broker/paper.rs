@@ -123,7 +123,8 @@ impl<R: Runtime> Broker for Paper<R> {
                 () = market.outlet.drain(), if !market.outlet.is_empty() => {}
                 command = commands.recv(), if has_room => match command {
                     Some(command) => {
-                        market.waiting.push_back((clock.now_ms().saturating_add(latency_ms), command));
+                        let due_ms = clock.now_ms().saturating_add(latency_ms);
+                        market.waiting.push_back((due_ms, command));
                     }
                     None => return,
                 },

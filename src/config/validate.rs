@@ -44,6 +44,14 @@ pub(super) fn findings(config: &Config) -> Vec<Finding> {
 pub(super) fn exposure(config: &Config, demo_key_is_explicit: bool) -> Vec<Finding> {
     let mut found = Findings(Vec::new());
     let listen = &config.server.listen;
+    if config.auth.keys_file.is_none() && !config.auth.demo_key {
+        found.add(
+            &["auth.demo_key"],
+            "`auth.demo_key` is false and `auth.keys_file` is not set, so nobody could log in: \
+             make a key with `tickgate keys new USER` and set `auth.keys_file`",
+        );
+        return found.0;
+    }
     if Address::parse(listen).is_ok_and(|address| !address.is_loopback()) {
         if config.auth.demo_key && demo_key_is_explicit {
             found.add(

@@ -1,5 +1,7 @@
 //! The data half of the engine: who gets which tick, and what waits for whom.
 
+mod check;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
@@ -380,39 +382,5 @@ impl Shard {
 
     fn client_mut(&mut self, slot: usize) -> &mut Client {
         self.slots[slot].as_mut().expect("the client exists")
-    }
-
-    /// Asserts every private rule of the shard. Costs time in proportion to all that it holds.
-    ///
-    /// # Panics
-    ///
-    /// Panics if a rule is broken.
-    pub fn check(&self) {
-        assert_eq!(self.by_id.len() + self.free.len(), self.slots.len(), "a slot is lost");
-        for (id, &slot) in &self.by_id {
-            let client = self.client(slot);
-            assert_eq!(client.id, *id, "a slot holds somebody else");
-            client.outbox.check();
-            assert_eq!(self.dirty.contains(&slot), client.dirty, "{id}: dirty");
-            let closing = self.closing.iter().any(|(_, closing)| closing == id);
-            assert!(client.closing || !closing, "{id} has a deadline and is not being closed");
-            for (route, &place) in &client.routes {
-                assert_eq!(self.routes[route].subscribers[place], slot, "{id} on {route:?}");
-            }
-            if let Some(user) = &client.orders {
-                assert!(self.orders[user].contains(&slot), "{id} follows {user} in vain");
-            }
-        }
-        for (route, state) in &self.routes {
-            for slot in &state.subscribers {
-                assert!(self.client(*slot).routes.contains_key(route), "a lost subscriber");
-            }
-        }
-        for (user, followers) in &self.orders {
-            assert!(!followers.is_empty(), "{user} is followed by nobody");
-            for slot in followers {
-                assert_eq!(self.client(*slot).orders.as_ref(), Some(user), "a lost follower");
-            }
-        }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -14,7 +14,10 @@ use super::Runtime;
 /// A running task. Dropping it ends the task at its next await.
 #[derive(Debug)]
 #[must_use = "dropping a task ends it"]
-pub struct Task(JoinHandle<()>);
+pub struct Task {
+    handle: JoinHandle<()>,
+    ended: Option<TaskEnded>,
+}
 
 /// How a task came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,31 +33,38 @@ pub enum TaskEnded {
 impl Task {
     /// Takes ownership of a spawned future. For implementations of [`Runtime`] alone.
     pub const fn new(handle: JoinHandle<()>) -> Self {
-        Self(handle)
+        Self { handle, ended: None }
     }
 
     /// Whether the task has ended.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.0.is_finished()
+        self.handle.is_finished()
     }
 }
 
 impl Future for Task {
     type Output = TaskEnded;
 
+    /// Ready with how the task ended, however often it is asked.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<TaskEnded> {
-        Pin::new(&mut self.0).poll(cx).map(|joined| match joined {
+        if let Some(ended) = self.ended {
+            return Poll::Ready(ended);
+        }
+        let joined = ready!(Pin::new(&mut self.handle).poll(cx));
+        let ended = match joined {
             Ok(()) => TaskEnded::Done,
             Err(error) if error.is_panic() => TaskEnded::Panicked,
             Err(_) => TaskEnded::Aborted,
-        })
+        };
+        self.ended = Some(ended);
+        Poll::Ready(ended)
     }
 }
 
 impl Drop for Task {
     fn drop(&mut self) {
-        self.0.abort();
+        self.handle.abort();
     }
 }
 
@@ -261,9 +271,8 @@ mod tests {
     async fn a_panic_is_told_apart_from_an_end() {
         let runtime = TokioRuntime::new();
         assert_eq!(runtime.spawn("ends", async {}).await, TaskEnded::Done);
-        assert_eq!(
-            runtime.spawn("panics", async { panic!("on purpose") }).await,
-            TaskEnded::Panicked
-        );
+        let mut task = runtime.spawn("panics", async { panic!("on purpose") });
+        assert_eq!((&mut task).await, TaskEnded::Panicked);
+        assert_eq!(task.await, TaskEnded::Panicked, "it can be asked again");
     }
 }

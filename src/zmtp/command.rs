@@ -41,12 +41,9 @@ pub struct Ready {
 }
 
 /// One `name = value` of a READY command.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Property {
-    /// Compared without regard to case.
-    pub name: Bytes,
-    /// Any bytes.
-    pub value: Bytes,
+struct Property {
+    name: Bytes,
+    value: Bytes,
 }
 
 impl Command {

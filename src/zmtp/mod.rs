@@ -7,6 +7,9 @@
 //! A peer is never trusted: frames, parts, messages, subscriptions and peers are bounded before
 //! anything is allocated for them, and a peer that breaks a rule loses its own connection only.
 //!
+//! The worst that [`PEERS_MAX`] hostile peers can make a socket hold is about twice
+//! `message_bytes_max` each, and they have to send that much to get there.
+//!
 //! Messages share the memory of the read that brought them: a kept part keeps the whole read
 //! alive (4 to 64 KiB, or one large frame). Copy what outlives the next few messages.
 //!
@@ -46,7 +49,7 @@ pub use sub::{Sub, SubStats, SubStatsHandle};
 
 /// Bytes to frames and back, without input or output; for benches, fuzzing and fake peers.
 pub mod codec {
-    pub use super::command::{Command, Property, Ready};
+    pub use super::command::{Command, Ready};
     pub use super::decoder::{Decoder, Item, Limits};
     pub use super::fault::ProtocolError;
     pub use super::wire::{

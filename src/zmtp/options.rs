@@ -5,10 +5,14 @@ use std::time::Duration;
 /// Times and limits of a socket, the same for all of its peers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Silence after which a peer is sent a PING. Zero: no heartbeats, and a dead peer is
-    /// noticed only when the operating system notices. Peers of ZMTP 3.0 know no PING.
+    /// Silence after which a peer is sent a PING; whole milliseconds. Zero: no heartbeats, and a
+    /// dead peer is noticed only when the operating system notices.
+    ///
+    /// Peers of ZMTP 3.0 know no PING: they may be silent for ever, unless something that was
+    /// sent to them makes no progress.
     pub heartbeat_interval: Duration,
-    /// Silence after which a connection is given up. At least `heartbeat_interval`.
+    /// Silence after which a connection is given up. Less than twice `heartbeat_interval` counts
+    /// as twice, as a PING needs time to be answered.
     pub heartbeat_timeout: Duration,
     /// How long connecting (or being connected to) and the handshake may take together.
     pub handshake_timeout: Duration,

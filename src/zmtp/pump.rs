@@ -76,8 +76,10 @@ struct Pump<'a, S, P> {
     /// Decoded, not delivered.
     batch: Vec<Message>,
     last_batch_len: usize,
-    /// How the connection ends once the batch is delivered.
+    /// How the connection ends once everything that arrived is delivered.
     ending: Option<Fault>,
+    /// What is left of the input makes no sense.
+    undecodable: bool,
     out: Vec<u8>,
     written: usize,
     out_messages: usize,
@@ -119,6 +121,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Send + Unpin, P: Port> Pump<'a, S, P> {
             batch: Vec::new(),
             last_batch_len: 0,
             ending: None,
+            undecodable: false,
             out: opening.to_vec(),
             written: 0,
             out_messages: 0,
@@ -134,6 +137,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Send + Unpin, P: Port> Pump<'a, S, P> {
         if !delivering && let Some(fault) = self.ending.take() {
             return Err(fault);
         }
+        let open = self.ending.is_none();
         let writing = !self.out.is_empty();
         let unwritten = self.out.get(self.written..).unwrap_or_default();
         tokio::select! {
@@ -143,37 +147,42 @@ impl<'a, S: AsyncRead + AsyncWrite + Send + Unpin, P: Port> Pump<'a, S, P> {
                 alarm.reset(self.beat.clock.instant_at_ms(next_ms));
             }
             delivered = self.port.deliver(&mut self.batch), if delivering => delivered?,
-            item = next_outgoing(&mut self.outgoing), if !writing => {
+            item = next_outgoing(&mut self.outgoing), if open && !writing => {
                 self.gather(item.ok_or(Fault::Released)?);
             }
             step = exchange(&mut self.stream, unwritten, &mut self.decoder, !delivering),
-                if writing || !delivering => self.stepped(step),
+                if open && (writing || !delivering) => self.stepped(step),
         }
         Ok(())
     }
 
     /// Fills the batch from what has arrived.
     fn decode(&mut self) {
-        if !self.batch.is_empty() || self.ending.is_some() {
+        if !self.batch.is_empty() || self.undecodable {
             return;
         }
         while self.batch.len() < BATCH_MESSAGES_MAX {
-            match self.decoder.next_item() {
-                Ok(Some(Item::Message(message))) => self.push(message),
-                Ok(Some(Item::Command(body))) => {
-                    if let Err(error) = self.obey(body) {
-                        self.ending = Some(error.into());
-                        break;
-                    }
-                }
-                Ok(None) => break,
+            match self.take_item() {
+                Ok(true) => {}
+                Ok(false) => break,
                 Err(error) => {
-                    self.ending = Some(error.into());
+                    self.undecodable = true;
+                    self.ending.get_or_insert(error.into());
                     break;
                 }
             }
         }
         self.last_batch_len = self.batch.len();
+    }
+
+    /// False if more bytes are needed.
+    fn take_item(&mut self) -> Result<bool, ProtocolError> {
+        match self.decoder.next_item()? {
+            Some(Item::Message(message)) => self.push(message),
+            Some(Item::Command(body)) => self.obey(body)?,
+            None => return Ok(false),
+        }
+        Ok(true)
     }
 
     fn push(&mut self, message: Message) {
@@ -228,6 +237,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Send + Unpin, P: Port> Pump<'a, S, P> {
         }
     }
 
+    /// What was read is decoded and delivered, even if the write beside it failed.
     fn stepped(&mut self, step: Step) {
         match step.wrote {
             None => {}
@@ -237,16 +247,11 @@ impl<'a, S: AsyncRead + AsyncWrite + Send + Unpin, P: Port> Pump<'a, S, P> {
         }
         match step.read {
             None => {}
-            // What was read just before a failed write is still decoded and delivered.
-            Some(Ok(count)) if count > 0 => {
+            Some(Ok(0)) => self.ending = Some(Fault::Closed),
+            Some(Ok(count)) => {
                 self.beat.heard_ms = self.beat.clock.now_ms();
                 self.decoder.filled(count);
-                if let Some(fault) = self.ending.take() {
-                    self.decode();
-                    self.ending.get_or_insert(fault);
-                }
             }
-            Some(Ok(_)) => self.ending = Some(Fault::Closed),
             Some(Err(error)) => self.ending = Some(Fault::Io(error)),
         }
     }
@@ -317,7 +322,7 @@ impl Beat {
 fn millis(duration: Duration) -> u64 {
     /// A day; longer would overflow the timer.
     const MAX_MS: u64 = 86_400_000;
-    u64::try_from(duration.as_millis()).unwrap_or(MAX_MS).min(MAX_MS)
+    u64::try_from(duration.as_micros().div_ceil(1_000)).unwrap_or(MAX_MS).min(MAX_MS)
 }
 
 fn subscription(subscribe: bool, prefix: &[u8]) -> Message {

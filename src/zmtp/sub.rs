@@ -18,7 +18,8 @@ use super::options::Options;
 use super::pump::{Port, pump, subscriptions};
 use crate::runtime::{Runtime, TaskGroup};
 
-/// Batches that wait to be received. When all are taken, publishers are no longer read and TCP
+/// Batches that wait to be received, each what one read brought: usually up to 64 KiB, at most
+/// one message of the greatest size. When all are taken, publishers are no longer read and TCP
 /// holds them back.
 const BATCHES_MAX: usize = 32;
 

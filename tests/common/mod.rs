@@ -2,6 +2,7 @@
 #![expect(
     clippy::disallowed_types,
     clippy::disallowed_methods,
+    clippy::unwrap_used,
     reason = "tests talk to the gateway over real sockets, from tasks of their own"
 )]
 #![expect(dead_code, reason = "each test file uses a part of this")]

@@ -12,9 +12,6 @@ use crate::engine::Upstream;
 use crate::engine::backoff::Backoff;
 use crate::topic::{BrokerName, ClientId, Topic, UserId};
 
-/// Tries to close a session that nobody needs before it is given up.
-const CLOSE_TRIES_MAX: u32 = 5;
-
 /// An account with at least one client, or with a session that is still being closed.
 #[derive(Debug)]
 pub(super) struct User {
@@ -256,14 +253,14 @@ impl Hub {
         }
     }
 
+    /// A session that nobody needs is closed again and again, ever more rarely: a leaked one could
+    /// keep its user from the broker for the rest of the day.
     fn close_failed(&mut self, user_id: &UserId, error: &BrokerError, effects: &mut Vec<Effect>) {
         self.pause_session(user_id, &error.message);
         self.session_mut(user_id).doubt = true;
         let user = &self.users[user_id];
         let broker = user.broker.clone();
-        let give_up = user.session.backoff.failures() > CLOSE_TRIES_MAX;
-        let state = if give_up { SessionState::Down } else { SessionState::Unsure };
-        self.session_becomes(user_id, state);
+        self.session_becomes(user_id, SessionState::Unsure);
         let reason = format!("could not close the session: {}", error.message);
         Self::note(effects, Note::SessionDown { user: user_id.clone(), broker, reason });
     }
@@ -284,17 +281,17 @@ impl Hub {
         if let Some(command) = state.in_flight() {
             self.forget_command(command);
         }
-        self.session_mut(user_id).doubt = false;
         match state {
-            SessionState::Down => return,
+            SessionState::Down | SessionState::Unsure => return,
             SessionState::Connecting(_) => {
                 // The command may be carried out yet, when the broker is back.
                 self.session_mut(user_id).doubt = true;
                 self.session_failed(user_id, SessionState::Unsure, &error, effects);
             }
-            SessionState::Closing(_) | SessionState::Unsure => {
-                self.session_becomes(user_id, SessionState::Down);
+            SessionState::Closing(_) if self.users[user_id].session.doubt => {
+                self.session_becomes(user_id, SessionState::Unsure);
             }
+            SessionState::Closing(_) => self.session_becomes(user_id, SessionState::Down),
             SessionState::Up => {
                 self.turn_all_off(user_id);
                 self.fail_waiting(user_id, &error, effects);
@@ -329,6 +326,7 @@ impl Hub {
         for (topic, state) in &mut user.topics {
             commands.extend(state.upstream.in_flight());
             state.upstream = Upstream::Off;
+            state.doubt = false;
             self.work.topics.insert((user_id.clone(), topic.clone()));
         }
         for command in commands {

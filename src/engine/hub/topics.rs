@@ -13,6 +13,8 @@ use crate::topic::{ClientId, Topic, UserId};
 #[derive(Debug)]
 pub(super) struct TopicState {
     pub upstream: Upstream,
+    /// The broker may be subscribed although the last command did not succeed.
+    pub doubt: bool,
     pub wants: IndexMap<ClientId, Want>,
     pub backoff: Backoff,
     /// Levels of the book to ask for: the most that anybody asked.
@@ -34,6 +36,7 @@ impl TopicState {
     pub fn new(depth: u32) -> Self {
         Self {
             upstream: Upstream::Off,
+            doubt: false,
             wants: IndexMap::new(),
             backoff: Backoff::default(),
             depth,
@@ -100,25 +103,25 @@ impl Hub {
         match (state.upstream, result) {
             (Upstream::TurningOn(current), Ok(done)) if current == id => {
                 state.upstream = Upstream::On;
+                state.doubt = false;
                 state.backoff = Backoff::default();
                 state.actual_depth = done.depth;
                 self.topic_on(user_id, topic, effects);
             }
             (Upstream::TurningOn(current), Err(error)) if current == id => {
-                state.upstream = match error.code {
-                    BrokerErrorCode::Timeout => Upstream::Unsure,
-                    BrokerErrorCode::Refused
-                    | BrokerErrorCode::InitFailed
-                    | BrokerErrorCode::NotConnected => Upstream::Off,
-                };
+                // A refusal says nothing about an earlier try that was not answered.
+                state.doubt |= error.code == BrokerErrorCode::Timeout;
+                state.upstream = if state.doubt { Upstream::Unsure } else { Upstream::Off };
                 self.subscribe_failed(user_id, topic, &error, effects);
             }
             (Upstream::TurningOff(current), Ok(_)) if current == id => {
                 state.upstream = Upstream::Off;
+                state.doubt = false;
                 state.backoff = Backoff::default();
             }
             (Upstream::TurningOff(current), Err(error)) if current == id => {
                 state.upstream = Upstream::Unsure;
+                state.doubt = true;
                 self.pause_topic(user_id, topic);
                 Self::note_failure(user_id, topic, &error, effects);
             }

@@ -1,0 +1,313 @@
+//! The arguments of every command, and their help.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use super::tail::Url;
+use crate::server::auth::keys_file::is_user_name;
+use crate::topic::{Instrument, Mode};
+
+/// A market-data gateway: ZeroMQ in, WebSocket out, one broker subscription shared by all who
+/// want it.
+///
+/// Without a command it serves: WebSocket clients on 127.0.0.1:8765, publishers on
+/// tcp://127.0.0.1:5555, a paper broker and a demo key, all of it without a configuration.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tickgate",
+    version,
+    args_conflicts_with_subcommands = true,
+    subcommand_precedence_over_arg = true,
+    disable_help_subcommand = true,
+    after_help = "\
+Examples:
+  tickgate                                            start a gateway
+  tickgate tail NSE:RELIANCE NSE_INDEX:NIFTY          watch its prices, in another terminal
+  tickgate check tickgate.toml                        look through a configuration
+  tickgate keys new alice                             make an API key
+
+Exit codes: 0 done, 1 something went wrong at work, 2 the command line or the configuration is
+wrong, or an address is in use."
+)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+    #[command(flatten)]
+    pub(super) serve: ServeArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Start a gateway (the default)
+    #[command(after_help = "\
+Examples:
+  tickgate serve
+  tickgate serve --config /etc/tickgate.toml
+  TICKGATE_SERVER_LISTEN=127.0.0.1:9000 tickgate serve
+
+Every key of the configuration can be set by TICKGATE_<SECTION>_<KEY>; tickgate.example.toml
+explains them all. Ctrl-C or SIGTERM lets clients finish for at most server.drain_timeout_ms, a
+second one ends at once.")]
+    Serve(ServeArgs),
+    /// Watch live prices as a client
+    #[command(after_help = "\
+Examples:
+  tickgate tail NSE:RELIANCE NSE_INDEX:NIFTY
+  tickgate tail NSE:TCS:20 --mode depth               a symbol may hold `:`
+  tickgate tail NSE:RELIANCE --count 10 | tee ticks   plain lines, ends after ten
+  tickgate tail NSE:RELIANCE --json | jq .data.ltp    the frames as they come
+  TICKGATE_KEY=… tickgate tail NSE:INFY --url ws://gateway:8765
+  tickgate tail --orders                              order updates of the key's user")]
+    Tail(TailArgs),
+    /// Look through a configuration file
+    #[command(after_help = "\
+Examples:
+  tickgate check tickgate.toml
+
+Judges the file as `tickgate serve --config FILE` would, in this environment. Exit code 2 if
+something is wrong.")]
+    Check(CheckArgs),
+    /// Print the configuration that holds, as TOML
+    #[command(after_help = "\
+Examples:
+  tickgate config
+  tickgate config --config my.toml > whole.toml")]
+    Config(ServeArgs),
+    /// Make, list and remove API keys
+    Keys(KeysArgs),
+    /// Run the paper broker as a process of its own
+    #[command(after_help = "\
+Examples:
+  tickgate paper-host
+  tickgate paper-host --listen tcp://127.0.0.1:5560 --bus tcp://127.0.0.1:5555 --seed 7
+
+The gateway finds it by
+
+  [[brokers]]
+  name = \"paper\"
+  kind = \"remote\"
+  address = \"tcp://127.0.0.1:5560\"")]
+    PaperHost(PaperHostArgs),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct ServeArgs {
+    /// Configuration file [default: ./tickgate.toml, if there is one]
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(super) struct TailArgs {
+    /// What to watch, each as EXCHANGE:SYMBOL
+    #[arg(
+        value_name = "SYMBOL",
+        value_parser = instrument,
+        required_unless_present = "orders"
+    )]
+    pub(super) symbols: Vec<Instrument>,
+    /// How much of it: ltp, quote or depth
+    #[arg(long, default_value = "quote", value_parser = mode)]
+    pub(super) mode: Mode,
+    /// Levels of the order book to ask for
+    #[arg(long, value_name = "LEVELS", default_value_t = 5)]
+    pub(super) depth: u32,
+    /// Where the gateway is
+    #[arg(long, default_value = "ws://127.0.0.1:8765", value_parser = Url::parse)]
+    pub(super) url: Url,
+    /// API key; better given by the variable, which other users of this machine cannot see
+    /// [default: the demo key, on this machine]
+    #[arg(long, env = "TICKGATE_KEY", hide_env_values = true)]
+    pub(super) key: Option<String>,
+    /// Show the user's order updates too
+    #[arg(long)]
+    pub(super) orders: bool,
+    /// End after this many ticks
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) count: Option<u64>,
+    /// End after this many seconds; exit code 1 if less came by then than was asked for
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
+    pub(super) timeout_seconds: Option<u64>,
+    /// Print the frames as they come, one a line
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+impl std::fmt::Debug for TailArgs {
+    /// Without the key.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TailArgs")
+            .field("symbols", &self.symbols)
+            .field("mode", &self.mode)
+            .field("url", &self.url)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Args, Debug)]
+pub(super) struct CheckArgs {
+    /// Configuration file
+    pub(super) file: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct KeysArgs {
+    #[command(subcommand)]
+    pub(super) command: KeysCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum KeysCommand {
+    /// Make a key and print it, this once
+    #[command(after_help = "\
+Examples:
+  tickgate keys new alice
+  tickgate keys new alice --broker zerodha
+  KEY=$(tickgate keys new alice)                      only the key goes to standard output
+
+The file holds only hashes. A user may have several keys, so that one can be replaced without a
+gap. A running gateway reads them when it starts.")]
+    New(NewKeyArgs),
+    /// List whose keys there are
+    #[command(after_help = "\
+Examples:
+  tickgate keys list
+  tickgate keys list --file /etc/tickgate-keys.toml")]
+    List(KeysFileArgs),
+    /// Remove all keys of a user
+    #[command(after_help = "\
+Examples:
+  tickgate keys remove alice")]
+    Remove(RemoveKeyArgs),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct NewKeyArgs {
+    /// Whose key
+    #[arg(value_parser = user)]
+    pub(super) user: String,
+    /// The user's broker [default: the first one configured]
+    #[arg(long, value_name = "NAME")]
+    pub(super) broker: Option<String>,
+    #[command(flatten)]
+    pub(super) file: KeysFileArgs,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct RemoveKeyArgs {
+    /// Whose keys
+    #[arg(value_parser = user)]
+    pub(super) user: String,
+    #[command(flatten)]
+    pub(super) file: KeysFileArgs,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct KeysFileArgs {
+    /// File of keys [default: auth.keys_file of the configuration, else tickgate-keys.toml]
+    #[arg(long, value_name = "FILE")]
+    pub(super) file: Option<PathBuf>,
+    /// Configuration file [default: ./tickgate.toml, if there is one]
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct PaperHostArgs {
+    /// Where gateways reach the broker, tcp://host:port
+    #[arg(long, default_value = "tcp://127.0.0.1:5560", value_parser = endpoint)]
+    pub(super) listen: String,
+    /// The gateway's bus, to which ticks are published, tcp://host:port
+    #[arg(long, default_value = "tcp://127.0.0.1:5555", value_parser = endpoint)]
+    pub(super) bus: String,
+    /// Seed of the market [default: another market each time]
+    #[arg(long)]
+    pub(super) seed: Option<u64>,
+    /// Ticks per second and topic, 0.01 to 1000
+    #[arg(long, value_name = "X", value_parser = rate)]
+    pub(super) ticks_per_second: Option<f64>,
+    /// The broker's name on the bus
+    #[arg(long, default_value = "paper", value_parser = user)]
+    pub(super) name: String,
+    /// What to log, as log.level of the configuration
+    #[arg(long, value_name = "FILTER", env = "TICKGATE_LOG_LEVEL", default_value = "info")]
+    pub(super) log_level: String,
+}
+
+fn instrument(text: &str) -> Result<Instrument, String> {
+    let (exchange, symbol) = text.split_once(':').ok_or_else(|| {
+        format!("the exchange is missing; write EXCHANGE:SYMBOL, as NSE:{}", text.to_uppercase())
+    })?;
+    let fits =
+        |name: &str| !name.is_empty() && !name.chars().any(|c| c.is_control() || c.is_whitespace());
+    if fits(exchange) && fits(symbol) {
+        Ok(Instrument::new(exchange, symbol))
+    } else {
+        Err("write EXCHANGE:SYMBOL without spaces, as NSE:RELIANCE".into())
+    }
+}
+
+fn mode(text: &str) -> Result<Mode, String> {
+    let number = text.trim().parse().ok().and_then(Mode::from_number);
+    number
+        .or_else(|| Mode::from_name(text.trim()))
+        .ok_or_else(|| "a mode is ltp, quote or depth".to_owned())
+}
+
+fn user(text: &str) -> Result<String, String> {
+    if is_user_name(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("a name is 1 to 64 bytes without spaces".into())
+    }
+}
+
+fn endpoint(text: &str) -> Result<String, String> {
+    match crate::config::Address::parse_tcp(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(reason) => Err(format!("write tcp://host:port, as tcp://127.0.0.1:5560 ({reason})")),
+    }
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|rate| (0.01..=1_000.0).contains(rate))
+        .ok_or_else(|| "a number between 0.01 and 1000".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_symbol_may_hold_colons() {
+        assert_eq!(instrument("NSE:TCS:20"), Ok(Instrument::new("NSE", "TCS:20")));
+        assert_eq!(instrument("NSE:M&M"), Ok(Instrument::new("NSE", "M&M")));
+        for bad in ["RELIANCE", ":RELIANCE", "NSE:", "NSE:A B", ""] {
+            assert!(instrument(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_mode_is_a_name_or_a_number() {
+        for (text, wanted) in [("LTP", Mode::Ltp), ("quote", Mode::Quote), ("3", Mode::Depth)] {
+            assert_eq!(mode(text), Ok(wanted));
+        }
+        assert!(mode("4").is_err() && mode("full").is_err());
+    }
+
+    #[test]
+    fn the_key_is_not_shown_for_debugging() {
+        let cli = Cli::try_parse_from(["tickgate", "tail", "A:B", "--key", "hush"]).expect("fits");
+        assert!(!format!("{cli:?}").contains("hush"));
+    }
+}

@@ -1,0 +1,87 @@
+//! `tickgate check` and `tickgate config`: what holds, and whether it may.
+
+use super::args::{CheckArgs, ServeArgs};
+use super::{Failure, load, print, serve};
+use crate::config::{BrokerKind, Config, Loaded};
+
+/// Says whether a configuration is valid, and what it comes to.
+///
+/// # Errors
+///
+/// Fails with everything that is wrong.
+pub(super) fn check(args: &CheckArgs) -> Result<(), Failure> {
+    let loaded = load(Some(&args.file))?;
+    serve::keys(&loaded.config)?;
+    print(&format!("{} is valid\n{}", args.file.display(), summary(&loaded)))
+}
+
+/// Prints the configuration that holds. There is no secret in it: keys live in a file of their
+/// own.
+///
+/// # Errors
+///
+/// Fails with everything that is wrong.
+pub(super) fn config(args: &ServeArgs) -> Result<(), Failure> {
+    let loaded = load(args.config.as_deref())?;
+    let text = toml::to_string_pretty(&loaded.config)
+        .map_err(|error| Failure::Runtime(format!("the configuration has no text: {error}")))?;
+    print(&format!("{}\n{text}", sources(&loaded)))
+}
+
+/// Where the values came from, as TOML comments.
+fn sources(loaded: &Loaded) -> String {
+    let file = match &loaded.file {
+        Some(file) => format!("# {}", file.display()),
+        None => "# defaults, no file".into(),
+    };
+    let variables: Vec<_> =
+        loaded.overridden_by.iter().map(|name| format!("# overridden by {name}\n")).collect();
+    format!("{file}\n{}", variables.concat())
+}
+
+fn summary(loaded: &Loaded) -> String {
+    let config = &loaded.config;
+    let mut lines = vec![
+        format!("  clients     ws://{}", config.server.listen),
+        format!("  bus         {}", bus(config)),
+        format!("  admin       {}", or_none(&config.admin.listen)),
+        format!("  brokers     {}", brokers(config)),
+        format!("  keys        {}", keys(config)),
+        format!(
+            "  log         {}{}",
+            config.log.level,
+            if config.log.json { ", JSON" } else { "" }
+        ),
+    ];
+    lines.extend(loaded.overridden_by.iter().map(|name| format!("  overridden  by {name}")));
+    lines.join("\n") + "\n"
+}
+
+fn bus(config: &Config) -> String {
+    let bind = config.bus.bind.iter().cloned();
+    let connect = config.bus.connect.iter().map(|address| format!("to {address}"));
+    bind.chain(connect).collect::<Vec<_>>().join(", ")
+}
+
+fn or_none(text: &str) -> String {
+    if text.is_empty() { "none".into() } else { format!("http://{text}") }
+}
+
+/// E.g. `paper (paper), zerodha (remote at tcp://127.0.0.1:5560)`.
+pub(super) fn brokers(config: &Config) -> String {
+    let brokers = config.effective_brokers();
+    let shown = brokers.iter().map(|broker| match broker.kind {
+        BrokerKind::Paper => format!("{} (paper)", broker.name),
+        BrokerKind::Remote => {
+            format!("{} (remote at {})", broker.name, broker.address.as_deref().unwrap_or("?"))
+        }
+    });
+    shown.collect::<Vec<_>>().join(", ")
+}
+
+fn keys(config: &Config) -> String {
+    let file = config.auth.keys_file.as_ref().map(|path| path.display().to_string());
+    let demo = config.auth.demo_key.then(|| "the demo key on this machine".to_owned());
+    let all: Vec<_> = file.into_iter().chain(demo).collect();
+    if all.is_empty() { "none: nobody can log in".into() } else { all.join(", ") }
+}

@@ -1,0 +1,185 @@
+//! `tickgate keys`: making, listing and removing API keys.
+
+use std::path::PathBuf;
+
+use super::args::{KeysArgs, KeysCommand, KeysFileArgs, NewKeyArgs, RemoveKeyArgs};
+use super::{Failure, complain, load, print};
+use crate::config::{BrokerEntry, Config};
+use crate::runtime::{Runtime, TokioRuntime};
+use crate::server::auth::keys_file::{self, KeyEntry, KeysFileError};
+use crate::server::auth::{DEMO_USER, KeyHash, new_key};
+
+/// Used if neither the command line nor the configuration names a file.
+const DEFAULT_FILE: &str = "tickgate-keys.toml";
+
+impl From<KeysFileError> for Failure {
+    fn from(error: KeysFileError) -> Self {
+        match error {
+            KeysFileError::Missing(_)
+            | KeysFileError::NotPrivate { .. }
+            | KeysFileError::Malformed { .. } => Self::Usage(error.to_string()),
+            KeysFileError::Busy(_) | KeysFileError::Io { .. } => Self::Runtime(error.to_string()),
+        }
+    }
+}
+
+/// Runs one of the `keys` commands.
+///
+/// # Errors
+///
+/// Fails if the file of keys or the configuration cannot be used.
+pub(super) fn run(args: KeysArgs) -> Result<(), Failure> {
+    match args.command {
+        KeysCommand::New(args) => new(&args),
+        KeysCommand::List(args) => list(&args),
+        KeysCommand::Remove(args) => remove(&args),
+    }
+}
+
+/// The file of keys, and the configuration if it was asked.
+struct Place {
+    file: PathBuf,
+    config: Option<Config>,
+}
+
+impl Place {
+    fn of(args: &KeysFileArgs) -> Result<Self, Failure> {
+        // A file named on the command line is enough: what else is configured need not be valid.
+        if let (Some(file), None) = (&args.file, &args.config) {
+            return Ok(Self { file: file.clone(), config: None });
+        }
+        let config = load(args.config.as_deref())?.config;
+        let file = args.file.clone().or_else(|| config.auth.keys_file.clone());
+        let file = file.unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
+        Ok(Self { file, config: Some(config) })
+    }
+
+    fn is_configured(&self) -> bool {
+        let configured = self.config.as_ref().and_then(|config| config.auth.keys_file.as_deref());
+        configured == Some(&*self.file)
+    }
+}
+
+fn new(args: &NewKeyArgs) -> Result<(), Failure> {
+    if args.user == DEMO_USER {
+        return Err(Failure::Usage(format!(
+            "{DEMO_USER:?} is the user of the demo key; choose another name"
+        )));
+    }
+    let place = Place::of(&args.file)?;
+    if let (Some(broker), Some(config)) = (&args.broker, &place.config) {
+        known_broker(broker, &config.effective_brokers())?;
+    }
+    let runtime = TokioRuntime::new();
+    let key = new_key(&runtime);
+    let entry = KeyEntry {
+        user: args.user.as_str().into(),
+        broker: args.broker.as_deref().map(Into::into),
+        hash: KeyHash::of(&key),
+        created: Some(utc(runtime.unix_ms())),
+    };
+    keys_file::update(&place.file, |keys| keys.push(entry))?;
+    print(&format!("{key}\n"))?;
+    complain(&next_step(&args.user, &place));
+    Ok(())
+}
+
+fn known_broker(broker: &str, brokers: &[BrokerEntry]) -> Result<(), Failure> {
+    if brokers.iter().any(|entry| entry.name == broker) {
+        return Ok(());
+    }
+    let names: Vec<_> = brokers.iter().map(|entry| entry.name.as_str()).collect();
+    Err(Failure::Usage(format!(
+        "no broker {broker:?} is configured; there is {}",
+        names.join(", ")
+    )))
+}
+
+fn next_step(user: &str, place: &Place) -> String {
+    let file = place.file.display();
+    let configure = if place.is_configured() {
+        "restart the gateway".to_owned()
+    } else {
+        format!("set `auth.keys_file = {:?}` in tickgate.toml and restart the gateway", place.file)
+    };
+    format!(
+        "this is the key of {user}, shown this once; {file} holds only its hash\n\
+         next: {configure}, then `TICKGATE_KEY=… tickgate tail NSE:RELIANCE`"
+    )
+}
+
+fn list(args: &KeysFileArgs) -> Result<(), Failure> {
+    let place = Place::of(args)?;
+    let keys = keys_file::read(&place.file)?;
+    if keys.is_empty() {
+        complain(&format!("{} holds no key", place.file.display()));
+    }
+    let rows = keys.iter().map(|key| {
+        let broker = key.broker.as_ref().map_or("-", |broker| broker.as_str());
+        [key.user.as_str(), broker, key.created.as_deref().unwrap_or("-")]
+    });
+    let rows: Vec<_> = std::iter::once(["USER", "BROKER", "CREATED"]).chain(rows).collect();
+    let width =
+        |at: usize| rows.iter().map(|row| console::measure_text_width(row[at])).max().unwrap_or(0);
+    let (user_width, broker_width) = (width(0), width(1));
+    let lines = rows.iter().map(|[user, broker, created]| {
+        format!("{user:user_width$}  {broker:broker_width$}  {created}\n")
+    });
+    print(&lines.collect::<String>())
+}
+
+fn remove(args: &RemoveKeyArgs) -> Result<(), Failure> {
+    let place = Place::of(&args.file)?;
+    if !place.file.exists() {
+        return Err(KeysFileError::Missing(place.file).into());
+    }
+    let removed = keys_file::update(&place.file, |keys| {
+        let before = keys.len();
+        keys.retain(|key| key.user.as_str() != args.user);
+        before - keys.len()
+    })?;
+    let file = place.file.display();
+    match removed {
+        0 => Err(Failure::Usage(format!("{file} holds no key of {}", args.user))),
+        1 => print(&format!("removed the key of {}; restart the gateway\n", args.user)),
+        count => print(&format!("removed {count} keys of {}; restart the gateway\n", args.user)),
+    }
+}
+
+/// Milliseconds since 1970 as `2026-11-21T07:30:00Z`.
+fn utc(unix_ms: u64) -> String {
+    let (days, second) = (unix_ms / 86_400_000, unix_ms / 1_000 % 86_400);
+    // Days since 0000-03-01: a year that begins in March ends with its leap day.
+    let days = days + 719_468;
+    let era = days / 146_097;
+    let day_of_era = days % 146_097;
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let march_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * march_month + 2) / 5 + 1;
+    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_calendar_is_right() {
+        for (unix_ms, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_400_000, "2000-02-29T00:00:00Z"),
+            (951_868_799_999, "2000-02-29T23:59:59Z"),
+            (951_868_800_000, "2000-03-01T00:00:00Z"),
+            (1_735_689_599_000, "2024-12-31T23:59:59Z"),
+            (1_795_246_200_000, "2026-11-21T07:30:00Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(utc(unix_ms), text);
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! `tickgate serve`: a gateway until it is asked to end.
+
+use std::time::Duration;
+
+use super::args::ServeArgs;
+use super::running::{Running, not_bound, until_asked};
+use super::signals::Signals;
+use super::welcome::welcome;
+use super::{Failure, load, logging, multi_thread_runtime, print};
+use crate::config::{Address, Config};
+use crate::runtime::TokioRuntime;
+use crate::server::auth::{KeyTable, keys_file};
+use crate::server::{Gateway, StartError};
+
+/// Serves until a signal comes.
+///
+/// # Errors
+///
+/// Fails if the configuration, the keys or an address cannot be used, or if a part of the gateway
+/// dies.
+pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
+    let loaded = load(args.config.as_deref())?;
+    let config = loaded.config;
+    let keys = keys(&config)?;
+    logging::start(&config.log)?;
+    let tokio = multi_thread_runtime()?;
+    let result = tokio.block_on(serve(config, keys));
+    // What is still running has had its time.
+    tokio.shutdown_background();
+    result
+}
+
+/// The keys that the configuration grants.
+///
+/// # Errors
+///
+/// Fails if the file of keys cannot be used, or a key is for a broker that is not configured.
+pub(super) fn keys(config: &Config) -> Result<KeyTable, Failure> {
+    let table = match &config.auth.keys_file {
+        Some(path) => keys_file::load(path)?,
+        None => KeyTable::new(),
+    };
+    let brokers = config.effective_brokers();
+    for identity in table.identities() {
+        if let Some(wanted) = &identity.broker
+            && !brokers.iter().any(|broker| broker.name == wanted.as_str())
+        {
+            let names: Vec<_> = brokers.iter().map(|broker| broker.name.as_str()).collect();
+            return Err(Failure::Usage(format!(
+                "a key of {} is for the broker {:?}, which is not configured; there is {}",
+                identity.user,
+                wanted.as_str(),
+                names.join(", ")
+            )));
+        }
+    }
+    Ok(if config.auth.demo_key { table.with_demo_key() } else { table })
+}
+
+async fn serve(config: Config, keys: KeyTable) -> Result<(), Failure> {
+    for address in &config.bus.bind {
+        if Address::parse_tcp(address).is_ok_and(|address| !address.is_loopback()) {
+            tracing::warn!(%address, "whoever reaches this address can publish prices");
+        }
+    }
+    let mut signals = Signals::install()?;
+    let drain_timeout = Duration::from_millis(config.server.drain_timeout_ms);
+    let gateway = tokio::select! {
+        biased;
+        () = signals.next() => return Ok(()),
+        gateway = Gateway::start(TokioRuntime::new(), config.clone(), keys) => {
+            gateway.map_err(not_started)?
+        }
+    };
+    print(&welcome(&config, gateway.addresses(), &program()))?;
+    until_asked(gateway, async || signals.next().await, drain_timeout).await
+}
+
+/// How this program was called, for commands to be typed next.
+fn program() -> String {
+    let called = std::env::args().next().unwrap_or_default();
+    if called.is_empty() { "tickgate".into() } else { called }
+}
+
+impl Running for Gateway {
+    async fn failed(&mut self) -> String {
+        Self::failed(self).await.to_string()
+    }
+
+    async fn stop(self) {
+        Self::stop(self).await;
+    }
+}
+
+fn not_started(error: StartError) -> Failure {
+    match error {
+        StartError::Bind { address, key, error } => not_bound(key, &address, &error),
+        StartError::Config(sentence) => Failure::Usage(sentence),
+    }
+}

@@ -1,0 +1,39 @@
+//! What must be true of the shard after every event. Our own mistakes, found where they are made.
+
+use super::Shard;
+
+impl Shard {
+    /// Asserts every private rule of the shard. Costs time in proportion to all that it holds.
+    ///
+    /// # Panics
+    ///
+    /// Panics if a rule is broken.
+    pub fn check(&self) {
+        assert_eq!(self.by_id.len() + self.free.len(), self.slots.len(), "a slot is lost");
+        for (id, &slot) in &self.by_id {
+            let client = self.client(slot);
+            assert_eq!(client.id, *id, "a slot holds somebody else");
+            client.outbox.check();
+            assert_eq!(self.dirty.contains(&slot), client.dirty, "{id}: dirty");
+            let closing = self.closing.iter().any(|(_, closing)| closing == id);
+            assert!(client.closing || !closing, "{id} has a deadline and is not being closed");
+            for (route, &place) in &client.routes {
+                assert_eq!(self.routes[route].subscribers[place], slot, "{id} on {route:?}");
+            }
+            if let Some(user) = &client.orders {
+                assert!(self.orders[user].contains(&slot), "{id} follows {user} in vain");
+            }
+        }
+        for (route, state) in &self.routes {
+            for slot in &state.subscribers {
+                assert!(self.client(*slot).routes.contains_key(route), "a lost subscriber");
+            }
+        }
+        for (user, followers) in &self.orders {
+            assert!(!followers.is_empty(), "{user} is followed by nobody");
+            for slot in followers {
+                assert_eq!(self.client(*slot).orders.as_ref(), Some(user), "a lost follower");
+            }
+        }
+    }
+}
