@@ -45,6 +45,8 @@ pub enum Actor {
     Operator,
     /// The server under test.
     Gateway,
+    /// Whoever wrote a line to the log: mostly the server under test.
+    Log,
 }
 
 /// Stages of a simulation.
@@ -165,7 +167,7 @@ pub enum Seen {
         user: UserId,
     },
 
-    /// Gateway: a line of its log, `INFO` or worse.
+    /// Log: a line of `INFO` or worse.
     Log {
         /// `INFO`, `WARN` or `ERROR`.
         level: tracing::Level,
@@ -353,6 +355,7 @@ impl fmt::Display for Actor {
             Self::Feed => "feed",
             Self::Operator => "operator",
             Self::Gateway => "gateway",
+            Self::Log => "log",
         })
     }
 }

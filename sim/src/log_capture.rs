@@ -1,4 +1,4 @@
-//! The gateway's log as part of the history.
+//! The log as part of the history.
 
 use std::fmt::Write as _;
 
@@ -39,7 +39,7 @@ impl<S: Subscriber> Layer<S> for Capture {
         let mut line = Line(format!("{}:", event.metadata().target()));
         event.record(&mut line);
         let level = *event.metadata().level();
-        self.0.saw(&Actor::Gateway, Seen::Log { level, text: line.0 });
+        self.0.saw(&Actor::Log, Seen::Log { level, text: line.0 });
     }
 }
 

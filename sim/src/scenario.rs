@@ -12,7 +12,6 @@ use serde_saphyr::Spanned;
 
 pub use load::{BadScenario, load, parse};
 
-use crate::runtime::TaskOrder;
 use crate::topic_name::TopicName;
 
 /// A range of milliseconds, both ends included: `[1, 20]`.

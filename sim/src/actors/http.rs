@@ -25,7 +25,8 @@ pub async fn get<R: Runtime>(runtime: &R, addr: &str, path: &str) -> io::Result<
 
 async fn fetch<R: Runtime>(runtime: &R, addr: &str, path: &str) -> io::Result<(u16, Vec<u8>)> {
     let mut stream = runtime.connect(addr).await?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n\r\n");
+    // The admin port answers to loopback names only; an operator comes through a tunnel.
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
     stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer).await?;

@@ -45,7 +45,7 @@ impl fmt::Display for Seen {
             }
             Self::PublishedOrder { user, seq } => write!(f, "publishes order of {user} #{seq}"),
             Self::Invalidated { user } => write!(f, "invalidates credentials of {user}"),
-            Self::Log { level, text } => write!(f, "log {level} {text}"),
+            Self::Log { level, text } => write!(f, "{level} {text}"),
             Self::Stopped { took_ms, tasks_left } => {
                 write!(f, "stopped in {took_ms} ms, tasks left: {tasks_left:?}")
             }

@@ -65,6 +65,8 @@ pub struct Recorder {
     hash: Xxh3,
     trace: Option<String>,
     counters: Counters,
+    stuck: Option<String>,
+    ended_us: u64,
 }
 
 impl Recorder {
@@ -78,6 +80,8 @@ impl Recorder {
             hash: Xxh3::new(),
             trace: keep_trace.then(String::new),
             counters: Counters::default(),
+            stuck: None,
+            ended_us: 0,
         }
     }
 
@@ -85,6 +89,10 @@ impl Recorder {
     pub fn record(&mut self, at_us: u64, actor: Actor, seen: Seen) {
         let event = Event { at_us, actor, seen };
         self.count(&event.seen);
+        self.ended_us = at_us;
+        if let Seen::Stuck(what) = &event.seen {
+            self.stuck.get_or_insert(what.clone());
+        }
         let line = event.to_string();
         self.hash.update(line.as_bytes());
         self.hash.update(b"\n");
@@ -134,6 +142,24 @@ impl Recorder {
     #[must_use]
     pub const fn violation(&self) -> Option<&Violation> {
         self.violation.as_ref()
+    }
+
+    /// Why the simulation cannot go on, if an actor said so.
+    #[must_use]
+    pub fn stuck(&self) -> Option<String> {
+        self.stuck.clone()
+    }
+
+    /// Whether an actor said that the simulation cannot go on.
+    #[must_use]
+    pub const fn is_stuck(&self) -> bool {
+        self.stuck.is_some()
+    }
+
+    /// The moment of the last event.
+    #[must_use]
+    pub const fn ended_us(&self) -> u64 {
+        self.ended_us
     }
 
     /// How much of everything there was so far.

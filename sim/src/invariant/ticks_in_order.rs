@@ -102,17 +102,18 @@ impl Invariant for TicksInOrder {
         if let Seen::Tick(tick) = &event.seen {
             return self.read(client, tick);
         }
-        // A subscription that has ended starts anew next time.
         let holding = self.holdings.get(client);
+        if settled.is_none() && holding.is_some() {
+            return Ok(());
+        }
+        // A subscription that has ended starts anew, even if the next one is on its way.
         self.reading.retain(|(reader, topic), _| {
-            reader != client || holding.is_some_and(|holding| holding.may_get(topic))
+            reader != client || holding.is_some_and(|holding| holding.topics.contains(topic))
         });
-        if let (Some(_), Some(holding)) = (settled, holding) {
-            for topic in &holding.topics {
-                let published = self.published.get(topic).copied().unwrap_or_default();
-                let reading = self.reading.entry((client.clone(), topic.clone())).or_default();
-                reading.before.get_or_insert(published);
-            }
+        for topic in holding.iter().flat_map(|holding| &holding.topics) {
+            let published = self.published.get(topic).copied().unwrap_or_default();
+            let reading = self.reading.entry((client.clone(), topic.clone())).or_default();
+            reading.before.get_or_insert(published);
         }
         Ok(())
     }
@@ -120,8 +121,9 @@ impl Invariant for TicksInOrder {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Story, client, named, plan};
+    use super::super::testing::{Story, client, named, plan, subscribed};
     use super::*;
+    use crate::history::{Reply, Request, UnsubscribeEntry};
 
     fn story() -> Story<TicksInOrder> {
         let mut story = Story::of(TicksInOrder::new(&plan()));
@@ -152,6 +154,22 @@ mod tests {
         story.unsubscribe("alice-1", "NSE:A/LTP");
         story.publish("NSE:A/LTP", 2);
         story.subscribe("alice-1", "NSE:A/LTP");
+        assert_eq!(story.tick("alice-1", "NSE:A/LTP", 3), Ok(()));
+    }
+
+    #[test]
+    fn a_new_subscription_starts_anew_even_if_it_was_asked_for_before_the_old_one_ended() {
+        let mut story = story();
+        let topic = || vec![named("NSE:A/LTP")];
+        assert_eq!(story.tick("alice-1", "NSE:A/LTP", 1), Ok(()));
+        let entry = UnsubscribeEntry { topic: named("NSE:A/LTP"), every_mode: false };
+        let end = story.send("alice-1", Request::Unsubscribe(vec![entry]));
+        let again = story.send("alice-1", Request::Subscribe(topic()));
+        story.publish("NSE:A/LTP", 2);
+        let (successful, failed) = (vec!["NSE:A".to_owned()], Vec::new());
+        let ended = Reply::Unsubscribed { successful, failed };
+        story.answer("alice-1", end, ended).expect("a good answer");
+        story.answer("alice-1", again, subscribed("NSE:A/LTP")).expect("a good answer");
         assert_eq!(story.tick("alice-1", "NSE:A/LTP", 3), Ok(()));
     }
 

@@ -1,0 +1,102 @@
+//! `cargo sim determinism`
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use super::{EXIT_NOT_REPRODUCIBLE, complain, load_scenario};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The scenario
+    file: PathBuf,
+    /// Play the seeds from 1 to this one
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: u64,
+}
+
+pub(super) fn run(arguments: &Arguments) -> ExitCode {
+    let Arguments { file, seeds } = arguments;
+    if let Err(exit) = load_scenario(file) {
+        return exit;
+    }
+    let directory = std::env::temp_dir().join(format!("tickgate-sim-{}", std::process::id()));
+    if let Err(error) = std::fs::create_dir_all(&directory) {
+        return complain(&format!("cannot create {}: {error}", directory.display()));
+    }
+    let exit = compare_all(file, *seeds, &directory);
+    // What cannot be removed is the temporary directory's business.
+    let _ = std::fs::remove_dir_all(&directory);
+    exit
+}
+
+fn compare_all(file: &Path, seeds: u64, directory: &Path) -> ExitCode {
+    let mut events = 0;
+    for seed in 1..=seeds {
+        let traces = (trace(file, seed, directory), trace(file, seed, directory));
+        let (first, second) = match traces {
+            (Ok(first), Ok(second)) => (first, second),
+            (Err(error), _) | (_, Err(error)) => return complain(&error),
+        };
+        if let Some(difference) = first_difference(&first, &second) {
+            println!("{} seed {seed}: two processes differ\n{difference}", file.display());
+            return ExitCode::from(EXIT_NOT_REPRODUCIBLE);
+        }
+        events += first.lines().count();
+    }
+    println!(
+        "{}: {seeds} seeds, each in two processes, {events} events: traces are identical",
+        file.display()
+    );
+    ExitCode::SUCCESS
+}
+
+/// The trace of a process of its own.
+fn trace(file: &Path, seed: u64, directory: &Path) -> Result<String, String> {
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let path = directory.join("trace.txt");
+    let mut command = Command::new(program);
+    command.arg("run").arg(file).args(["--seed", &seed.to_string(), "--quiet", "--trace"]);
+    let output = command.arg(&path).output().map_err(|error| error.to_string())?;
+    // A failing seed has to be reproducible too.
+    if output.status.code() == Some(2) || output.status.code().is_none() {
+        let words = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        return Err(format!("seed {seed} could not be played: {words}"));
+    }
+    std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn first_difference(first: &str, second: &str) -> Option<String> {
+    if first == second {
+        return None;
+    }
+    let end = "(the trace ends)";
+    let (mut first, mut second) = (first.lines(), second.lines());
+    let mut before = "(the trace begins)";
+    for number in 1.. {
+        match (first.next(), second.next()) {
+            (Some(one), Some(other)) if one == other => before = one,
+            (None, None) => break,
+            (one, other) => {
+                let (one, other) = (one.unwrap_or(end), other.unwrap_or(end));
+                return Some(format!(
+                    "  after  {before}\n  line {number}, first  {one}\n  line {number}, second {other}"
+                ));
+            }
+        }
+    }
+    Some("  in the ends of lines only".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::first_difference;
+
+    #[test]
+    fn the_first_line_that_differs_is_shown_with_the_one_before() {
+        assert_eq!(first_difference("a\nb\n", "a\nb\n"), None);
+        let shown = first_difference("a\nb\nc\n", "a\nb\nd\n").expect("they differ");
+        assert!(shown.contains("after  b") && shown.contains("line 3"), "{shown}");
+        let shown = first_difference("a\n", "a\nb\n").expect("they differ");
+        assert!(shown.contains("(the trace ends)"), "{shown}");
+    }
+}

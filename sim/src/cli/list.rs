@@ -1,0 +1,44 @@
+//! `cargo sim list`
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use super::{SCENARIOS, complain, load_scenario};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Where the scenarios are
+    #[arg(default_value = SCENARIOS)]
+    directory: PathBuf,
+}
+
+pub(super) fn run(arguments: &Arguments) -> ExitCode {
+    let files = match scenarios_in(&arguments.directory) {
+        Ok(files) => files,
+        Err(problem) => return complain(&problem),
+    };
+    for file in files {
+        match load_scenario(&file) {
+            Ok(scenario) => println!("{:<28} {}", file.display(), scenario.about.trim()),
+            Err(exit) => return exit,
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// The scenarios of a directory, by name.
+pub(super) fn scenarios_in(directory: &Path) -> Result<Vec<PathBuf>, String> {
+    let unreadable = |error| format!("cannot read {}: {error}", directory.display());
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(directory).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if path.extension().is_some_and(|extension| extension == "yaml") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    if files.is_empty() {
+        return Err(format!("there is no scenario in {}", directory.display()));
+    }
+    Ok(files)
+}

@@ -1,0 +1,97 @@
+//! `cargo sim run`
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use super::stopwatch::Stopwatch;
+use super::{complain, load_plan};
+use crate::history::Counters;
+use crate::verdict::Verdict;
+use crate::world::{self, Options, Outcome};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The scenario
+    file: PathBuf,
+    /// The seed
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Write the whole trace to this file
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+    /// Say nothing if it passes
+    #[arg(long)]
+    quiet: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> ExitCode {
+    let Arguments { file, seed, trace, quiet } = arguments;
+    let plan = match load_plan(file, *seed) {
+        Ok(plan) => plan,
+        Err(exit) => return exit,
+    };
+    let stopwatch = Stopwatch::start();
+    let outcome = world::play(&plan, Options { keep_trace: trace.is_some() });
+    if let Some(path) = trace
+        && let Err(error) = std::fs::write(path, outcome.trace.as_deref().unwrap_or_default())
+    {
+        return complain(&format!("cannot write {}: {error}", path.display()));
+    }
+    let verdict = Verdict::of(&outcome);
+    if verdict.passed() && *quiet {
+        return verdict.exit_code();
+    }
+    println!("{} seed {seed}: {verdict}", file.display());
+    if !verdict.passed() {
+        println!("  what led to it:");
+        for line in last_lines(&verdict, &outcome) {
+            println!("    {line}");
+        }
+    }
+    let real_ms = stopwatch.elapsed().as_millis();
+    let simulated_ms = outcome.ended_us / 1_000;
+    println!("  {}", summary(&outcome.counters));
+    println!("  {simulated_ms} ms simulated in {real_ms} ms, trace {:016x}", outcome.trace_hash);
+    if !verdict.passed() {
+        println!("reproduce it with\n  {}", reproduction(file, *seed));
+    }
+    verdict.exit_code()
+}
+
+/// The lines that show the failure: up to its moment, if it has one.
+fn last_lines<'a>(verdict: &'a Verdict, outcome: &'a Outcome) -> &'a [String] {
+    match verdict {
+        Verdict::Violated(violation) => &violation.recent,
+        Verdict::Passed | Verdict::Stuck(_) | Verdict::Crashed(_) => &outcome.recent,
+    }
+}
+
+/// The command that shows this failure again, with its whole trace.
+pub(super) fn reproduction(file: &std::path::Path, seed: u64) -> String {
+    format!("cargo sim run {} --seed {seed} --trace trace.txt", file.display())
+}
+
+fn summary(counters: &Counters) -> String {
+    let Counters {
+        connections,
+        departures: _,
+        lost,
+        requests,
+        garbage: _,
+        answers,
+        published,
+        ticks,
+        orders,
+        broker_calls,
+        broker_failures,
+        sessions_lost,
+        invalidations,
+        events,
+    } = counters;
+    format!(
+        "{connections} connections ({lost} lost), {requests} requests, {answers} answers, \
+         {published} ticks published, {ticks} read, {orders} orders read,\n  {broker_calls} \
+         broker calls ({broker_failures} failed or late), {sessions_lost} sessions lost, \
+         {invalidations} invalidations, {events} events"
+    )
+}

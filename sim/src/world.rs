@@ -1,0 +1,169 @@
+//! Plays a plan: the gateway as it is, on simulated hosts, among scripted actors.
+//!
+//! Hosts: `gateway`, `broker`, `feed`, `operator`, and one to three groups of clients. One host
+//! for each client would cost the cube of their number.
+
+mod gateway;
+mod outcome;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use tickgate::runtime::{Runtime as _, TaskGroup};
+
+pub use outcome::{Crash, Outcome};
+
+use crate::actors::{Stage, broker, client, feed, operator};
+use crate::history::{Phase, Recorder};
+use crate::invariant::{self, Invariant};
+use crate::plan::Plan;
+use crate::runtime::{EPOCH_UNIX_MS, SimRuntime};
+
+/// Simulated time after which a simulation is stuck, beyond the length of the story.
+const BEYOND_THE_STORY: Duration = Duration::from_secs(120);
+/// Real time without an end after which a simulation is stuck: the gateway spins.
+const REAL_TIME_MAX: Duration = Duration::from_secs(120);
+/// Segments that a connection holds, and connections that wait to be accepted. Beyond the
+/// latter the network would panic.
+const TCP_CAPACITY: usize = 4_096;
+
+/// How to play.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Keep the whole trace, not only its hash and its end.
+    pub keep_trace: bool,
+}
+
+/// Plays a plan on a thread of its own.
+///
+/// Random numbers that escape the seed hang on the thread: a fresh one keeps the simulations of
+/// one process apart.
+#[must_use]
+pub fn play(plan: &Plan, options: Options) -> Outcome {
+    play_judged(plan, options, invariant::all(plan))
+}
+
+/// As [`play`], judged by other invariants.
+#[must_use]
+pub fn play_judged(
+    plan: &Plan,
+    options: Options,
+    invariants: Vec<Box<dyn Invariant>>,
+) -> Outcome {
+    let plan = plan.clone();
+    let (done, outcome) = mpsc::sync_channel(1);
+    let thread = std::thread::Builder::new().name("simulation".into());
+    let spawned = thread.spawn(move || {
+        let _ = done.send(play_here(plan, options, invariants));
+    });
+    match spawned.map(|_| outcome.recv_timeout(REAL_TIME_MAX)) {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(_)) => Outcome::without_history(format!(
+            "no end after {} s of real time: something spins",
+            REAL_TIME_MAX.as_secs()
+        )),
+        Err(error) => Outcome::without_history(format!("no thread for the simulation: {error}")),
+    }
+}
+
+fn play_here(plan: Plan, options: Options, invariants: Vec<Box<dyn Invariant>>) -> Outcome {
+    let stage = Stage::new(Recorder::new(invariants, options.keep_trace));
+    let subscriber = crate::log_capture::subscriber(stage.clone());
+    outcome::catch_panics();
+    let played = tracing::subscriber::with_default(subscriber, || {
+        catch_unwind(AssertUnwindSafe(|| step_to_the_end(&plan, &stage)))
+    });
+    let crash = match played {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(Crash { message: error, place: String::new() }),
+        Err(_) => Some(outcome::last_panic()),
+    };
+    Outcome::of(&stage, crash)
+}
+
+/// Steps through simulated time until the end, or until something is wrong.
+fn step_to_the_end(plan: &Plan, stage: &Stage) -> Result<(), String> {
+    let mut sim = build(plan, stage);
+    let end = Duration::from_millis(plan.duration_ms) + BEYOND_THE_STORY;
+    while stage.phase() < Phase::Done && sim.elapsed() < end {
+        sim.step().map_err(|error| error.to_string())?;
+        let recorder = stage.recorder();
+        if recorder.violation().is_some() || recorder.is_stuck() {
+            return Ok(());
+        }
+    }
+    if stage.phase() == Phase::Done {
+        stage.recorder().finish(u64::try_from(sim.elapsed().as_micros()).unwrap_or(u64::MAX));
+    }
+    Ok(())
+}
+
+fn build<'a>(plan: &Plan, stage: &Stage) -> turmoil::Sim<'a> {
+    let network = &plan.network;
+    let mut builder = turmoil::Builder::new();
+    builder
+        .epoch(UNIX_EPOCH + Duration::from_millis(EPOCH_UNIX_MS))
+        .rng_seed(plan.seed)
+        .tick_duration(Duration::from_millis(network.tick_ms))
+        .min_message_latency(Duration::from_millis(network.latency_ms[0]))
+        .max_message_latency(Duration::from_millis(network.latency_ms[1]))
+        .simulation_duration(Duration::MAX)
+        .tcp_capacity(TCP_CAPACITY);
+    if network.random_host_order {
+        builder.enable_random_order();
+    }
+    let mut sim = builder.build();
+    // The order of registration is part of the seed's meaning.
+    let runtime = |host: &str| SimRuntime::new(plan.seed, host, plan.task_order);
+
+    let part = (runtime("gateway"), stage.clone(), plan.clone());
+    sim.host("gateway", move || {
+        let (runtime, stage, plan) = part.clone();
+        async move { Ok(gateway::serve(runtime, stage, plan).await?) }
+    });
+    let part = (runtime("broker"), stage.clone(), plan.clone());
+    sim.host("broker", move || {
+        let (runtime, stage, plan) = part.clone();
+        async move { Ok(broker::play(runtime, stage, plan).await?) }
+    });
+    let part = (runtime("feed"), stage.clone(), plan.clone());
+    sim.host("feed", move || {
+        let (runtime, stage, plan) = part.clone();
+        async move {
+            feed::play(runtime, stage, plan).await;
+            Ok(())
+        }
+    });
+    let part = (runtime("operator"), stage.clone(), plan.clone());
+    sim.host("operator", move || {
+        let (runtime, stage, plan) = part.clone();
+        async move {
+            operator::lead(runtime, stage, plan).await;
+            Ok(())
+        }
+    });
+    for host in 0..network.client_hosts {
+        let name = format!("clients-{host}");
+        let part = (runtime(&name), stage.clone(), plan.clone());
+        sim.host(name, move || {
+            let (runtime, stage, plan) = part.clone();
+            async move {
+                play_clients(&runtime, &stage, plan, host).await;
+                Ok(())
+            }
+        });
+    }
+    sim
+}
+
+async fn play_clients(runtime: &SimRuntime, stage: &Stage, plan: Plan, host: u32) {
+    let group = TaskGroup::new();
+    for client in plan.clients.into_iter().filter(|client| client.host == host) {
+        group.spawn(runtime, "client", client::play(runtime.clone(), stage.clone(), client));
+    }
+    group.emptied().await;
+    debug_assert_eq!(runtime.tasks().total(), 0, "clients leave no task behind");
+    // A host that ends would be removed from the network.
+    std::future::pending().await
+}
