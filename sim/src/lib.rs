@@ -25,6 +25,7 @@ pub mod plan;
 pub mod rng;
 pub mod runtime;
 pub mod scenario;
+pub mod story;
 pub mod topic_name;
 pub mod verdict;
 pub mod world;
