@@ -12,7 +12,7 @@ use tickgate::broker::{
     Answer, BrokerError, BrokerErrorCode, BrokerEvent, Command, CommandKind, Done, SessionId,
 };
 use tickgate::config::Config;
-use tickgate::engine::{Effect, Event, Hub, HubOptions, Identity, Request};
+use tickgate::engine::{Effect, Event, Hub, HubOptions, Identity, Request, RouteId, ShardId};
 use tickgate::protocol::{SubscribeEntry, UnsubscribeEntry};
 use tickgate::topic::{ClientId, Instrument, Mode, Topic, UserId};
 
@@ -37,6 +37,10 @@ struct Walk {
     next_client: u64,
     requests: BTreeMap<ClientId, usize>,
     answers: BTreeMap<ClientId, usize>,
+    /// Routes that a shard was told to expect.
+    expected: BTreeSet<(ShardId, RouteId)>,
+    /// Routes that clients were put on.
+    joined: BTreeSet<(ShardId, RouteId, ClientId)>,
 }
 
 impl Walk {
@@ -50,6 +54,8 @@ impl Walk {
             next_client: 0,
             requests: BTreeMap::new(),
             answers: BTreeMap::new(),
+            expected: BTreeSet::new(),
+            joined: BTreeSet::new(),
         };
         walk.broker_says(BrokerEvent::Up);
         walk
@@ -62,17 +68,31 @@ impl Walk {
         for effect in effects {
             match effect {
                 Effect::Command { command, .. } => self.broker.waiting.push(command),
-                Effect::Deliver { client, answer, .. } => {
+                Effect::Deliver { client, shard, change, answer } => {
+                    for route in change.remove {
+                        self.joined.remove(&(shard, route, client));
+                    }
+                    for route in change.add {
+                        assert!(self.expected.contains(&(shard, route)), "{route:?} of {client}");
+                        let is_new = self.joined.insert((shard, route, client));
+                        assert!(is_new, "{client} joined {route:?} twice");
+                    }
                     if answer.is_some() {
                         *self.answers.entry(client).or_default() += 1;
                         let (asked, answered) = (self.requests[&client], self.answers[&client]);
                         assert!(answered <= asked, "{client} got an answer too many");
                     }
                 }
-                Effect::Close { .. }
-                | Effect::Detach { .. }
-                | Effect::Interest { .. }
-                | Effect::Note(_) => {}
+                Effect::Interest { route, shard, wanted: true, .. } => {
+                    let is_new = self.expected.insert((shard, route));
+                    assert!(is_new, "shard {shard} was told twice of {route:?}");
+                }
+                Effect::Interest { route, shard, wanted: false, .. } => {
+                    assert!(self.expected.remove(&(shard, route)), "{route:?} on shard {shard}");
+                    let left = self.joined.iter().find(|at| (at.0, at.1) == (shard, route));
+                    assert_eq!(left, None, "a route is forgotten under its clients");
+                }
+                Effect::Close { .. } | Effect::Detach { .. } | Effect::Note(_) => {}
             }
         }
     }
@@ -313,6 +333,7 @@ fn after_any_walk_broker_and_gateway_agree_and_nothing_is_left_behind() {
         walk.judge();
         assert!(walk.hub.is_idle(), "seed {seed} leaves something behind");
         assert_eq!(walk.hub.next_deadline_ms(), None, "seed {seed} leaves a timer behind");
+        assert_eq!((&walk.expected.len(), &walk.joined.len()), (&0, &0), "seed {seed}");
         assert_eq!(walk.hub.snapshot(walk.now_ms).routes, 0, "seed {seed} leaves a route behind");
     }
 }

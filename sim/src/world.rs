@@ -46,11 +46,7 @@ pub fn play(plan: &Plan, options: Options) -> Outcome {
 
 /// As [`play`], judged by other invariants.
 #[must_use]
-pub fn play_judged(
-    plan: &Plan,
-    options: Options,
-    invariants: Vec<Box<dyn Invariant>>,
-) -> Outcome {
+pub fn play_judged(plan: &Plan, options: Options, invariants: Vec<Box<dyn Invariant>>) -> Outcome {
     let plan = plan.clone();
     let (done, outcome) = mpsc::sync_channel(1);
     let thread = std::thread::Builder::new().name("simulation".into());

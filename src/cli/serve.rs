@@ -66,7 +66,6 @@ async fn serve(config: Config, keys: KeyTable) -> Result<(), Failure> {
             tracing::warn!(%address, "whoever reaches this address can publish prices");
         }
     }
-    raise_open_files_limit(config.limits.clients_max);
     let mut signals = Signals::install()?;
     let drain_timeout = Duration::from_millis(config.server.drain_timeout_ms);
     let gateway = tokio::select! {
@@ -76,6 +75,7 @@ async fn serve(config: Config, keys: KeyTable) -> Result<(), Failure> {
             gateway.map_err(not_started)?
         }
     };
+    raise_open_files_limit(config.limits.clients_max);
     print(&welcome(&config, gateway.addresses(), &program()))?;
     until_asked(gateway, async || signals.next().await, drain_timeout).await
 }

@@ -35,8 +35,7 @@ fn echo(seed: u64) -> (Vec<u8>, u64, u64) {
         stream.write_all(b"hello").await?;
         let mut bytes = vec![0; 5];
         stream.read_exact(&mut bytes).await?;
-        *result.lock().expect("not poisoned") =
-            Some((bytes, runtime.unix_ms(), runtime.entropy()));
+        *result.lock().expect("not poisoned") = Some((bytes, runtime.unix_ms(), runtime.entropy()));
         Ok(())
     });
     sim.run().expect("the simulation ends well");

@@ -41,6 +41,15 @@ impl Routes {
             return;
         }
         route.wants.push((shard, 1));
+        // Interest that ended and returned within one event has never ended.
+        let ended = self.ended.iter().position(|effect| {
+            matches!(effect, Effect::Interest { route: id, shard: at, .. }
+                if (*id, *at) == (route.id, shard))
+        });
+        if let Some(ended) = ended {
+            self.ended.remove(ended);
+            return;
+        }
         effects.push(interest(route.id, topic, broker, shard, true));
     }
 
