@@ -76,12 +76,8 @@ mod tests {
 
     #[test]
     fn a_crash_outweighs_a_violation_and_that_being_stuck() {
-        let violation = Violation {
-            invariant: "x",
-            at_us: 1_234_567,
-            message: "m".into(),
-            recent: Vec::new(),
-        };
+        let violation =
+            Violation { invariant: "x", at_us: 1_234_567, message: "m".into(), recent: Vec::new() };
         let mut outcome = Outcome { stuck: Some("s".into()), ..Outcome::default() };
         assert_eq!(Verdict::of(&outcome), Verdict::Stuck("s".into()));
         outcome.violation = Some(violation);

@@ -46,11 +46,7 @@ pub fn play(plan: &Plan, options: Options) -> Outcome {
 
 /// As [`play`], judged by other invariants.
 #[must_use]
-pub fn play_judged(
-    plan: &Plan,
-    options: Options,
-    invariants: Vec<Box<dyn Invariant>>,
-) -> Outcome {
+pub fn play_judged(plan: &Plan, options: Options, invariants: Vec<Box<dyn Invariant>>) -> Outcome {
     let plan = plan.clone();
     let (done, outcome) = mpsc::sync_channel(1);
     let thread = std::thread::Builder::new().name("simulation".into());
@@ -70,7 +66,7 @@ pub fn play_judged(
 fn play_here(plan: Plan, options: Options, invariants: Vec<Box<dyn Invariant>>) -> Outcome {
     let stage = Stage::new(Recorder::new(invariants, options.keep_trace));
     let subscriber = crate::log_capture::subscriber(stage.clone());
-    crash::silence();
+    crash::catch_on_this_thread();
     let crash =
         tracing::subscriber::with_default(subscriber, || step_to_the_end(&plan, &stage)).err();
     Outcome::of(&stage, crash)

@@ -24,15 +24,17 @@ pub(super) struct OneBrokerCallPerWant {
 enum State {
     Off,
     On,
-    InFlight { id: u64, since_us: u64 },
+    InFlight {
+        id: u64,
+        since_us: u64,
+    },
     /// It cannot know.
     Doubt,
 }
 
 impl OneBrokerCallPerWant {
     pub fn new(plan: &Plan) -> Self {
-        let patience_ms =
-            plan.gateway.answer_timeout_ms.saturating_sub(plan.network.latency_ms[1]);
+        let patience_ms = plan.gateway.answer_timeout_ms.saturating_sub(plan.network.latency_ms[1]);
         Self {
             patience_us: (patience_ms * 1_000).saturating_sub(TOLERANCE_US),
             sessions: BTreeMap::new(),
@@ -73,15 +75,18 @@ impl OneBrokerCallPerWant {
         let subscribes = matches!(call.op, Op::Subscribe(_));
         let user = &call.user;
         match state {
-            State::InFlight { id, since_us } if now_us < since_us + self.patience_us => Err(
-                format!("the broker was told to {} for {user} while command {id} of that topic was in flight", call.op),
-            ),
+            State::InFlight { id, since_us } if now_us < since_us + self.patience_us => {
+                Err(format!(
+                    "the broker was told to {} for {user} while command {id} of that topic was in flight",
+                    call.op
+                ))
+            }
             State::On if subscribes => {
                 Err(format!("the broker was asked for {topic} for {user}, which was on already"))
             }
-            State::Off if !subscribes => Err(format!(
-                "the broker was told to turn {topic} off for {user}, which was not on"
-            )),
+            State::Off if !subscribes => {
+                Err(format!("the broker was told to turn {topic} off for {user}, which was not on"))
+            }
             State::On | State::Off | State::Doubt | State::InFlight { .. } => Ok(()),
         }
     }

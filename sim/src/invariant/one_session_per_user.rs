@@ -28,7 +28,10 @@ struct Session {
 enum State {
     Closed,
     Open,
-    InFlight { id: u64, since_us: u64 },
+    InFlight {
+        id: u64,
+        since_us: u64,
+    },
     /// It cannot know.
     Doubt,
 }

@@ -32,9 +32,10 @@ impl Invariant for OnlyWhatWasAskedFor {
                         matches!(&sent.request, Request::Authenticate(Some(to)) if to == user)
                     });
                 let wants = holding.orders
-                    || holding.pending.iter().any(|(_, sent)| {
-                        matches!(sent.request, Request::SubscribeOrders)
-                    });
+                    || holding
+                        .pending
+                        .iter()
+                        .any(|(_, sent)| matches!(sent.request, Request::SubscribeOrders));
                 match (is_user, wants) {
                     (true, true) => Ok(()),
                     (false, _) => Err(format!("{client} read order #{seq} of {user}")),

@@ -37,9 +37,7 @@ impl SlowDelaysNobodyElse {
             journey_us: plan.network.latency_ms[1] * 1_000,
             broker_us: plan.broker.answer_ms[1] * 1_000,
             special: plan.broker.topics.iter().map(|rule| rule.topic.clone()).collect(),
-            calm: !deadly
-                && plan.broker.incidents.is_empty()
-                && plan.feed.invalidations.is_empty(),
+            calm: !deadly && plan.broker.incidents.is_empty() && plan.feed.invalidations.is_empty(),
         }
     }
 

@@ -96,7 +96,9 @@ impl SuccessAfterTheBroker {
 }
 
 fn too_early(client: &ClientName, user: &UserId, topic: &TopicName) -> String {
-    format!("{client} was told that it is subscribed to {topic}, but the broker had not turned it on for {user}")
+    format!(
+        "{client} was told that it is subscribed to {topic}, but the broker had not turned it on for {user}"
+    )
 }
 
 #[cfg(test)]

@@ -65,11 +65,8 @@ impl TicksInOrder {
             Some(_) | None => None,
         };
         let before = reading.before.filter(|_| single && !snapshot && reading.last.is_none());
-        *reading = Reading {
-            last: Some((*source, *seq)),
-            snapshot: *snapshot,
-            before: reading.before,
-        };
+        *reading =
+            Reading { last: Some((*source, *seq)), snapshot: *snapshot, before: reading.before };
         match (expected, before) {
             (Some((least, _, last)), _) if *seq < least => {
                 Err(format!("{client} read {topic} #{seq} after #{last}"))
@@ -176,12 +173,9 @@ mod tests {
     #[test]
     fn the_first_tick_after_a_snapshot_may_be_later_but_not_earlier() {
         let mut story = story();
-        let snapshot = |seq| Seen::Tick(Tick {
-            topic: named("NSE:A/LTP"),
-            source: Mode::Ltp,
-            seq,
-            snapshot: true,
-        });
+        let snapshot = |seq| {
+            Seen::Tick(Tick { topic: named("NSE:A/LTP"), source: Mode::Ltp, seq, snapshot: true })
+        };
         story.good(&client("alice-1"), snapshot(4));
         assert_eq!(story.tick("alice-1", "NSE:A/LTP", 7), Ok(()));
         assert!(story.tick("alice-1", "NSE:A/LTP", 7).is_err());

@@ -62,12 +62,8 @@ pub fn draw(scenario: &Scenario, seed: u64) -> Plan {
 }
 
 fn task_order(choice: TaskOrderChoice, seed: u64) -> TaskOrder {
-    let choices = [
-        TaskOrder::None,
-        TaskOrder::Jitter(0.1),
-        TaskOrder::Jitter(0.25),
-        TaskOrder::Jitter(0.5),
-    ];
+    let choices =
+        [TaskOrder::None, TaskOrder::Jitter(0.1), TaskOrder::Jitter(0.25), TaskOrder::Jitter(0.5)];
     match choice {
         TaskOrderChoice::Seeded => *Stream::fork(seed, "plan", "task order").pick(&choices),
         TaskOrderChoice::None => TaskOrder::None,
@@ -173,10 +169,7 @@ fn client(scenario: &Scenario, seed: u64, name: String, user: &str, host: u32) -
 /// Connecting, and authenticating right behind it.
 pub(super) fn join(at_ms: u64, user: &UserId) -> [TimedAction; 2] {
     let authenticate = Action::Send(Request::Authenticate(Some(user.clone())));
-    [
-        TimedAction { at_ms, action: Action::Connect },
-        TimedAction { at_ms, action: authenticate },
-    ]
+    [TimedAction { at_ms, action: Action::Connect }, TimedAction { at_ms, action: authenticate }]
 }
 
 /// The actions of a client that a step stands for.

@@ -258,7 +258,8 @@ fn nowhere(problem: impl Into<String>) -> Result<(), Problem> {
 mod tests {
     use crate::scenario::parse;
 
-    const WORLD: &str = "about: A story.\nworld:\n  duration_ms: 100\n  users:\n    - name: alice\n";
+    const WORLD: &str =
+        "about: A story.\nworld:\n  duration_ms: 100\n  users:\n    - name: alice\n";
 
     fn problem(more: &str) -> String {
         parse("s.yaml", &format!("{WORLD}{more}")).expect_err("it is wrong").to_string()
@@ -289,7 +290,9 @@ mod tests {
 
     #[test]
     fn a_bad_step_is_named_by_its_line() {
-        let problem = problem("steps:\n  - { at_ms: 1, client: all, do: join }\n  - { at_ms: 1, client: eve, do: join }\n");
+        let problem = problem(
+            "steps:\n  - { at_ms: 1, client: all, do: join }\n  - { at_ms: 1, client: eve, do: join }\n",
+        );
         assert!(problem.starts_with("s.yaml:8:5: "), "{problem}");
     }
 }

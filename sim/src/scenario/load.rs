@@ -122,7 +122,11 @@ mod tests {
             "story.yaml:3:3: unknown key `duraton_ms`; did you mean `duration_ms`?"
         );
         let text = format!("{GOOD}  nonsense: 1\n");
-        assert!(problem(&text).contains("here are known: duration_ms, users"), "{}", problem(&text));
+        assert!(
+            problem(&text).contains("here are known: duration_ms, users"),
+            "{}",
+            problem(&text)
+        );
     }
 
     #[test]

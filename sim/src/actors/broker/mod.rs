@@ -95,7 +95,7 @@ impl Host {
             RouterEvent::Message { peer, message } => (peer, message),
             RouterEvent::Joined(_) => return,
             RouterEvent::Left(peer) => {
-                if self.peer.as_ref() == Some(&peer) {
+                if self.peer == Some(peer) {
                     self.peer = None;
                 }
                 return;
@@ -112,7 +112,7 @@ impl Host {
                 self.script.forget();
                 self.stage.set_market(self.script.topics());
                 self.stage.saw(&Actor::Broker, Seen::Greeted);
-                self.peer = Some(peer.clone());
+                self.peer = Some(peer);
                 let welcome = Welcome {
                     version: control::VERSION,
                     name: "simulated-host".into(),
@@ -196,7 +196,7 @@ impl Host {
 
 /// A gateway that is gone needs no answer.
 fn say(router: &Router, peer: &PeerId, message: &FromHost) {
-    let _ = router.send(peer.clone(), Message::single(message.encode()));
+    let _ = router.send(*peer, Message::single(message.encode()));
 }
 
 fn code_of(code: &str) -> FailureCode {

@@ -2,9 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tickgate::protocol::control::{
-    Answer, Event, Failure, FailureCode, FromHost, Op, Request,
-};
+use tickgate::protocol::control::{Answer, Event, Failure, FailureCode, FromHost, Op, Request};
 use tickgate::topic::Topic;
 use tickgate::zmtp::PeerId;
 

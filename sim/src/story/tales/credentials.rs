@@ -160,7 +160,11 @@ impl Story for Invalidated {
                 reader.reads(symbol, Ltp, seq).await;
             }
         }
-        assert_eq!(stage.broker.count(Deed::Disconnect, "carol"), 0, "she has nothing to do with it");
+        assert_eq!(
+            stage.broker.count(Deed::Disconnect, "carol"),
+            0,
+            "she has nothing to do with it"
+        );
         assert_eq!(stage.broker.replaced(), 0, "each session was closed before the next");
     }
 }

@@ -44,7 +44,10 @@ impl Story for TenAtOnce {
         assert_eq!(stage.broker.count(Deed::Subscribe, "INFY"), 1, "one call for ten clients");
 
         let status = stage.is_settled().await;
-        assert_eq!((count_of(&status, "alice", "TCS"), count_of(&status, "alice", "INFY")), (10, 10));
+        assert_eq!(
+            (count_of(&status, "alice", "TCS"), count_of(&status, "alice", "INFY")),
+            (10, 10)
+        );
         assert_eq!((status.subscriptions, status.broker_calls.connect), (20, 1));
         let seq = stage.feed.tick("TCS", Ltp);
         for client in &mut clients {
