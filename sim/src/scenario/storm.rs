@@ -15,6 +15,9 @@ pub struct Storm {
     /// When it ends; absent: with the story.
     #[serde(default)]
     pub to_ms: Option<u64>,
+    /// Whose clients take part; empty: everybody's.
+    #[serde(default)]
+    pub users: Vec<String>,
     /// Pause between two actions of one client.
     #[serde(default = "default_pause_ms")]
     pub pause_ms: RangeMs,
