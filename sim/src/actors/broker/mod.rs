@@ -41,7 +41,12 @@ pub async fn play<R: Runtime>(runtime: R, stage: Stage, plan: Plan) -> Result<()
         host.peer = None;
         host.script.forget();
         host.stage.set_market(host.script.topics());
-        sleep(Duration::from_millis(back_in_ms)).await;
+        // Faults end with the story.
+        tokio::select! {
+            biased;
+            () = host.stage.reached(Phase::Settle) => {}
+            () = sleep(Duration::from_millis(back_in_ms)) => {}
+        }
     }
 }
 
