@@ -6,6 +6,7 @@
 mod answered_in_order;
 mod broker_agrees;
 mod failed_subscribe_leaves_nothing;
+mod new_credentials_are_used;
 mod no_errors_logged;
 mod no_tick_after_unsubscribe;
 mod nobody_is_thrown_out;
@@ -68,6 +69,7 @@ pub fn all(plan: &Plan) -> Vec<Box<dyn Invariant>> {
         Box::new(success_after_the_broker::SuccessAfterTheBroker::default()),
         Box::new(one_broker_call_per_want::OneBrokerCallPerWant::new(plan)),
         Box::new(one_session_per_user::OneSessionPerUser::new(plan)),
+        Box::new(new_credentials_are_used::NewCredentialsAreUsed::default()),
         Box::new(slow_delays_nobody_else::SlowDelaysNobodyElse::new(plan)),
         Box::new(failed_subscribe_leaves_nothing::FailedSubscribeLeavesNothing::default()),
         Box::new(reference_counts::ReferenceCounts::default()),

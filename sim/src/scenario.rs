@@ -6,11 +6,13 @@
 
 mod check;
 mod load;
+mod storm;
 
 use serde::{Deserialize, Serialize};
 use serde_saphyr::Spanned;
 
 pub use load::{BadScenario, load, parse};
+pub use storm::{Incidents, Storm, Weights};
 
 use crate::topic_name::TopicName;
 
@@ -276,107 +278,6 @@ pub enum StepKind {
     KillBroker,
 }
 
-/// `storm`
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Storm {
-    /// When it begins.
-    #[serde(default)]
-    pub from_ms: u64,
-    /// When it ends; absent: with the story.
-    #[serde(default)]
-    pub to_ms: Option<u64>,
-    /// Pause between two actions of one client.
-    #[serde(default = "default_pause_ms")]
-    pub pause_ms: RangeMs,
-    /// How long a client that left stays away.
-    #[serde(default = "default_away_ms")]
-    pub away_ms: RangeMs,
-    /// How many topics one request names.
-    #[serde(default = "default_symbols_per_request")]
-    pub symbols_per_request: [u64; 2],
-    /// How likely each action is, relative to the others.
-    pub weights: Spanned<Weights>,
-    /// Things that happen to the broker and the feed, each at a random moment.
-    #[serde(default)]
-    pub incidents: Incidents,
-}
-
-/// `storm.weights`
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Weights {
-    /// Subscribes to random topics.
-    pub subscribe: u32,
-    /// Unsubscribes from random topics, held or not.
-    pub unsubscribe: u32,
-    /// Unsubscribes without saying which mode.
-    pub unsubscribe_every_mode: u32,
-    /// Unsubscribes from everything.
-    pub unsubscribe_all: u32,
-    /// Subscribes and unsubscribes at once, without waiting.
-    pub flip: u32,
-    /// Leaves with a close frame, comes back later.
-    pub disconnect: u32,
-    /// Leaves without a word, comes back later.
-    pub vanish: u32,
-    /// Leaves without a word and comes back at once.
-    pub reconnect: u32,
-    /// Authenticates again as the same user.
-    pub authenticate_again: u32,
-    /// Authenticates as another user.
-    pub switch_user: u32,
-    /// Authenticates with a key that nobody has.
-    pub wrong_key: u32,
-    /// Sends a ping.
-    pub ping: u32,
-    /// Asks about its broker.
-    pub broker_info: u32,
-    /// Wants order updates.
-    pub subscribe_orders: u32,
-    /// Wants no more order updates.
-    pub unsubscribe_orders: u32,
-    /// Sends what is no request.
-    pub garbage: u32,
-}
-
-impl Weights {
-    /// In the order of the fields.
-    #[must_use]
-    pub const fn all(&self) -> [u32; 16] {
-        [
-            self.subscribe,
-            self.unsubscribe,
-            self.unsubscribe_every_mode,
-            self.unsubscribe_all,
-            self.flip,
-            self.disconnect,
-            self.vanish,
-            self.reconnect,
-            self.authenticate_again,
-            self.switch_user,
-            self.wrong_key,
-            self.ping,
-            self.broker_info,
-            self.subscribe_orders,
-            self.unsubscribe_orders,
-            self.garbage,
-        ]
-    }
-}
-
-/// `storm.incidents`: how many of each there are.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Incidents {
-    /// Credentials of a random user are declared invalid.
-    pub invalidations: [u64; 2],
-    /// The session of a random user is lost.
-    pub sessions_lost: [u64; 2],
-    /// The broker dies and comes back.
-    pub broker_deaths: [u64; 2],
-}
-
 impl Default for Feed {
     fn default() -> Self {
         Self {
@@ -416,16 +317,4 @@ const fn default_client_hosts() -> u32 {
 
 const fn default_clients() -> u32 {
     1
-}
-
-const fn default_pause_ms() -> RangeMs {
-    [0, 60]
-}
-
-const fn default_away_ms() -> RangeMs {
-    [0, 150]
-}
-
-const fn default_symbols_per_request() -> [u64; 2] {
-    [1, 3]
 }

@@ -66,7 +66,7 @@ pub fn play_judged(plan: &Plan, options: Options, invariants: Vec<Box<dyn Invari
 fn play_here(plan: Plan, options: Options, invariants: Vec<Box<dyn Invariant>>) -> Outcome {
     let stage = Stage::new(Recorder::new(invariants, options.keep_trace));
     let subscriber = crate::log_capture::subscriber(stage.clone());
-    crash::silence();
+    crash::catch_on_this_thread();
     let crash =
         tracing::subscriber::with_default(subscriber, || step_to_the_end(&plan, &stage)).err();
     Outcome::of(&stage, crash)
@@ -77,14 +77,16 @@ fn step_to_the_end(plan: &Plan, stage: &Stage) -> Result<(), Crash> {
     let mut sim = build(plan, stage);
     let end = Duration::from_millis(plan.duration_ms) + BEYOND_THE_STORY;
     while stage.phase() < Phase::Done && sim.elapsed() < end {
-        match catch_unwind(AssertUnwindSafe(|| sim.step())) {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => {
-                return Err(Crash { message: error.to_string(), place: String::new() });
+        let ended = match catch_unwind(AssertUnwindSafe(|| sim.step())) {
+            Ok(Ok(_)) => None,
+            Ok(Err(error)) => Some(Crash { message: error.to_string(), place: String::new() }),
+            Err(payload) => {
+                crash::remember(payload.as_ref());
+                None
             }
-            Err(payload) => crash::remember(payload.as_ref()),
-        }
-        if let Some(crash) = crash::first() {
+        };
+        // What ends on its own after a panic ends because of it.
+        if let Some(crash) = crash::first().or(ended) {
             std::mem::forget(sim);
             return Err(crash);
         }

@@ -36,6 +36,7 @@ pub async fn lead<R: Runtime>(runtime: R, stage: Stage, plan: Plan) {
         return;
     }
     operator.stage.enter(Phase::Rest);
+    operator.look().await;
     sleep(operator.rest()).await;
     operator.stage.enter(Phase::Silence);
     sleep(operator.there_and_back()).await;
@@ -103,7 +104,7 @@ impl<R: Runtime> Operator<R> {
                 None => calm_looks += 1,
             }
             if calm_looks == REST_LOOKS {
-                return self.look().await.is_some();
+                return true;
             }
         }
         self.look().await;

@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
 
 use super::Invariant;
-use crate::history::{Actor, ClientName, Event, Reply, Seen};
+use super::holdings::Holdings;
+use crate::history::{Actor, ClientName, Event, Seen};
 use crate::plan::Plan;
 
 /// Moments are compared across hosts and messages take time.
@@ -11,6 +12,7 @@ const TOLERANCE_US: u64 = 100_000;
 /// authenticate in time. The simulated network cuts nobody off.
 pub(super) struct NobodyIsThrownOut {
     auth_timeout_us: u64,
+    holdings: Holdings,
     /// Since when each client is connected without being anybody.
     nobody_since: BTreeMap<ClientName, u64>,
 }
@@ -18,7 +20,7 @@ pub(super) struct NobodyIsThrownOut {
 impl NobodyIsThrownOut {
     pub fn new(plan: &Plan) -> Self {
         let auth_timeout_us = plan.gateway.auth_timeout_ms * 1_000;
-        Self { auth_timeout_us, nobody_since: BTreeMap::new() }
+        Self { auth_timeout_us, holdings: Holdings::default(), nobody_since: BTreeMap::new() }
     }
 }
 
@@ -28,14 +30,21 @@ impl Invariant for NobodyIsThrownOut {
     }
 
     fn observe(&mut self, event: &Event) -> Result<(), String> {
+        self.holdings.observe(event);
         let Actor::Client(client) = &event.actor else { return Ok(()) };
         match &event.seen {
             Seen::Connected { .. } => {
                 self.nobody_since.insert(client.clone(), event.at_us);
             }
-            Seen::Answered(answer) if matches!(answer.reply, Reply::Authenticated(_)) => {
-                self.nobody_since.remove(client);
-            }
+            // Who fails to become somebody else is nobody again.
+            Seen::Answered(_) => match self.holdings.get(client).map(|held| &held.user) {
+                Some(Some(_)) => {
+                    self.nobody_since.remove(client);
+                }
+                Some(None) | None => {
+                    self.nobody_since.entry(client.clone()).or_insert(event.at_us);
+                }
+            },
             Seen::Lost { code, reason } => {
                 let since_us = self.nobody_since.remove(client);
                 let overdue = since_us.is_some_and(|since_us| {
@@ -57,6 +66,7 @@ impl Invariant for NobodyIsThrownOut {
 mod tests {
     use super::super::testing::{Story, client, plan};
     use super::*;
+    use crate::history::{Answer, Reply, Request};
 
     fn lost(code: Option<u16>) -> Seen {
         Seen::Lost { code, reason: "auth timeout".into() }
@@ -66,6 +76,18 @@ mod tests {
     fn who_did_not_authenticate_in_time_may_be_closed() {
         let mut story = Story::of(NobodyIsThrownOut::new(&plan()));
         story.connect("alice-1");
+        assert_eq!(story.later(15_000, &client("alice-1"), lost(Some(4401))), Ok(()));
+    }
+
+    #[test]
+    fn who_is_nobody_again_has_the_whole_time_again() {
+        let mut story = Story::of(NobodyIsThrownOut::new(&plan()));
+        story.join("alice-1");
+        let id = story.send("alice-1", Request::Authenticate(Some("bob".into())));
+        let (code, message) = ("BROKER_INIT_ERROR".into(), String::new());
+        let refused =
+            Seen::Answered(Answer { id: Some(id), reply: Reply::Refused { code, message } });
+        assert_eq!(story.later(20_000, &client("alice-1"), refused), Ok(()));
         assert_eq!(story.later(15_000, &client("alice-1"), lost(Some(4401))), Ok(()));
     }
 

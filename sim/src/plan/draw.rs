@@ -11,7 +11,7 @@ use super::{
 use crate::history::{Request, UnsubscribeEntry};
 use crate::rng::Stream;
 use crate::runtime::TaskOrder;
-use crate::scenario::{Incidents, RangeMs, Scenario, Step, StepKind, TaskOrderChoice};
+use crate::scenario::{Incidents, RangeMs, Scenario, Step, StepKind, Storm, TaskOrderChoice};
 use crate::topic_name::TopicName;
 
 /// Clients leave within this time after the end of the story.
@@ -150,7 +150,10 @@ fn client(scenario: &Scenario, seed: u64, name: String, user: &str, host: u32) -
             actions.extend(client_step(step, &user));
         }
     }
-    if let Some(weather) = &scenario.storm {
+    let hit = |storm: &&Storm| {
+        storm.users.is_empty() || storm.users.iter().any(|name| name == user.as_str())
+    };
+    if let Some(weather) = scenario.storm.as_ref().filter(hit) {
         let mut storm = storm::ClientStorm::new(scenario, weather, &name, &user, seed);
         storm.run(arrive_ms.is_some(), &mut actions);
     }

@@ -31,26 +31,27 @@ impl fmt::Display for Crash {
 }
 
 thread_local! {
-    static SILENT: Cell<bool> = const { Cell::new(false) };
+    static CATCHING: Cell<bool> = const { Cell::new(false) };
     /// The file and line of the latest panic.
     static PLACE: RefCell<String> = const { RefCell::new(String::new()) };
     static FIRST: RefCell<Option<Crash>> = const { RefCell::new(None) };
 }
 
-/// From now on, panics of this thread are not printed.
-pub fn silence() {
+/// From now on, panics of this thread's tasks are caught and not printed. Ask for [`first`] after
+/// each step. On other threads they go the way that the scheduler prepares for them.
+pub fn catch_on_this_thread() {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let print = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
-            if !SILENT.get() {
+            if !CATCHING.get() {
                 print(info);
             }
             let place = info.location().map(|at| format!("{}:{}", at.file(), at.line()));
             PLACE.set(place.unwrap_or_default());
         }));
     });
-    SILENT.set(true);
+    CATCHING.set(true);
 }
 
 /// The first panic of this thread's simulation, if there was one.
@@ -72,7 +73,7 @@ pub fn remember(payload: &(dyn Any + Send)) {
     });
 }
 
-/// Wraps a task so that a panic stops it and nothing else.
+/// Wraps a task so that a panic stops it and nothing else, where panics are caught.
 pub fn caught<T>(task: impl Future<Output = T>) -> impl Future<Output = T> {
     Caught(Some(Box::pin(task)))
 }
@@ -84,6 +85,9 @@ impl<T, F: Future<Output = T>> Future for Caught<F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         let Some(task) = &mut self.0 else { return Poll::Pending };
+        if !CATCHING.get() {
+            return task.as_mut().poll(cx);
+        }
         match catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(cx))) {
             Ok(poll) => poll,
             Err(payload) => {

@@ -61,9 +61,7 @@ fn hosts_have_different_entropy() {
     assert_ne!(first, SimRuntime::new(1, "b", TaskOrder::None).entropy());
 }
 
-#[test]
-fn a_panic_in_a_task_stops_it_and_is_remembered() {
-    crash::silence();
+fn with_a_task_that_panics() {
     let mut sim = turmoil::Builder::new().rng_seed(1).build();
     sim.client("gateway", async {
         let runtime = SimRuntime::new(1, "gateway", TaskOrder::None);
@@ -72,6 +70,18 @@ fn a_panic_in_a_task_stops_it_and_is_remembered() {
         Ok(())
     });
     sim.run().expect("the others go on");
+}
+
+#[test]
+#[should_panic(expected = "a spawned task panicked")]
+fn a_panic_in_a_task_ends_the_simulation() {
+    with_a_task_that_panics();
+}
+
+#[test]
+fn a_panic_in_a_task_stops_that_task_and_is_remembered_where_panics_are_caught() {
+    crash::catch_on_this_thread();
+    with_a_task_that_panics();
     let crash = crash::first().expect("it is remembered");
     assert_eq!(crash.message, "on purpose");
     assert!(crash.place.contains("tests.rs:"), "{}", crash.place);

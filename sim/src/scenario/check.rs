@@ -26,7 +26,7 @@ pub(super) fn check(scenario: &Scenario) -> Result<(), Problem> {
         check_step(&step.value, &names, scenario.world.duration_ms)
             .map_err(|problem| (step.defined, problem))?;
     }
-    scenario.storm.as_ref().map_or(Ok(()), |storm| check_storm(storm, &scenario.world))
+    scenario.storm.as_ref().map_or(Ok(()), |storm| check_storm(storm, &scenario.world, &names))
 }
 
 /// Who can be named.
@@ -212,8 +212,11 @@ fn check_step(step: &Step, names: &Names, duration_ms: u64) -> Result<(), String
     if for_ms && step.for_ms.is_none() { Err("`for_ms` is missing".into()) } else { Ok(()) }
 }
 
-fn check_storm(storm: &Storm, world: &World) -> Result<(), Problem> {
+fn check_storm(storm: &Storm, world: &World, names: &Names) -> Result<(), Problem> {
     let here = storm.weights.defined;
+    for user in &storm.users {
+        names.user(Some(user)).map_err(|problem| (here, problem))?;
+    }
     let to_ms = storm.to_ms.unwrap_or(world.duration_ms);
     if storm.from_ms >= to_ms || to_ms > world.duration_ms {
         return Err((here, "a storm begins before it ends, and ends with the story".into()));
@@ -275,6 +278,7 @@ mod tests {
             ("steps:\n  - { at_ms: 1, do: kill_broker }\n", "`for_ms` is missing"),
             ("steps:\n  - { at_ms: 1, client: all, do: join, for_ms: 1 }\n", "means nothing"),
             ("steps:\n  - { at_ms: 1, do: invalidate, user: bob }\n", "no user `bob`"),
+            ("storm: { users: [eve], weights: { ping: 1 } }\n", "no user `eve`"),
             ("storm: { weights: { ping: 1 } }\n", "a storm needs `world.topics`"),
             ("  network: { latency_ms: [5, 1] }\n", "[least, most]"),
             ("  network: { tick_ms: 2 }\n", "`tick_ms`"),

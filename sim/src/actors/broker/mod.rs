@@ -41,7 +41,12 @@ pub async fn play<R: Runtime>(runtime: R, stage: Stage, plan: Plan) -> Result<()
         host.peer = None;
         host.script.forget();
         host.stage.set_market(host.script.topics());
-        sleep(Duration::from_millis(back_in_ms)).await;
+        // Faults end with the story.
+        tokio::select! {
+            biased;
+            () = host.stage.reached(Phase::Settle) => {}
+            () = sleep(Duration::from_millis(back_in_ms)) => {}
+        }
     }
 }
 
@@ -95,7 +100,7 @@ impl Host {
             RouterEvent::Message { peer, message } => (peer, message),
             RouterEvent::Joined(_) => return,
             RouterEvent::Left(peer) => {
-                if self.peer.as_ref() == Some(&peer) {
+                if self.peer == Some(peer) {
                     self.peer = None;
                 }
                 return;
@@ -112,7 +117,7 @@ impl Host {
                 self.script.forget();
                 self.stage.set_market(self.script.topics());
                 self.stage.saw(&Actor::Broker, Seen::Greeted);
-                self.peer = Some(peer.clone());
+                self.peer = Some(peer);
                 let welcome = Welcome {
                     version: control::VERSION,
                     name: "simulated-host".into(),
@@ -196,7 +201,7 @@ impl Host {
 
 /// A gateway that is gone needs no answer.
 fn say(router: &Router, peer: &PeerId, message: &FromHost) {
-    let _ = router.send(peer.clone(), Message::single(message.encode()));
+    let _ = router.send(*peer, Message::single(message.encode()));
 }
 
 fn code_of(code: &str) -> FailureCode {

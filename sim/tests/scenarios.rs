@@ -1,0 +1,146 @@
+//! Every scenario, with a few seeds each. Thousands of seeds are the business of `cargo sim sweep`.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use tickgate_sim::history::{Event, Phase, Seen};
+use tickgate_sim::invariant::Invariant;
+use tickgate_sim::plan::{self, Plan};
+use tickgate_sim::scenario;
+use tickgate_sim::verdict::Verdict;
+use tickgate_sim::world::{Options, play, play_judged};
+
+/// Seeds of each scenario.
+const SEEDS: u64 = 3;
+
+/// A file of the workspace, with a seed.
+fn plan_of(file: &str, seed: u64) -> Plan {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(file);
+    plan::draw(&scenario::load(&path).expect("the scenario is good"), seed)
+}
+
+fn passes(file: &str) {
+    for seed in 1..=SEEDS {
+        let verdict = Verdict::of(&play(&plan_of(file, seed), Options::default()));
+        assert!(verdict.passed(), "cargo sim run {file} --seed {seed}\n{verdict}");
+    }
+}
+
+macro_rules! scenarios {
+    ($($name:ident => $file:literal,)*) => {
+        $(#[test]
+        fn $name() {
+            passes($file);
+        })*
+    };
+}
+
+scenarios! {
+    a_storm_over_shared_topics => "scenarios/smoke.yaml",
+    a_storm_over_four_shards => "scenarios/many_shards.yaml",
+    several_modes_of_one_instrument => "scenarios/modes.yaml",
+    broken_broker_sessions => "scenarios/sessions.yaml",
+    rc_001_ten_subscribe_at_once => "scenarios/rc_001.yaml",
+    rc_002_one_user_authenticates_at_once => "scenarios/rc_002.yaml",
+    rc_005_the_last_leaves_while_another_comes => "scenarios/rc_005.yaml",
+    rc_006_unsubscribing_what_was_never_subscribed => "scenarios/rc_006.yaml",
+    rc_007_a_broker_that_fails_in_every_way => "scenarios/rc_007.yaml",
+    rc_008_faster_than_the_broker_answers => "scenarios/rc_008.yaml",
+    rc_009_a_hundred_clients_at_once => "scenarios/rc_009.yaml",
+    rc_011_becoming_another_user => "scenarios/rc_011.yaml",
+    rc_012_credentials_and_sessions_lost_in_a_storm => "scenarios/rc_012.yaml",
+    rc_013_slow_and_silent_topics => "scenarios/rc_013.yaml",
+    rc_014_a_thousand_ticks_a_second => "scenarios/rc_014.yaml",
+}
+
+#[test]
+fn a_seed_gives_one_trace_and_another_seed_another() {
+    let trace = |seed| {
+        let outcome = play(&plan_of("scenarios/smoke.yaml", seed), Options { keep_trace: true });
+        outcome.trace.expect("it was asked for")
+    };
+    let first = trace(1);
+    // On this thread's runtime, on another thread, and after others have run: the same.
+    assert!(first == trace(1), "one process, one seed, two traces");
+    assert!(first != trace(2), "two seeds, one trace");
+}
+
+/// Notes in which phases the status page is seen, and how often.
+struct Attendance(Arc<Mutex<Vec<Option<Phase>>>>, Option<Phase>);
+
+impl Invariant for Attendance {
+    fn name(&self) -> &'static str {
+        "attendance"
+    }
+
+    fn observe(&mut self, event: &Event) -> Result<(), String> {
+        match &event.seen {
+            Seen::Phase(phase) => self.1 = Some(*phase),
+            Seen::Status(_) => self.0.lock().expect("not poisoned").push(self.1),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// Most invariants judge the status page of a certain phase; without it they judge nothing.
+#[test]
+fn the_status_page_is_seen_idle_at_rest_and_when_all_have_left() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let attendance = Box::new(Attendance(Arc::clone(&seen), None));
+    let plan = plan_of("scenarios/rc_001.yaml", 1);
+    let outcome = play_judged(&plan, Options::default(), vec![attendance]);
+    assert!(Verdict::of(&outcome).passed());
+    let seen = seen.lock().expect("not poisoned");
+    for phase in [None, Some(Phase::Play), Some(Phase::Rest), Some(Phase::Empty)] {
+        assert!(seen.contains(&phase), "no status page in {phase:?}");
+    }
+}
+
+/// Fails at the first tick.
+struct NoTicks;
+
+impl Invariant for NoTicks {
+    fn name(&self) -> &'static str {
+        "no_ticks"
+    }
+
+    fn observe(&mut self, event: &Event) -> Result<(), String> {
+        match &event.seen {
+            Seen::Tick(tick) => Err(format!("{} read {}", event.actor, tick.topic)),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[test]
+fn a_broken_invariant_ends_the_simulation_and_shows_what_led_to_it() {
+    let plan = plan_of("scenarios/rc_001.yaml", 1);
+    let outcome = play_judged(&plan, Options::default(), vec![Box::new(NoTicks)]);
+    let Verdict::Violated(violation) = Verdict::of(&outcome) else { panic!("it must fail") };
+    assert_eq!(violation.invariant, "no_ticks");
+    assert!(violation.recent.last().is_some_and(|line| line.contains("<- tick")));
+}
+
+/// Panics in a task of the simulation.
+struct Panics;
+
+impl Invariant for Panics {
+    fn name(&self) -> &'static str {
+        "panics"
+    }
+
+    fn observe(&mut self, event: &Event) -> Result<(), String> {
+        assert!(!matches!(event.seen, Seen::Connected { .. }), "on purpose");
+        Ok(())
+    }
+}
+
+#[test]
+fn a_panic_is_a_crash_that_names_its_place() {
+    let plan = plan_of("scenarios/rc_001.yaml", 1);
+    let outcome = play_judged(&plan, Options::default(), vec![Box::new(Panics)]);
+    let Verdict::Crashed(crash) = Verdict::of(&outcome) else { panic!("it must crash") };
+    assert_eq!(crash.message, "on purpose");
+    assert!(crash.place.contains("scenarios.rs:"), "{}", crash.place);
+}
