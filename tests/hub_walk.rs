@@ -12,7 +12,7 @@ use tickgate::broker::{
     Answer, BrokerError, BrokerErrorCode, BrokerEvent, Command, CommandKind, Done, SessionId,
 };
 use tickgate::config::Config;
-use tickgate::engine::{Effect, Event, Hub, HubOptions, Identity, Request};
+use tickgate::engine::{Effect, Event, Hub, HubOptions, Identity, Request, RouteId, ShardId};
 use tickgate::protocol::{SubscribeEntry, UnsubscribeEntry};
 use tickgate::topic::{ClientId, Instrument, Mode, Topic, UserId};
 
@@ -37,6 +37,9 @@ struct Walk {
     next_client: u64,
     requests: BTreeMap<ClientId, usize>,
     answers: BTreeMap<ClientId, usize>,
+    /// What feed and shards have been told: who is on which route, and where that has interest.
+    joined: BTreeSet<(RouteId, ShardId, ClientId)>,
+    interest: BTreeSet<(RouteId, ShardId)>,
 }
 
 impl Walk {
@@ -50,6 +53,8 @@ impl Walk {
             next_client: 0,
             requests: BTreeMap::new(),
             answers: BTreeMap::new(),
+            joined: BTreeSet::new(),
+            interest: BTreeSet::new(),
         };
         walk.broker_says(BrokerEvent::Up);
         walk
@@ -62,18 +67,33 @@ impl Walk {
         for effect in effects {
             match effect {
                 Effect::Command { command, .. } => self.broker.waiting.push(command),
-                Effect::Deliver { client, answer, .. } => {
+                Effect::Deliver { client, shard, change, answer } => {
+                    for route in change.remove {
+                        self.joined.remove(&(route, shard, client));
+                    }
+                    for route in change.add {
+                        self.joined.insert((route, shard, client));
+                    }
                     if answer.is_some() {
                         *self.answers.entry(client).or_default() += 1;
                         let (asked, answered) = (self.requests[&client], self.answers[&client]);
                         assert!(answered <= asked, "{client} got an answer too many");
                     }
                 }
-                Effect::Close { .. }
-                | Effect::Detach { .. }
-                | Effect::Interest { .. }
-                | Effect::Note(_) => {}
+                Effect::Interest { route, shard, wanted: true, .. } => {
+                    assert!(self.interest.insert((route, shard)), "{route:?} is told twice");
+                }
+                Effect::Interest { route, shard, wanted: false, .. } => {
+                    assert!(self.interest.remove(&(route, shard)), "{route:?} ends twice");
+                }
+                Effect::Detach { client, .. } => {
+                    self.joined.retain(|(_, _, joined)| *joined != client);
+                }
+                Effect::Close { .. } | Effect::Note(_) => {}
             }
+        }
+        for (route, shard, client) in &self.joined {
+            assert!(self.interest.contains(&(*route, *shard)), "{client} gets no {route:?}");
         }
     }
 
