@@ -75,10 +75,7 @@ fn play_with<S: Story>(seed: u64) {
     sim.client("clients", async move {
         let stage = Stage {
             runtime: runtime_of("clients"),
-            addresses: Addresses {
-                websocket: "gateway:8765".into(),
-                admin: "gateway:8766".into(),
-            },
+            addresses: Addresses { websocket: "gateway:8765".into(), admin: "gateway:8766".into() },
             broker,
             feed,
             clock: Clock::start(),

@@ -194,7 +194,8 @@ impl<R: Runtime> Stage<R> {
     }
 
     async fn try_status(&self) -> io::Result<Status> {
-        let body = timeout(PATIENCE, get(&self.runtime, &self.addresses.admin, "/status")).await??;
+        let body =
+            timeout(PATIENCE, get(&self.runtime, &self.addresses.admin, "/status")).await??;
         serde_json::from_slice(&body).map_err(io::Error::from)
     }
 }
@@ -219,7 +220,12 @@ fn wants(status: &Status) -> BTreeMap<String, BTreeSet<Topic>> {
 
 /// How many clients of a user want a symbol in a mode, and what the broker does about it.
 #[must_use]
-pub fn topic_of(status: &Status, user: &str, symbol: &str, mode: Mode) -> Option<(u64, TopicState)> {
+pub fn topic_of(
+    status: &Status,
+    user: &str,
+    symbol: &str,
+    mode: Mode,
+) -> Option<(u64, TopicState)> {
     let mut rows = status.topics.iter();
     let row = rows.find(|row| {
         row.user.as_str() == user

@@ -2,9 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tickgate::protocol::control::{
-    Answer, Event, Failure, FailureCode, FromHost, Op, Request,
-};
+use tickgate::protocol::control::{Answer, Event, Failure, FailureCode, FromHost, Op, Request};
 use tickgate::topic::Topic;
 use tickgate::zmtp::PeerId;
 
@@ -142,6 +140,7 @@ impl Book {
             std::mem::take(&mut self.held).into_iter().partition(|(_, held)| is_meant(held));
         self.held = rest;
         let meant: Vec<(PeerId, Request)> = meant;
+        assert!(!meant.is_empty(), "{deed:?} of {name} is not held: it may come yet");
         for (peer, request) in meant {
             self.treat(peer, request, *manner);
         }

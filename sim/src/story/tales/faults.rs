@@ -54,6 +54,8 @@ impl Story for BrokerRefuses {
         let refusing = async {
             let all_wait = |status: &_| count_of(status, "alice", "TCS") == 10;
             stage.status_when("ten clients wait", all_wait).await;
+            let held = || stage.broker.holds(Deed::Subscribe, "TCS") == 1;
+            stage.until("the broker is asked for the topic", held).await;
             stage.broker.release_as(Deed::Subscribe, "TCS", refused);
         };
         let (mut crowd, ()) = tokio::join!(stage.together(subscribing), refusing);
@@ -203,10 +205,8 @@ impl Story for BrokerReconnects {
             let answer = bob.subscribed(Ltp).await;
             assert_eq!(outcomes(&answer), ["success"], "round {round}: {answer}");
             stage.is_settled().await;
-            let wanted = book(&[
-                ("alice", &[("TCS", Ltp)]),
-                ("bob", &[("TCS", Depth), ("WIPRO", Ltp)]),
-            ]);
+            let wanted =
+                book(&[("alice", &[("TCS", Ltp)]), ("bob", &[("TCS", Depth), ("WIPRO", Ltp)])]);
             assert_eq!(stage.broker.sessions(), wanted);
             assert_eq!(stage.broker.count(Deed::Subscribe, "TCS"), 2, "once for each user");
             assert_eq!(stage.broker.count(Deed::Subscribe, "INFY"), 0, "it was given up");
@@ -266,9 +266,8 @@ fn is_refused(answer: &Value, code: &str) {
 
 /// Topics by user, in the form of [`Broker::sessions`](crate::story::broker::Broker::sessions).
 fn book(sessions: &[(&str, &[(&str, Mode)])]) -> BTreeMap<String, BTreeSet<Topic>> {
-    let topic = |(symbol, mode): &(&str, Mode)| {
-        Topic::new(Instrument::new(EXCHANGE, *symbol), *mode)
-    };
+    let topic =
+        |(symbol, mode): &(&str, Mode)| Topic::new(Instrument::new(EXCHANGE, *symbol), *mode);
     let of_user = |(user, topics): &(&str, &[(&str, Mode)])| {
         ((*user).to_owned(), topics.iter().map(topic).collect())
     };

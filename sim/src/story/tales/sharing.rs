@@ -30,6 +30,8 @@ impl Story for TenAtOnce {
                 topic_of(status, "alice", "TCS", Ltp) == Some((10, TopicState::TurningOn))
             };
             stage.status_when("ten clients wait for one topic", all_wait).await;
+            let held = || stage.broker.holds(Deed::Subscribe, "TCS") == 1;
+            stage.until("the broker is asked for the topic", held).await;
             stage.broker.release(Deed::Subscribe, "TCS");
         };
         let (mut clients, ()) = tokio::join!(stage.together(subscribing), observing);
@@ -44,7 +46,10 @@ impl Story for TenAtOnce {
         assert_eq!(stage.broker.count(Deed::Subscribe, "INFY"), 1, "one call for ten clients");
 
         let status = stage.is_settled().await;
-        assert_eq!((count_of(&status, "alice", "TCS"), count_of(&status, "alice", "INFY")), (10, 10));
+        assert_eq!(
+            (count_of(&status, "alice", "TCS"), count_of(&status, "alice", "INFY")),
+            (10, 10)
+        );
         assert_eq!((status.subscriptions, status.broker_calls.connect), (20, 1));
         let seq = stage.feed.tick("TCS", Ltp);
         for client in &mut clients {
