@@ -105,9 +105,12 @@ impl Story for SlowAndStuck {
         let held = || stage.broker.holds(Deed::Subscribe, "SLOW") == 1;
         stage.until("the broker is asked for the slow topic", held).await;
 
-        let mut stuck = stage.client_of("alice").await;
-        stuck.may_miss_some();
-        stuck.follow(&["NOISE"], Ltp).await;
+        let (mut stuck, mut leaver) =
+            (stage.client_of("alice").await, stage.client_of("alice").await);
+        for client in [&mut stuck, &mut leaver] {
+            client.may_miss_some();
+            client.follow(&["NOISE"], Ltp).await;
+        }
         let mut others = Vec::new();
         for user in ["alice", "bob", "carol"] {
             let mut other = stage.client_of(user).await;
@@ -117,7 +120,7 @@ impl Story for SlowAndStuck {
 
         // The client that does not read is sent more than sockets hold.
         let conflated =
-            |status: &Status| status.shards.iter().any(|shard| shard.ticks_conflated_total > 0);
+            |status: &Status| status.shards.iter().all(|shard| shard.ticks_conflated_total > 0);
         let mut status = stage.status().await;
         while !conflated(&status) {
             for _ in 0..64 {
@@ -150,11 +153,18 @@ impl Story for SlowAndStuck {
         let status = stage.status().await;
         let slow = topic_of(&status, "alice", "SLOW", Ltp);
         assert_eq!(slow, Some((1, TopicState::TurningOn)), "it still waits");
-        assert_eq!(count_of(&status, "alice", "NOISE"), 1, "nobody was thrown out");
+        assert_eq!(count_of(&status, "alice", "NOISE"), 2, "nobody was thrown out");
+        leaver.start_unsubscribe(&["NOISE"], Ltp).await;
+        let left = |status: &Status| count_of(status, "alice", "NOISE") == 1;
+        stage.status_when("who does not read has left the topic", left).await;
 
         stage.broker.release(Deed::Subscribe, "SLOW");
         let answer = waiter.subscribed(Ltp).await;
         assert_eq!(answer["status"], "success", "{answer}");
+        // What waited for a client is not sent behind the answer to its unsubscribe.
+        let answer = leaver.unsubscribed(Ltp).await;
+        assert_eq!(answer["status"], "success", "{answer}");
+        leaver.ping().await;
         // The client that reads again gets the latest there is.
         let last = stage.feed.trades("NOISE");
         stuck.reads("NOISE", Ltp, last).await;
