@@ -10,6 +10,7 @@ use tickgate::server::status::{Status, TopicState};
 use tickgate::topic::Mode::{self, Depth, Ltp, Quote};
 
 use crate::story::broker::{Call, Deed, Manner};
+use crate::story::client::Client;
 use crate::story::stage::{count_of, topic_of};
 use crate::story::{Stage, Story};
 
@@ -118,21 +119,7 @@ impl Story for SlowAndStuck {
             others.push(other);
         }
 
-        // The client that does not read is sent more than sockets hold.
-        let conflated =
-            |status: &Status| status.shards.iter().all(|shard| shard.ticks_conflated_total > 0);
-        let mut status = stage.status().await;
-        while !conflated(&status) {
-            for _ in 0..64 {
-                stage.feed.trade("NOISE", &[Ltp], 16_384);
-            }
-            let all_here = |status: &Status| status.feed.messages_total == stage.feed.messages();
-            status = stage.status_when("the noise has arrived", all_here).await;
-            let seq = stage.feed.tick("INFY", Ltp);
-            for other in &mut others {
-                other.reads("INFY", Ltp, seq).await;
-            }
-        }
+        let status = fill_the_sockets(stage, &mut others).await;
         let waiting: u64 = status.shards.iter().map(|shard| shard.outbox_bytes).sum();
         assert!(waiting <= 4_000_000, "{waiting} bytes wait for a client that does not read");
 
@@ -171,6 +158,26 @@ impl Story for SlowAndStuck {
         assert!(stuck.ticks("NOISE", Ltp) < last, "some were replaced by later ones");
         stuck.ping().await;
     }
+}
+
+/// Publishes noise until it is replaced by later noise in an outbox of each shard, while the
+/// others read on.
+async fn fill_the_sockets<R: Runtime>(stage: &Stage<R>, others: &mut [Client<R>]) -> Status {
+    let conflated =
+        |status: &Status| status.shards.iter().all(|shard| shard.ticks_conflated_total > 0);
+    let mut status = stage.status().await;
+    while !conflated(&status) {
+        for _ in 0..64 {
+            stage.feed.trade("NOISE", &[Ltp], 16_384);
+        }
+        let all_here = |status: &Status| status.feed.messages_total == stage.feed.messages();
+        status = stage.status_when("the noise has arrived", all_here).await;
+        let seq = stage.feed.tick("INFY", Ltp);
+        for other in others.iter_mut() {
+            other.reads("INFY", Ltp, seq).await;
+        }
+    }
+    status
 }
 
 /// Whoever asks for a mode gets each trade once, though publishers send it in three (section 2
