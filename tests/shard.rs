@@ -186,6 +186,30 @@ fn a_close_comes_after_what_waits_and_has_a_deadline() {
 }
 
 #[test]
+fn a_close_is_the_last_word_even_to_a_client_that_lags() {
+    let mut shard = shard();
+    join(&mut shard, A);
+    for price in 1..=9 {
+        shard.tick(ROUTE, &tick(price));
+    }
+    shard.close(A, 1012, "restarting");
+    assert_eq!(read(&mut shard, A), ["subscribed", "1", "2", "3", "4", "9", "close 1012"]);
+}
+
+#[test]
+fn nothing_follows_the_reply_to_a_close_that_the_client_sent() {
+    let mut shard = shard();
+    join(&mut shard, A);
+    shard.tick(ROUTE, &tick(1));
+    shard.close_with(A, frame::close_frame(1000, ""));
+    shard.tick(ROUTE, &tick(2));
+    shard.deliver(A, Change::default(), Some(text("an answer")));
+    shard.control(A, text("a pong"));
+    assert_eq!(read(&mut shard, A), ["subscribed", "1", "close 1000"]);
+    assert!(shard.is_finished(A));
+}
+
+#[test]
 fn a_client_that_left_leaves_nothing_behind() {
     let mut shard = shard();
     join(&mut shard, A);

@@ -37,6 +37,7 @@ stories! {
     a_client_that_becomes_another_user_sees_no_foreign_order => AnotherUser,
     invalidated_credentials_keep_clients_and_wants => Invalidated,
     a_slow_topic_and_a_client_that_does_not_read_delay_nobody => SlowAndStuck,
+    a_client_that_changes_its_mind_quickly_gets_its_last_wish => ChangesOfMind,
     each_mode_of_an_instrument_gets_each_trade_once => EachTradeOnce,
 }
 

@@ -58,6 +58,13 @@ impl Outbox {
         Ok(())
     }
 
+    /// Queues the last frame of all, whatever the limits say: behind everything that waits.
+    pub fn push_last(&mut self, frame: Bytes) {
+        self.catch_up();
+        self.control_bytes += frame.len();
+        self.queue.push_back(Waiting::Control(frame));
+    }
+
     /// Queues a tick. Says whether it replaced one, which the client will never see.
     pub fn push_tick(&mut self, limits: &OutboxLimits, route: RouteId, frame: Bytes) -> bool {
         if self.lagging.is_empty() && self.ticks < limits.ticks_max {
@@ -101,9 +108,7 @@ impl Outbox {
 
     fn pop(&mut self) -> Option<Bytes> {
         if self.queue.is_empty() {
-            self.ticks = self.lagging.len();
-            let lagging = self.lagging.drain(..);
-            self.queue.extend(lagging.map(|(route, frame)| Waiting::Tick(route, frame)));
+            self.catch_up();
         }
         match self.queue.pop_front()? {
             Waiting::Control(frame) => {
@@ -115,6 +120,13 @@ impl Outbox {
                 Some(frame)
             }
         }
+    }
+
+    /// Queues the latest values of the lagging topics behind what waits.
+    fn catch_up(&mut self) {
+        self.ticks += self.lagging.len();
+        let lagging = self.lagging.drain(..);
+        self.queue.extend(lagging.map(|(route, frame)| Waiting::Tick(route, frame)));
     }
 
     /// Whether nothing waits.

@@ -188,7 +188,7 @@ impl Shard {
         }
     }
 
-    /// Gives a client a frame outside the order of requests: a pong, a close reply.
+    /// Gives a client a frame outside the order of requests: a pong.
     pub fn control(&mut self, id: ClientId, frame: Bytes) {
         if let Some(slot) = self.open_slot(id) {
             self.push_control(slot, frame);
@@ -224,12 +224,14 @@ impl Shard {
 
     /// Lets a client have what waits for it, then a close frame, and nothing more.
     pub fn close(&mut self, id: ClientId, code: u16, reason: &str) {
+        self.close_with(id, frame::close_frame(code, reason));
+    }
+
+    /// The same with a close frame that is there already: the reply to the client's own.
+    pub fn close_with(&mut self, id: ClientId, close: Bytes) {
         let Some(slot) = self.open_slot(id) else { return };
-        let close = frame::close_frame(code, reason);
-        let unlimited = OutboxLimits { control_bytes_max: usize::MAX, ..self.options.outbox };
         let client = self.client_mut(slot);
-        let pushed = client.outbox.push_control(&unlimited, close);
-        debug_assert!(pushed.is_ok(), "there is no limit");
+        client.outbox.push_last(close);
         client.closing = true;
         let routes: Vec<RouteId> = client.routes.keys().copied().collect();
         for route in routes {

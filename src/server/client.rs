@@ -145,10 +145,12 @@ impl<R: Runtime> Session<R> {
                     self.desk.request(&bytes).await;
                 }
                 Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => {
-                    self.forward_control().await;
+                    let client = self.desk.id;
+                    self.forward(|frame| ShardMessage::Control { client, frame }).await;
                 }
                 Ok(Message::Close(_)) => {
-                    self.forward_control().await;
+                    let client = self.desk.id;
+                    self.forward(|frame| ShardMessage::CloseReply { client, frame }).await;
                     return Over::Ended;
                 }
                 Err(error) => return over(&error),
@@ -157,13 +159,12 @@ impl<R: Runtime> Session<R> {
     }
 
     /// Sends on what tungstenite wants to write.
-    async fn forward_control(&mut self) {
+    async fn forward(&mut self, wrap: impl FnOnce(Bytes) -> ShardMessage<R::Stream>) {
         // Writing into memory cannot fail; after a close tungstenite says that it is closed.
         let _ = self.socket.flush().await;
         let written = std::mem::take(&mut self.socket.get_mut().written);
         if !written.is_empty() {
-            let frame = Bytes::from(written);
-            self.desk.to_shard(ShardMessage::Control { client: self.desk.id, frame }).await;
+            self.desk.to_shard(wrap(Bytes::from(written))).await;
         }
     }
 

@@ -42,6 +42,11 @@ pub(super) enum ShardMessage<S> {
         client: ClientId,
         frame: Bytes,
     },
+    /// The client has closed; this is the reply, and the last frame it gets.
+    CloseReply {
+        client: ClientId,
+        frame: Bytes,
+    },
     Close {
         client: ClientId,
         code: u16,
@@ -176,6 +181,7 @@ impl<S: AsyncWrite + Send + Unpin + 'static> Shell<S> {
                 self.shard.deliver(client, change, answer);
             }
             ShardMessage::Control { client, frame } => self.shard.control(client, frame),
+            ShardMessage::CloseReply { client, frame } => self.shard.close_with(client, frame),
             ShardMessage::Close { client, code, reason } => self.shard.close(client, code, reason),
             ShardMessage::Detach { client } => self.detach(client),
             ShardMessage::Expect { route } => self.shard.expect(route),

@@ -55,12 +55,20 @@ impl Broker {
     }
 
     /// Serves what it held back of this kind and name, and from now on whatever comes.
+    ///
+    /// # Panics
+    ///
+    /// As [`Broker::release_as`].
     pub fn release(&self, deed: Deed, name: &str) {
         self.release_as(deed, name, Manner::Serve);
         self.when(deed, name, Manner::Serve);
     }
 
     /// Treats what it held back of this kind and name so.
+    ///
+    /// # Panics
+    ///
+    /// Panics if it holds back nothing of the kind: the story has to wait until it does.
     pub fn release_as(&self, deed: Deed, name: &str, manner: Manner) {
         self.book().release(deed, name, &manner);
         self.0.told.notify_one();

@@ -24,6 +24,7 @@ pub struct Client<R: Runtime> {
     stage: Stage<R>,
     socket: WebSocketStream<R::Stream>,
     requests: u64,
+    answers: u64,
     user: Option<String>,
     held: BTreeMap<(String, u8), Watch>,
     orders: Option<Watch>,
@@ -60,6 +61,7 @@ impl<R: Runtime> Client<R> {
             stage: stage.clone(),
             socket,
             requests: 0,
+            answers: 0,
             user: None,
             held: BTreeMap::new(),
             orders: None,
@@ -142,21 +144,20 @@ impl<R: Runtime> Client<R> {
         answer
     }
 
-    /// Reads the answers of a [`Client::start_authenticate`] and a [`Client::start_subscribe`]
-    /// right behind it. Both must be successes.
-    pub async fn catches_up(&mut self, user: &str, mode: Mode) {
-        self.requests -= 1;
-        let first = self.authenticated(user).await;
-        assert_eq!(first["status"], "success", "{first}");
-        self.requests += 1;
-        let second = self.subscribed(mode).await;
-        assert_eq!(second["status"], "success", "{second}");
-    }
-
     /// Unsubscribes from symbols in one mode.
     pub async fn unsubscribe(&mut self, symbols: &[&str], mode: Mode) -> Value {
+        self.start_unsubscribe(symbols, mode).await;
+        self.unsubscribed(mode).await
+    }
+
+    /// Asks to leave symbols in one mode, and reads no answer yet.
+    pub async fn start_unsubscribe(&mut self, symbols: &[&str], mode: Mode) {
         let request = about("unsubscribe", symbols, mode);
         self.send(request).await;
+    }
+
+    /// Reads the answer of [`Client::start_unsubscribe`].
+    pub async fn unsubscribed(&mut self, mode: Mode) -> Value {
         let answer = self.answer().await;
         for row in answer["successful"].as_array().into_iter().flatten() {
             let symbol = row["symbol"].as_str().expect("a symbol").to_owned();
@@ -275,13 +276,12 @@ impl<R: Runtime> Client<R> {
         stage.within("a request is taken", sending).await.expect("an open connection");
     }
 
-    /// Reads the answer to the last request.
+    /// Reads the answer to the first request that has none yet.
     pub async fn answer(&mut self) -> Value {
         loop {
             if let Some(answer) = self.read().await {
-                if answer["type"] != "pong" {
-                    assert_eq!(answer["request_id"], self.requests, "{answer}");
-                }
+                self.answers += 1;
+                assert_eq!(answer["request_id"], self.answers, "answers in order: {answer}");
                 return answer;
             }
         }

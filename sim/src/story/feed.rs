@@ -58,12 +58,12 @@ impl Feed {
     /// Publishes the next trade of a symbol once in each of these modes, each with `padding`
     /// bytes too many, and tells its number.
     pub fn trade(&self, symbol: &str, modes: &[Mode], padding: usize) -> u64 {
-        let seq = {
-            let mut counts = self.counts();
-            let seq = counts.trades.entry(symbol.to_owned()).or_default();
-            *seq += 1;
-            *seq
-        };
+        // Held until all is published: whoever publishes next comes behind.
+        let mut counts = self.counts();
+        let count = counts.trades.entry(symbol.to_owned()).or_default();
+        *count += 1;
+        let seq = *count;
+        counts.messages += modes.len() as u64;
         for mode in modes {
             let topic = format!("{EXCHANGE}_{symbol}_{}", mode.segment());
             let mut payload =
@@ -84,12 +84,11 @@ impl Feed {
 
     /// Publishes the next order update of a user, and tells its number.
     pub fn order(&self, user: &str) -> u64 {
-        let seq = {
-            let mut counts = self.counts();
-            let seq = counts.orders.entry(user.to_owned()).or_default();
-            *seq += 1;
-            *seq
-        };
+        let mut counts = self.counts();
+        let count = counts.orders.entry(user.to_owned()).or_default();
+        *count += 1;
+        let seq = *count;
+        counts.messages += 1;
         let payload = json!({"type": "order_update", "user_id": user, "seq": seq});
         self.publish(format!("{}_{user}_orders", BROKER_NAME.to_uppercase()), &payload);
         seq
@@ -104,6 +103,7 @@ impl Feed {
     /// Tells the gateway that a user's credentials have changed.
     pub fn invalidate(&self, user: &str) {
         let payload = json!({"user_id": user, "cache_type": "ALL"});
+        self.counts().messages += 1;
         self.publish(format!("CACHE_INVALIDATE_ALL_{user}"), &payload);
     }
 
@@ -115,7 +115,6 @@ impl Feed {
 
     fn publish(&self, topic: String, payload: &Value) {
         let socket = self.0.socket.get().expect("the publisher has its entrance before the story");
-        self.counts().messages += 1;
         socket.publish(Message::pair(topic, Bytes::from(payload.to_string())));
     }
 

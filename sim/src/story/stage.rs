@@ -163,6 +163,7 @@ impl<R: Runtime> Stage<R> {
         let ready = |status: &Status| {
             status.brokers.iter().all(|broker| broker.state == BrokerState::Up)
                 && status.feed.publishers == 1
+                && is_alone(status)
         };
         self.status_when("the gateway greets the broker and the publisher", ready).await.tasks
     }
@@ -197,6 +198,12 @@ impl<R: Runtime> Stage<R> {
             timeout(PATIENCE, get(&self.runtime, &self.addresses.admin, "/status")).await??;
         serde_json::from_slice(&body).map_err(io::Error::from)
     }
+}
+
+/// Whether the operator's own connection is the only one: that of the last look has ended.
+#[must_use]
+pub fn is_alone(status: &Status) -> bool {
+    status.tasks.get("admin_connection") == Some(&1)
 }
 
 /// What a status page says is wanted, in the form of [`Broker::sessions`].

@@ -12,7 +12,15 @@ pub(super) struct Routes {
     by_key: IndexMap<(Topic, BrokerName), Route>,
     next: u64,
     /// Interest that has ended. It is told last: first the clients leave the route.
-    ended: Vec<Effect>,
+    ended: Vec<Ended>,
+}
+
+#[derive(Debug)]
+struct Ended {
+    id: RouteId,
+    topic: Topic,
+    broker: BrokerName,
+    shard: ShardId,
 }
 
 #[derive(Debug)]
@@ -41,16 +49,15 @@ impl Routes {
             return;
         }
         route.wants.push((shard, 1));
-        // Interest that ended and returned within one event has never ended.
-        let ended = self.ended.iter().position(|effect| {
-            matches!(effect, Effect::Interest { route: id, shard: at, .. }
-                if (*id, *at) == (route.id, shard))
-        });
-        if let Some(ended) = ended {
-            self.ended.remove(ended);
-            return;
+        let ended =
+            self.ended.iter().position(|ended| (ended.id, ended.shard) == (route.id, shard));
+        if let Some(at) = ended {
+            // It comes back before its end was told, so there is nothing to tell: said now, its
+            // end would come last and win.
+            self.ended.remove(at);
+        } else {
+            effects.push(interest(route.id, topic, broker, shard, true));
         }
-        effects.push(interest(route.id, topic, broker, shard, true));
     }
 
     /// Counts one client less.
@@ -63,7 +70,8 @@ impl Routes {
             return;
         }
         route.wants.swap_remove(at);
-        self.ended.push(interest(route.id, topic, broker, shard, false));
+        let (topic, broker) = (topic.clone(), broker.clone());
+        self.ended.push(Ended { id: route.id, topic, broker, shard });
         if route.wants.is_empty() {
             self.by_key.swap_remove(&key);
         }
@@ -71,7 +79,12 @@ impl Routes {
 
     /// Tells of the interest that has ended since the last call.
     pub fn flush(&mut self, effects: &mut Vec<Effect>) {
-        effects.append(&mut self.ended);
+        let ended = self.ended.drain(..);
+        effects.extend(
+            ended.map(|Ended { id, topic, broker, shard }| {
+                interest(id, &topic, &broker, shard, false)
+            }),
+        );
     }
 
     /// The number of a route that somebody wants.

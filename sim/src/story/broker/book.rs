@@ -140,6 +140,7 @@ impl Book {
             std::mem::take(&mut self.held).into_iter().partition(|(_, held)| is_meant(held));
         self.held = rest;
         let meant: Vec<(PeerId, Request)> = meant;
+        assert!(!meant.is_empty(), "{deed:?} of {name} is not held: it may come yet");
         for (peer, request) in meant {
             self.treat(peer, request, *manner);
         }

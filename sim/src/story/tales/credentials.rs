@@ -8,6 +8,7 @@ use tickgate::server::status::Status;
 use tickgate::topic::Mode::Ltp;
 
 use crate::story::broker::{Deed, Manner};
+use crate::story::client::Client;
 use crate::story::stage::count_of;
 use crate::story::{Stage, Story};
 
@@ -90,65 +91,14 @@ impl Story for Invalidated {
         stage.is_settled().await;
         stage.broker.forget_calls();
 
-        // In mid-subscribe.
-        let mut client = stage.client_of("alice").await;
-        stage.broker.when(Deed::Subscribe, "TCS", Manner::Hold);
-        client.start_subscribe(&["TCS"], Ltp).await;
-        let held = || stage.broker.holds(Deed::Subscribe, "TCS") == 1;
-        stage.until("the broker is asked for the topic", held).await;
-        stage.broker.when(Deed::Subscribe, "TCS", Manner::Serve);
-        stage.feed.invalidate("alice");
-        let answer = client.subscribed(Ltp).await;
-        assert_eq!(answer["status"], "success", "the new session serves it: {answer}");
-        rebuilt(stage, "alice", 1).await;
-        // What the old session still says does not matter.
-        stage.broker.release(Deed::Subscribe, "TCS");
-        let status = stage.is_settled().await;
-        assert_eq!((count_of(&status, "alice", "TCS"), count_of(&status, "alice", "INFY")), (1, 1));
-        assert_eq!(stage.broker.count(Deed::Subscribe, "INFY"), 1, "it was restored");
-        for symbol in ["INFY", "TCS"] {
-            let seq = stage.feed.tick(symbol, Ltp);
-            let reader = if symbol == "TCS" { &mut client } else { &mut holder };
-            reader.reads(symbol, Ltp, seq).await;
-        }
+        let mut client = in_mid_subscribe(stage).await;
+        let seq = stage.feed.tick("INFY", Ltp);
+        holder.reads("INFY", Ltp, seq).await;
+        let mut newcomer = in_mid_authenticate(stage).await;
+        storm(stage, &mut client).await;
 
-        // In mid-authenticate: the session that is being opened has the old credentials.
-        stage.broker.when(Deed::Connect, "bob", Manner::Hold);
-        let mut newcomer = stage.client().await;
-        newcomer.start_authenticate("bob").await;
-        let held = || stage.broker.holds(Deed::Connect, "bob") == 1;
-        stage.until("the broker is asked for the session", held).await;
-        stage.feed.invalidate("bob");
-        let published = stage.feed.messages();
-        let arrived = |status: &Status| status.feed.messages_total == published;
-        stage.status_when("the gateway hears of the change", arrived).await;
-        stage.broker.release(Deed::Connect, "bob");
-        let answer = newcomer.authenticated("bob").await;
-        assert_eq!(answer["status"], "success", "{answer}");
-        newcomer.follow(&["TCS"], Ltp).await;
-        let twice = || stage.broker.count(Deed::Connect, "bob") == 2;
-        stage.until("the session is opened again", twice).await;
-        stage.is_settled().await;
-        let seq = stage.feed.tick("TCS", Ltp);
-        newcomer.reads("TCS", Ltp, seq).await;
-
-        // A storm of them, with requests in between. The last one counts.
-        for round in 0..20_usize {
-            stage.feed.invalidate("alice");
-            stage.feed.invalidate(["alice", "bob"][round % 2]);
-            let answer = client.subscribe(&["WIPRO"], Ltp).await;
-            assert_eq!(answer["status"], "success", "round {round}: {answer}");
-            let late = stage.client_of("alice").await;
-            let answer = client.unsubscribe(&["WIPRO"], Ltp).await;
-            assert_eq!(answer["status"], "success", "round {round}: {answer}");
-            drop(late);
-        }
-        let calm = |status: &Status| {
-            status.clients.total == 4 && status.feed.messages_total == stage.feed.messages()
-        };
-        stage.status_when("the storm is over", calm).await;
         let status = stage.is_settled().await;
-        assert_eq!(status.subscriptions, 4, "{:?}", status.topics);
+        assert_eq!((status.clients.total, status.subscriptions), (4, 4), "{:?}", status.topics);
         for symbol in ["INFY", "TCS"] {
             let seq = stage.feed.tick(symbol, Ltp);
             let readers = if symbol == "TCS" {
@@ -160,20 +110,76 @@ impl Story for Invalidated {
                 reader.reads(symbol, Ltp, seq).await;
             }
         }
-        assert_eq!(
-            stage.broker.count(Deed::Disconnect, "carol"),
-            0,
-            "she has nothing to do with it"
-        );
+        let carols = stage.broker.count(Deed::Disconnect, "carol");
+        assert_eq!(carols, 0, "she has nothing to do with it");
         assert_eq!(stage.broker.replaced(), 0, "each session was closed before the next");
     }
 }
 
-/// Waits until a user's session has been closed and opened again this often.
-async fn rebuilt<R: Runtime>(stage: &Stage<R>, user: &str, times: usize) {
-    let is_rebuilt = || {
-        stage.broker.count(Deed::Disconnect, user) == times
-            && stage.broker.count(Deed::Connect, user) == times
+async fn in_mid_subscribe<R: Runtime>(stage: &Stage<R>) -> Client<R> {
+    let mut client = stage.client_of("alice").await;
+    stage.broker.when(Deed::Subscribe, "TCS", Manner::Hold);
+    client.start_subscribe(&["TCS"], Ltp).await;
+    let held = || stage.broker.holds(Deed::Subscribe, "TCS") == 1;
+    stage.until("the broker is asked for the topic", held).await;
+    stage.broker.when(Deed::Subscribe, "TCS", Manner::Serve);
+    stage.feed.invalidate("alice");
+    let answer = client.subscribed(Ltp).await;
+    assert_eq!(answer["status"], "success", "the new session serves it: {answer}");
+    let rebuilt = || {
+        stage.broker.count(Deed::Disconnect, "alice") == 1
+            && stage.broker.count(Deed::Connect, "alice") == 1
     };
-    stage.until("the session is rebuilt", is_rebuilt).await;
+    stage.until("the session is rebuilt", rebuilt).await;
+    // What the old session still says does not matter.
+    stage.broker.release(Deed::Subscribe, "TCS");
+    let status = stage.is_settled().await;
+    assert_eq!((count_of(&status, "alice", "TCS"), count_of(&status, "alice", "INFY")), (1, 1));
+    assert_eq!(stage.broker.count(Deed::Subscribe, "INFY"), 1, "it was restored");
+    let seq = stage.feed.tick("TCS", Ltp);
+    client.reads("TCS", Ltp, seq).await;
+    client
+}
+
+/// The session that is being opened has the old credentials.
+async fn in_mid_authenticate<R: Runtime>(stage: &Stage<R>) -> Client<R> {
+    stage.broker.when(Deed::Connect, "bob", Manner::Hold);
+    let mut newcomer = stage.client().await;
+    newcomer.start_authenticate("bob").await;
+    let held = || stage.broker.holds(Deed::Connect, "bob") == 1;
+    stage.until("the broker is asked for the session", held).await;
+    stage.feed.invalidate("bob");
+    is_heard(stage).await;
+    stage.broker.release(Deed::Connect, "bob");
+    let answer = newcomer.authenticated("bob").await;
+    assert_eq!(answer["status"], "success", "{answer}");
+    newcomer.follow(&["TCS"], Ltp).await;
+    let twice = || stage.broker.count(Deed::Connect, "bob") == 2;
+    stage.until("the session is opened again", twice).await;
+    stage.is_settled().await;
+    let seq = stage.feed.tick("TCS", Ltp);
+    newcomer.reads("TCS", Ltp, seq).await;
+    newcomer
+}
+
+/// Many changes, with requests in between.
+async fn storm<R: Runtime>(stage: &Stage<R>, client: &mut Client<R>) {
+    for round in 0..20_usize {
+        stage.feed.invalidate("alice");
+        stage.feed.invalidate(["alice", "bob"][round % 2]);
+        let answer = client.subscribe(&["WIPRO"], Ltp).await;
+        assert_eq!(answer["status"], "success", "round {round}: {answer}");
+        let late = stage.client_of("alice").await;
+        let answer = client.unsubscribe(&["WIPRO"], Ltp).await;
+        assert_eq!(answer["status"], "success", "round {round}: {answer}");
+        late.close().await;
+    }
+    is_heard(stage).await;
+}
+
+/// Waits until the gateway has received all that was published.
+async fn is_heard<R: Runtime>(stage: &Stage<R>) {
+    let published = stage.feed.messages();
+    let all_here = |status: &Status| status.feed.messages_total == published;
+    stage.status_when("the gateway has heard everything", all_here).await;
 }

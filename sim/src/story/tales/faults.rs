@@ -54,6 +54,8 @@ impl Story for BrokerRefuses {
         let refusing = async {
             let all_wait = |status: &_| count_of(status, "alice", "TCS") == 10;
             stage.status_when("ten clients wait", all_wait).await;
+            let held = || stage.broker.holds(Deed::Subscribe, "TCS") == 1;
+            stage.until("the broker is asked for the topic", held).await;
             stage.broker.release_as(Deed::Subscribe, "TCS", refused);
         };
         let (mut crowd, ()) = tokio::join!(stage.together(subscribing), refusing);

@@ -9,5 +9,5 @@ mod streams;
 pub use credentials::{AnotherUser, Invalidated};
 pub use crowd::{HundredLifecycles, QuickVisitors, ThousandCycles};
 pub use faults::{BrokerDies, BrokerReconnects, BrokerRefuses, BrokerTimesOut};
-pub use sharing::{NeverSubscribed, OthersCleanup, TenAtOnce};
+pub use sharing::{ChangesOfMind, NeverSubscribed, OthersCleanup, TenAtOnce};
 pub use streams::{ChangesUnderLoad, EachTradeOnce, SlowAndStuck};

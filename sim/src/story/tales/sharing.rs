@@ -1,6 +1,6 @@
 //! Clients that share what one broker session gives.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tickgate::runtime::Runtime;
 use tickgate::server::status::{SessionState, TopicState};
 use tickgate::topic::Mode::Ltp;
@@ -30,6 +30,8 @@ impl Story for TenAtOnce {
                 topic_of(status, "alice", "TCS", Ltp) == Some((10, TopicState::TurningOn))
             };
             stage.status_when("ten clients wait for one topic", all_wait).await;
+            let held = || stage.broker.holds(Deed::Subscribe, "TCS") == 1;
+            stage.until("the broker is asked for the topic", held).await;
             stage.broker.release(Deed::Subscribe, "TCS");
         };
         let (mut clients, ()) = tokio::join!(stage.together(subscribing), observing);
@@ -166,13 +168,67 @@ async fn take_turns<R: Runtime>(stage: &Stage<R>, mut present: Client<R>) {
             stage.together([leaving]).await;
         });
         present = arrived.into_iter().next().expect("one client");
-        present.catches_up("alice", Ltp).await;
+        succeeds(&present.authenticated("alice").await);
+        succeeds(&present.subscribed(Ltp).await);
         stage.is_settled().await;
         let seq = stage.feed.tick("TCS", Ltp);
         present.reads("TCS", Ltp, seq).await;
     }
     assert_eq!(stage.broker.replaced(), 0, "no session was opened beside another");
     present.close().await;
+}
+
+/// A client changes its mind faster than the broker answers: its last wish wins, whoever else
+/// wants the same (RC-004, RC-008).
+pub struct ChangesOfMind;
+
+impl Story for ChangesOfMind {
+    async fn play<R: Runtime>(stage: &Stage<R>) {
+        // Dealt to different shards, of which each is told what its clients want.
+        let mut fickle = stage.client_of("alice").await;
+        let mut other = stage.client_of("alice").await;
+        for client in [&mut fickle, &mut other] {
+            client.follow(&["TCS", "INFY"], Ltp).await;
+        }
+        let seq = stage.feed.tick("TCS", Ltp);
+        fickle.reads("TCS", Ltp, seq).await;
+        other.reads("TCS", Ltp, seq).await;
+        for round in 1..=3 {
+            stage.broker.when(Deed::Subscribe, "SLOW", Manner::Hold);
+            fickle.start_subscribe(&["SLOW"], Ltp).await;
+            for _ in 0..round {
+                fickle.start_unsubscribe(&["TCS", "INFY"], Ltp).await;
+                fickle.start_subscribe(&["TCS"], Ltp).await;
+                fickle.start_subscribe(&["INFY"], Ltp).await;
+            }
+            fickle.start_unsubscribe(&["SLOW", "INFY"], Ltp).await;
+            let held = || stage.broker.holds(Deed::Subscribe, "SLOW") == 1;
+            stage.until("the broker is asked for the slow topic", held).await;
+            stage.broker.release(Deed::Subscribe, "SLOW");
+            succeeds(&fickle.subscribed(Ltp).await);
+            for _ in 0..round {
+                succeeds(&fickle.unsubscribed(Ltp).await);
+                succeeds(&fickle.subscribed(Ltp).await);
+                succeeds(&fickle.subscribed(Ltp).await);
+            }
+            succeeds(&fickle.unsubscribed(Ltp).await);
+            let status = stage.is_settled().await;
+            assert_eq!(count_of(&status, "alice", "TCS"), 2, "round {round}");
+            assert_eq!(count_of(&status, "alice", "INFY"), 1, "round {round}");
+            for symbol in ["TCS", "INFY"] {
+                let seq = stage.feed.tick(symbol, Ltp);
+                other.reads(symbol, Ltp, seq).await;
+            }
+            let seq = stage.feed.trades("TCS");
+            fickle.reads("TCS", Ltp, seq).await;
+            fickle.follow(&["INFY"], Ltp).await;
+        }
+        assert_eq!(stage.broker.count(Deed::Unsubscribe, "TCS"), 0, "the other held it all along");
+    }
+}
+
+fn succeeds(answer: &Value) {
+    assert_eq!(answer["status"], "success", "{answer}");
 }
 
 /// Unsubscribing what was never subscribed is a `failed` row and no broker call (RC-006).
