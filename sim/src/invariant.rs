@@ -66,7 +66,7 @@ pub fn all(plan: &Plan) -> Vec<Box<dyn Invariant>> {
         Box::new(only_what_was_asked_for::OnlyWhatWasAskedFor::default()),
         Box::new(ticks_in_order::TicksInOrder::new(plan)),
         Box::new(order_updates_complete::OrderUpdatesComplete::default()),
-        Box::new(success_after_the_broker::SuccessAfterTheBroker::default()),
+        Box::new(success_after_the_broker::SuccessAfterTheBroker::new(plan)),
         Box::new(one_broker_call_per_want::OneBrokerCallPerWant::new(plan)),
         Box::new(one_session_per_user::OneSessionPerUser::new(plan)),
         Box::new(new_credentials_are_used::NewCredentialsAreUsed::default()),

@@ -6,15 +6,18 @@ use super::Invariant;
 use super::broker_view::BrokerView;
 use super::holdings::{Holdings, Settled};
 use crate::history::{ClientName, Event, Op, Reply, Request, RowOutcome, Seen};
+use crate::plan::Plan;
 use crate::topic_name::TopicName;
 
 /// A client is told "subscribed" (or "authenticated") only when the broker has agreed: the topic
-/// (the session) was on at some moment between question and answer.
-#[derive(Default)]
+/// (the session) was on at some moment between question and answer, as far as the gateway can
+/// know: what the broker loses on its own account lasts until word of it has had time to arrive.
 pub(super) struct SuccessAfterTheBroker {
+    /// Word from the broker takes at most so long.
+    journey_us: u64,
     holdings: Holdings,
     broker: BrokerView,
-    /// Confirmed by the broker, and how long it lasted: `None` while it lasts.
+    /// Confirmed by the broker, and until when the gateway may believe so: `None` while it lasts.
     topics: BTreeMap<(UserId, TopicName), Option<u64>>,
     sessions: BTreeMap<UserId, Option<u64>>,
 }
@@ -26,7 +29,11 @@ impl Invariant for SuccessAfterTheBroker {
 
     fn observe(&mut self, event: &Event) -> Result<(), String> {
         self.broker.observe(event);
-        self.end_what_is_off(event.at_us);
+        let word_takes_us = match &event.seen {
+            Seen::SessionLost { .. } | Seen::BrokerDied { .. } | Seen::Greeted => self.journey_us,
+            _ => 0,
+        };
+        self.end_what_is_off(event.at_us + word_takes_us);
         if let Seen::Replied { call, error: None, .. } = &event.seen {
             match &call.op {
                 Op::Subscribe(topic) if self.broker.is_on(&call.user, topic) => {
@@ -50,15 +57,27 @@ impl Invariant for SuccessAfterTheBroker {
 }
 
 impl SuccessAfterTheBroker {
-    fn end_what_is_off(&mut self, now_us: u64) {
+    pub fn new(plan: &Plan) -> Self {
+        let network = &plan.network;
+        Self {
+            // A step of the simulation on either side.
+            journey_us: (network.latency_ms[1] + 2 * network.tick_ms) * 1_000,
+            holdings: Holdings::default(),
+            broker: BrokerView::default(),
+            topics: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+        }
+    }
+
+    fn end_what_is_off(&mut self, known_us: u64) {
         for ((user, topic), end) in &mut self.topics {
             if end.is_none() && !self.broker.is_on(user, topic) {
-                *end = Some(now_us);
+                *end = Some(known_us);
             }
         }
         for (user, end) in &mut self.sessions {
             if end.is_none() && !self.broker.has_session(user) {
-                *end = Some(now_us);
+                *end = Some(known_us);
             }
         }
     }
@@ -103,11 +122,12 @@ fn too_early(client: &ClientName, user: &UserId, topic: &TopicName) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Story, named, subscribed};
+    use super::super::testing::{Story, named, plan, subscribed};
     use super::*;
+    use crate::history::Actor;
 
     fn authenticated() -> Story<SuccessAfterTheBroker> {
-        let mut story = Story::of(SuccessAfterTheBroker::default());
+        let mut story = Story::of(SuccessAfterTheBroker::new(&plan()));
         story.serve("alice", 1, Op::Connect);
         story.join("alice-1");
         story
@@ -125,7 +145,7 @@ mod tests {
         let mut story = authenticated();
         let id = story.send("alice-1", Request::Subscribe(vec![named("NSE:A/LTP")]));
         let call = story.call("alice", 1, Op::Subscribe(named("NSE:A/LTP")));
-        story.good(&crate::history::Actor::Broker, Seen::Called(call));
+        story.good(&Actor::Broker, Seen::Called(call));
         assert!(story.answer("alice-1", id, subscribed("NSE:A/LTP")).is_err());
     }
 
@@ -138,9 +158,35 @@ mod tests {
         assert!(story.answer("alice-1", id, subscribed("NSE:A/LTP")).is_err());
     }
 
+    fn loses_alice(story: &mut Story<SuccessAfterTheBroker>) {
+        let lost = Seen::SessionLost { user: "alice".into(), session: 1 };
+        story.good(&Actor::Broker, lost);
+    }
+
+    #[test]
+    fn success_while_word_of_the_loss_is_on_its_way_is_good() {
+        let mut story = authenticated();
+        story.serve("alice", 1, Op::Subscribe(named("NSE:A/LTP")));
+        loses_alice(&mut story);
+        let id = story.send("alice-1", Request::Subscribe(vec![named("NSE:A/LTP")]));
+        assert_eq!(story.answer("alice-1", id, subscribed("NSE:A/LTP")), Ok(()));
+    }
+
+    #[test]
+    fn success_after_word_of_the_loss_has_come_is_noticed() {
+        let mut story = authenticated();
+        story.serve("alice", 1, Op::Subscribe(named("NSE:A/LTP")));
+        loses_alice(&mut story);
+        story.connect("bob-1");
+        story.connect("bob-2");
+        story.connect("bob-3");
+        let id = story.send("alice-1", Request::Subscribe(vec![named("NSE:A/LTP")]));
+        assert!(story.answer("alice-1", id, subscribed("NSE:A/LTP")).is_err());
+    }
+
     #[test]
     fn being_let_in_without_a_session_is_noticed() {
-        let mut story = Story::of(SuccessAfterTheBroker::default());
+        let mut story = Story::of(SuccessAfterTheBroker::new(&plan()));
         story.connect("alice-1");
         let id = story.send("alice-1", Request::Authenticate(Some("alice".into())));
         assert!(story.answer("alice-1", id, Reply::Authenticated("alice".into())).is_err());
