@@ -136,7 +136,7 @@ pub async fn serve<R: Runtime, B: Broker>(
         stats: stats.clone(),
     };
     let broker = runtime.spawn("host_broker", broker.run(commands_out, events_in));
-    let desk = runtime.spawn("host_desk", desk.serve(events, stopped));
+    let desk = runtime.spawn("host_desk", desk.run(events, stopped));
     Ok(Host { address, stats, stop: Some(stop), desk, broker })
 }
 
@@ -185,8 +185,14 @@ struct Desk {
 }
 
 impl Desk {
+    /// Serves until it is stopped or the broker has ended; then the address is free again.
+    async fn run(mut self, events: mpsc::Receiver<BrokerEvent>, stopped: oneshot::Receiver<()>) {
+        self.serve(events, stopped).await;
+        self.router.close().await;
+    }
+
     async fn serve(
-        mut self,
+        &mut self,
         mut events: mpsc::Receiver<BrokerEvent>,
         mut stopped: oneshot::Receiver<()>,
     ) {

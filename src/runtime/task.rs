@@ -41,6 +41,12 @@ impl Task {
     pub fn is_finished(&self) -> bool {
         self.handle.is_finished()
     }
+
+    /// Ends the task and waits until all it held is released.
+    pub async fn stop(mut self) {
+        self.handle.abort();
+        (&mut self).await;
+    }
 }
 
 impl Future for Task {

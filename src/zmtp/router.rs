@@ -24,7 +24,8 @@ use crate::runtime::{Runtime, Task};
 /// Events that wait to be received. When all are taken, peers are no longer read.
 const EVENTS_MAX: usize = 64;
 
-/// A ROUTER socket, bound to one address. Dropping it closes all connections.
+/// A ROUTER socket, bound to one address. Dropping it closes all connections; [`Router::close`]
+/// waits until they are, and the address is free.
 #[derive(Debug)]
 pub struct Router {
     events: mpsc::Receiver<Event>,
@@ -33,7 +34,7 @@ pub struct Router {
     sender: PeerId,
     bound: SocketAddr,
     shared: Arc<Shared>,
-    _task: Task,
+    task: Task,
 }
 
 /// One connection of a [`Router`]. Numbers are never reused, so a peer that reconnects is a new
@@ -100,7 +101,7 @@ impl Router {
         let accepting = accept_all(runtime.clone(), listener, seats(), counters, serve);
         let task = runtime.spawn("zmtp-listen", accepting);
         let received = VecDeque::new();
-        Ok(Self { events, received, sender: PeerId(0), bound, shared, _task: task })
+        Ok(Self { events, received, sender: PeerId(0), bound, shared, task })
     }
 
     /// Waits for the next event. Cancel-safe. Waits for ever once the runtime shuts down.
@@ -139,6 +140,11 @@ impl Router {
     #[must_use]
     pub const fn bound_addr(&self) -> SocketAddr {
         self.bound
+    }
+
+    /// Stops listening and closes all connections. The address is free when this returns.
+    pub async fn close(self) {
+        self.task.stop().await;
     }
 }
 

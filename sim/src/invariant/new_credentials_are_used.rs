@@ -9,9 +9,15 @@ use crate::history::{Event, Op, Phase, Seen};
 /// up: a new one is opened, unless nobody needs it any more.
 #[derive(Default)]
 pub(super) struct NewCredentialsAreUsed {
-    /// Users with a session that is open or being opened, and when its credentials were declared
-    /// invalid.
-    sessions: BTreeMap<UserId, Option<u64>>,
+    /// Users with a session that is open or being opened.
+    sessions: BTreeMap<UserId, Session>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Session {
+    number: u64,
+    /// When its credentials were declared invalid.
+    invalid_us: Option<u64>,
 }
 
 impl Invariant for NewCredentialsAreUsed {
@@ -22,22 +28,25 @@ impl Invariant for NewCredentialsAreUsed {
     fn observe(&mut self, event: &Event) -> Result<(), String> {
         match &event.seen {
             Seen::Called(call) if call.op == Op::Connect => {
-                self.sessions.insert(call.user.clone(), None);
+                let session = Session { number: call.session, invalid_us: None };
+                self.sessions.insert(call.user.clone(), session);
             }
             Seen::Called(call) if call.op == Op::Disconnect => {
                 self.sessions.remove(&call.user);
             }
-            Seen::SessionLost { user, .. } => {
-                self.sessions.remove(user);
+            Seen::Replied { call, error: Some(_), .. } if call.op == Op::Connect => {
+                self.end(&call.user, call.session);
             }
+            Seen::SessionLost { user, session } => self.end(user, *session),
             Seen::BrokerDied { .. } | Seen::Greeted => self.sessions.clear(),
             Seen::Invalidated { user } => {
-                if let Some(invalid_us) = self.sessions.get_mut(user) {
-                    *invalid_us = Some(event.at_us);
+                if let Some(session) = self.sessions.get_mut(user) {
+                    session.invalid_us = Some(event.at_us);
                 }
             }
             Seen::Phase(Phase::Rest) => {
-                let old = self.sessions.iter().find_map(|(user, at)| Some((user, (*at)?)));
+                let mut sessions = self.sessions.iter();
+                let old = sessions.find_map(|(user, session)| Some((user, session.invalid_us?)));
                 if let Some((user, invalid_us)) = old {
                     return Err(format!(
                         "{user} still uses the broker session whose credentials were declared \
@@ -49,6 +58,14 @@ impl Invariant for NewCredentialsAreUsed {
             _ => {}
         }
         Ok(())
+    }
+}
+
+impl NewCredentialsAreUsed {
+    fn end(&mut self, user: &UserId, number: u64) {
+        if self.sessions.get(user).is_some_and(|session| session.number == number) {
+            self.sessions.remove(user);
+        }
     }
 }
 
@@ -74,5 +91,16 @@ mod tests {
         rebuilt.phase(Phase::Rest);
         rebuilt.serve("alice", 2, Op::Connect);
         rebuilt.phase(Phase::Rest);
+    }
+    #[test]
+    fn a_session_that_the_broker_refuses_has_no_credentials() {
+        let mut story = story();
+        story.serve("alice", 1, Op::Disconnect);
+        let call = story.call("alice", 2, Op::Connect);
+        story.good(&Actor::Broker, Seen::Called(call.clone()));
+        story.good(&Actor::Feed, Seen::Invalidated { user: "alice".into() });
+        let refused = Seen::Replied { call, error: Some("INIT_FAILED"), in_time: true };
+        story.good(&Actor::Broker, refused);
+        story.phase(Phase::Rest);
     }
 }

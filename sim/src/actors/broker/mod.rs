@@ -36,7 +36,7 @@ pub async fn play<R: Runtime>(runtime: R, stage: Stage, plan: Plan) -> Result<()
             .map_err(|error| error.to_string())?;
         host.lives += 1;
         let back_in_ms = host.live(&mut router).await;
-        drop(router);
+        router.close().await;
         host.stage.saw(&Actor::Broker, Seen::BrokerDied { back_in_ms });
         host.peer = None;
         host.script.forget();
