@@ -3,32 +3,38 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
+use super::list::files_or_all;
 use super::{EXIT_NOT_REPRODUCIBLE, complain, load_scenario};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The scenario
-    file: PathBuf,
+    /// The scenarios; none: all that there are
+    files: Vec<PathBuf>,
     /// Play the seeds from 1 to this one
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
 }
 
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
-    let Arguments { file, seeds } = arguments;
-    if let Err(exit) = load_scenario(file) {
+    let files = match files_or_all(&arguments.files) {
+        Ok(files) => files,
+        Err(exit) => return exit,
+    };
+    if let Some(exit) = files.iter().find_map(|file| load_scenario(file).err()) {
         return exit;
     }
     let directory = std::env::temp_dir().join(format!("tickgate-sim-{}", std::process::id()));
     if let Err(error) = std::fs::create_dir_all(&directory) {
         return complain(&format!("cannot create {}: {error}", directory.display()));
     }
-    let exit = compare_all(file, *seeds, &directory);
+    let mut exits = files.iter().map(|file| compare_all(file, arguments.seeds, &directory));
+    let exit = exits.find(|exit| *exit != ExitCode::SUCCESS).unwrap_or(ExitCode::SUCCESS);
     // What cannot be removed is the temporary directory's business.
     let _ = std::fs::remove_dir_all(&directory);
     exit
 }
 
+/// Whether each seed's trace is the same in two processes.
 fn compare_all(file: &Path, seeds: u64, directory: &Path) -> ExitCode {
     let mut events = 0;
     for seed in 1..=seeds {

@@ -26,8 +26,16 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// The files that were named; none: all scenarios there are.
+pub(super) fn files_or_all(named: &[PathBuf]) -> Result<Vec<PathBuf>, ExitCode> {
+    if named.is_empty() {
+        return scenarios_in(Path::new(SCENARIOS)).map_err(|problem| complain(&problem));
+    }
+    Ok(named.to_vec())
+}
+
 /// The scenarios of a directory, by name.
-pub(super) fn scenarios_in(directory: &Path) -> Result<Vec<PathBuf>, String> {
+fn scenarios_in(directory: &Path) -> Result<Vec<PathBuf>, String> {
     let unreadable = |error| format!("cannot read {}: {error}", directory.display());
     let mut files = Vec::new();
     for entry in std::fs::read_dir(directory).map_err(unreadable)? {

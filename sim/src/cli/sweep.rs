@@ -2,17 +2,17 @@
 
 use std::io::{IsTerminal as _, Write as _};
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::list::scenarios_in;
+use super::list::files_or_all;
 use super::run::reproduction;
 use super::stopwatch::Stopwatch;
-use super::{SCENARIOS, complain, load_scenario};
+use super::{complain, load_scenario};
 use crate::plan;
 use crate::scenario::Scenario;
 use crate::verdict::Verdict;
@@ -50,13 +50,9 @@ struct Failure {
 }
 
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
-    let files = match arguments.files.is_empty() {
-        true => scenarios_in(Path::new(SCENARIOS)),
-        false => Ok(arguments.files.clone()),
-    };
-    let files = match files {
+    let files = match files_or_all(&arguments.files) {
         Ok(files) => files,
-        Err(problem) => return complain(&problem),
+        Err(exit) => return exit,
     };
     if arguments.from.checked_add(arguments.seeds).is_none() {
         return complain("the last seed exceeds 18446744073709551615");
