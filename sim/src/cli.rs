@@ -5,6 +5,7 @@ mod list;
 mod run;
 mod stopwatch;
 mod sweep;
+mod walk;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -33,6 +34,7 @@ const SCENARIOS: &str = "scenarios";
   cargo sim sweep scenarios/*.yaml --seeds 200
   cargo sim determinism scenarios/smoke.yaml --seeds 20
   cargo sim plan scenarios/rc_008.yaml --seed 3
+  cargo sim walk --seeds 10000
 
 Exit codes: 0 passed, 1 an invariant was violated, 2 bad scenario or usage, 3 stuck,
 4 crashed, 5 not reproducible."
@@ -52,6 +54,8 @@ enum Command {
     Determinism(determinism::Arguments),
     /// Shows what a scenario and a seed expand into
     Plan(PlanArguments),
+    /// Leads the hub alone through random events and compares it with a reference model
+    Walk(walk::Arguments),
     /// Lists the scenarios and what they are about
     List(list::Arguments),
 }
@@ -73,6 +77,7 @@ pub fn main() -> ExitCode {
         Command::Sweep(arguments) => sweep::run(&arguments),
         Command::Determinism(arguments) => determinism::run(&arguments),
         Command::Plan(arguments) => show_plan(&arguments),
+        Command::Walk(arguments) => walk::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
     }
 }

@@ -13,7 +13,7 @@ use crate::protocol::{Answer, Reject, RequestId, RowOutcome};
 use crate::topic::{ClientId, Instrument, Mode, Topic, UserId};
 
 /// One connection. Its requests are served one at a time, in order.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Client {
     pub shard: ShardId,
     pub auth: Auth,
@@ -36,20 +36,20 @@ pub(super) enum Auth {
 }
 
 /// A request that waits for the broker.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Current {
     pub request_id: Option<RequestId>,
     pub kind: CurrentKind,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum CurrentKind {
     Authenticate,
     Subscribe { rows: Vec<Row>, waiting: BTreeMap<Topic, usize> },
 }
 
 /// One entry of a subscribe.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Row {
     /// Its outcome is known.
     Done { exchange: std::sync::Arc<str>, symbol: std::sync::Arc<str>, outcome: RowOutcome },

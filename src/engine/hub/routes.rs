@@ -7,7 +7,7 @@ use crate::engine::RouteId;
 use crate::topic::{BrokerName, Topic};
 
 /// Every route that somebody wants.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Routes {
     by_key: IndexMap<(Topic, BrokerName), Route>,
     next: u64,
@@ -15,7 +15,7 @@ pub(super) struct Routes {
     ended: Vec<Ended>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Ended {
     id: RouteId,
     topic: Topic,
@@ -23,7 +23,7 @@ struct Ended {
     shard: ShardId,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Route {
     id: RouteId,
     /// How many clients want it, by shard. Never zero.

@@ -10,7 +10,7 @@ use crate::engine::{Upstream, UpstreamCommand};
 use crate::topic::{ClientId, Topic, UserId};
 
 /// One topic of one user. The reference count is `wants.len()`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct TopicState {
     pub upstream: Upstream,
     /// The broker may be subscribed although the last command did not succeed.

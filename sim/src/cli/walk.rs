@@ -1,0 +1,140 @@
+//! `cargo sim walk`
+
+use std::num::NonZeroUsize;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use super::complain;
+use super::stopwatch::Stopwatch;
+use crate::walk::{self, Options, Totals, failure::Failure};
+
+/// A difference, a broken rule or a panic.
+const EXIT_VIOLATED: u8 = 1;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cargo sim walk                              10,000 walks of 300 events
+  cargo sim walk --seeds 200000 --check-every 0
+  cargo sim walk --seed 4711                  one walk again
+  cargo sim walk --seed 4711 --events 41      its shortest failing prefix
+
+A walk leads the hub alone, without any runtime, through events that concurrent clients and badly
+behaved brokers could produce in that order: simultaneous logins, subscribes, disconnects, answers
+that are late, lost, doubled or overtaken, lost sessions, brokers that go and come back. After each
+event the hub checks itself, and every answer, route, log line and broker command is compared with
+a reference model that shares no code with it. In the end brokers are honest, things settle, and
+nothing may be left when the last client has gone.
+
+Exit codes: 0 no difference, 1 a difference, a broken rule or a panic, 2 bad usage.")]
+pub(super) struct Arguments {
+    /// Take so many walks, one a seed
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: u64,
+    /// The first seed
+    #[arg(long, default_value_t = 1)]
+    from: u64,
+    /// Take the walk of this seed alone
+    #[arg(long, conflicts_with_all = ["seeds", "from"])]
+    seed: Option<u64>,
+    /// Events of a walk, before things settle
+    #[arg(long, default_value_t = 300)]
+    events: usize,
+    /// Let the hub check itself after every so many events; 0: only in the end
+    #[arg(long, default_value_t = 1)]
+    check_every: usize,
+    /// Compare what an operator sees after every so many events; 0: only in the end
+    #[arg(long, default_value_t = 32)]
+    compare_every: usize,
+    /// Take so many at once; default: one on each core
+    #[arg(long)]
+    jobs: Option<NonZeroUsize>,
+}
+
+pub(super) fn run(arguments: &Arguments) -> ExitCode {
+    let (from, seeds) = arguments.seed.map_or((arguments.from, arguments.seeds), |seed| (seed, 1));
+    if from.checked_add(seeds).is_none() {
+        return complain("the last seed exceeds 18446744073709551615");
+    }
+    let options = Options {
+        events: arguments.events,
+        check_every: arguments.check_every,
+        compare_every: arguments.compare_every,
+    };
+    let jobs = arguments.jobs.or_else(|| std::thread::available_parallelism().ok());
+    let jobs = jobs.map_or(1, NonZeroUsize::get).min(usize::try_from(seeds).unwrap_or(1));
+    walk::failure::record_panics();
+    let stopwatch = Stopwatch::start();
+    let (totals, failure) = walk_all(from, seeds, options, jobs);
+    let took = stopwatch.elapsed();
+    if let Some((seed, _)) = failure {
+        return report(seed, options);
+    }
+    println!("{}", summary(seeds, &totals, took, jobs));
+    ExitCode::SUCCESS
+}
+
+/// Stops soon after the first failure; gives the lowest seed that has failed by then.
+fn walk_all(
+    from: u64,
+    seeds: u64,
+    options: Options,
+    jobs: usize,
+) -> (Totals, Option<(u64, Failure)>) {
+    let (next, failed) = (AtomicU64::new(0), AtomicBool::new(false));
+    let results = Mutex::new((Totals::default(), None::<(u64, Failure)>));
+    std::thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(|| {
+                let mut totals = Totals::default();
+                while !failed.load(Ordering::Relaxed) {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= seeds {
+                        break;
+                    }
+                    let seed = from + number;
+                    match walk::walk(seed, options) {
+                        Ok(walk) => totals.add(&walk),
+                        Err(failure) => {
+                            failed.store(true, Ordering::Relaxed);
+                            let mut results =
+                                results.lock().unwrap_or_else(PoisonError::into_inner);
+                            let known = results.1.as_ref().map(|(seed, _)| *seed);
+                            if known.is_none_or(|known| seed < known) {
+                                results.1 = Some((seed, failure));
+                            }
+                        }
+                    }
+                }
+                results.lock().unwrap_or_else(PoisonError::into_inner).0.add(&totals);
+            });
+        }
+    });
+    results.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Shows the shortest beginning of a walk that still fails.
+fn report(seed: u64, options: Options) -> ExitCode {
+    let fails = |events| walk::walk(seed, Options { events, ..options }).err();
+    let shortest = (0..=options.events).find_map(|events| Some((events, fails(events)?)));
+    let Some((events, failure)) = shortest else {
+        return complain(&format!("seed {seed} has failed once and does not fail again"));
+    };
+    println!("seed {seed} fails with {events} events: {failure}");
+    println!("reproduce it with\n  cargo sim walk --seed {seed} --events {events}");
+    ExitCode::from(EXIT_VIOLATED)
+}
+
+fn summary(seeds: u64, totals: &Totals, took: Duration, jobs: usize) -> String {
+    let seconds = took.as_secs_f64().max(0.000_001);
+    let rate = totals.events as f64 / seconds;
+    format!(
+        "{seeds} walks, {} events, {} answers and {} broker commands as the model says; \
+         {seconds:.1} s, {rate:.0} events/s on {jobs} cores, {:.0} each",
+        totals.events,
+        totals.answers,
+        totals.commands,
+        rate / jobs as f64
+    )
+}
