@@ -251,6 +251,12 @@ impl Model {
                 self.complain(|| format!("command {} is not a new number", sent.command));
             }
             self.newest_command = sent.command;
+            if sent.kind == Kind::Connect {
+                if sent.session <= self.newest_session {
+                    self.complain(|| format!("{sent} reuses a session number"));
+                }
+                self.newest_session = sent.session;
+            }
         }
     }
 
@@ -353,10 +359,7 @@ impl Model {
             self.complain(|| format!("{sent} goes to the wrong broker"));
         }
         match sent.kind {
-            Kind::Connect if sent.session <= self.newest_session => {
-                self.complain(|| format!("{sent} reuses a session number"));
-            }
-            Kind::Connect => self.newest_session = sent.session,
+            Kind::Connect => {}
             Kind::Disconnect | Kind::Subscribe | Kind::Unsubscribe if sent.session != session => {
                 self.complain(|| format!("{sent} names another session than {session}"));
             }

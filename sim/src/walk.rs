@@ -3,15 +3,18 @@
 
 pub mod choices;
 pub mod engine;
+pub mod exhaustive;
 pub mod failure;
 pub mod generate;
 pub mod judge;
 pub mod translate;
 pub mod world;
 
+use std::sync::Arc;
+
 use tickgate::engine::{Effect, Hub};
 
-use crate::model::words::{BROKERS, BrokerNo, Sent, Step, USERS, UserNo};
+use crate::model::words::{BROKERS, BrokerNo, ClientNo, Sent, Step, USERS, UserNo};
 use crate::model::{Model, Rules};
 use choices::{Choices, FromBytes, Seeded};
 use engine::Engine;
@@ -107,7 +110,7 @@ pub struct Walk<E> {
     model: Model,
     world: World,
     judge: Judge,
-    dictionary: Dictionary,
+    dictionary: Arc<Dictionary>,
     now_ms: u64,
     options: Options,
     totals: Totals,
@@ -124,7 +127,7 @@ impl<E: Engine> Walk<E> {
             model: Model::new(rules),
             world: World::default(),
             judge: Judge::default(),
-            dictionary: Dictionary::default(),
+            dictionary: Arc::default(),
             now_ms: 0,
             options,
             totals: Totals::default(),
@@ -132,6 +135,13 @@ impl<E: Engine> Walk<E> {
             effects: Vec::new(),
             sent: Vec::new(),
         }
+    }
+
+    /// Whether a client has ever been there.
+    fn has_seen(&self, client: ClientNo) -> bool {
+        let opens =
+            |step: &Step| matches!(step, Step::Open { client: opened, .. } if *opened == client);
+        self.trail.iter().any(|(_, step)| opens(step))
     }
 
     fn whole(&mut self, choices: &mut impl Choices) -> Result<(), String> {
@@ -297,5 +307,7 @@ impl<E: Engine> Walk<E> {
     }
 }
 
+#[cfg(test)]
+mod broken;
 #[cfg(test)]
 mod tests;

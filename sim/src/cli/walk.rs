@@ -8,10 +8,16 @@ use std::time::Duration;
 
 use super::complain;
 use super::stopwatch::Stopwatch;
-use crate::walk::{self, Options, Totals, failure::Failure};
+use crate::walk::exhaustive::{self, World};
+use crate::walk::failure::Failure;
+use crate::walk::{self, Options, Totals};
 
 /// A difference, a broken rule or a panic.
 const EXIT_VIOLATED: u8 = 1;
+/// Events of a walk if the user does not say.
+const WALK_EVENTS: usize = 300;
+/// Events of the exhaustive search if the user does not say.
+const SEARCH_EVENTS: usize = 12;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -19,6 +25,7 @@ const EXIT_VIOLATED: u8 = 1;
   cargo sim walk --seeds 200000 --check-every 0
   cargo sim walk --seed 4711                  one walk again
   cargo sim walk --seed 4711 --events 41      its shortest failing prefix
+  cargo sim walk --exhaustive                 every order of 12 events in two small worlds
 
 A walk leads the hub alone, without any runtime, through events that concurrent clients and badly
 behaved brokers could produce in that order: simultaneous logins, subscribes, disconnects, answers
@@ -26,6 +33,10 @@ that are late, lost, doubled or overtaken, lost sessions, brokers that go and co
 event the hub checks itself, and every answer, route, log line and broker command is compared with
 a reference model that shares no code with it. In the end brokers are honest, things settle, and
 nothing may be left when the last client has gone.
+
+The exhaustive search takes every event that is possible after every other, up to --events of
+them, in worlds of two clients: with one topic, and of one user from the first connection on.
+What leads to a state that was met before is not followed again.
 
 Exit codes: 0 no difference, 1 a difference, a broken rule or a panic, 2 bad usage.")]
 pub(super) struct Arguments {
@@ -38,9 +49,12 @@ pub(super) struct Arguments {
     /// Take the walk of this seed alone
     #[arg(long, conflicts_with_all = ["seeds", "from"])]
     seed: Option<u64>,
-    /// Events of a walk, before things settle
-    #[arg(long, default_value_t = 300)]
-    events: usize,
+    /// Events of a walk, before things settle [default: 300; of the exhaustive search: 12]
+    #[arg(long)]
+    events: Option<usize>,
+    /// Search small worlds through instead
+    #[arg(long, conflicts_with_all = ["seed", "seeds", "from", "check_every", "compare_every"])]
+    exhaustive: bool,
     /// Let the hub check itself after every so many events; 0: only in the end
     #[arg(long, default_value_t = 1)]
     check_every: usize,
@@ -53,18 +67,21 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
+    walk::failure::record_panics();
+    if arguments.exhaustive {
+        return search_all(arguments.events.unwrap_or(SEARCH_EVENTS));
+    }
     let (from, seeds) = arguments.seed.map_or((arguments.from, arguments.seeds), |seed| (seed, 1));
     if from.checked_add(seeds).is_none() {
         return complain("the last seed exceeds 18446744073709551615");
     }
     let options = Options {
-        events: arguments.events,
+        events: arguments.events.unwrap_or(WALK_EVENTS),
         check_every: arguments.check_every,
         compare_every: arguments.compare_every,
     };
     let jobs = arguments.jobs.or_else(|| std::thread::available_parallelism().ok());
     let jobs = jobs.map_or(1, NonZeroUsize::get).min(usize::try_from(seeds).unwrap_or(1));
-    walk::failure::record_panics();
     let stopwatch = Stopwatch::start();
     let (totals, failure) = walk_all(from, seeds, options, jobs);
     let took = stopwatch.elapsed();
@@ -73,6 +90,36 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     }
     println!("{}", summary(seeds, &totals, took, jobs));
     ExitCode::SUCCESS
+}
+
+/// Each world on a thread of its own.
+fn search_all(events: usize) -> ExitCode {
+    let search = |world: World| {
+        let stopwatch = Stopwatch::start();
+        let searched = exhaustive::search(world, events);
+        (world, searched, stopwatch.elapsed())
+    };
+    let results: Vec<_> = std::thread::scope(|scope| {
+        let searches = World::ALL.map(|world| scope.spawn(move || search(world)));
+        searches.into_iter().filter_map(|search| search.join().ok()).collect()
+    });
+    let mut exit = ExitCode::SUCCESS;
+    for (world, searched, took) in results {
+        match searched {
+            Ok(exhaustive::Searched { states, events: taken, pruned }) => println!(
+                "{}: every order of up to {events} events: {states} states, {taken} events as \
+                 the model says, {pruned} of them to a known state and not followed again; \
+                 {:.1} s",
+                world.name(),
+                took.as_secs_f64()
+            ),
+            Err(failure) => {
+                println!("{}: {failure}", world.name());
+                exit = ExitCode::from(EXIT_VIOLATED);
+            }
+        }
+    }
+    exit
 }
 
 /// Stops soon after the first failure; gives the lowest seed that has failed by then.

@@ -21,6 +21,8 @@ pub struct Generator {
     users: u32,
     symbols: u32,
     brokers: u32,
+    /// How badly brokers behave, as in [`World::act`].
+    trouble: u32,
     /// Steps that have to follow.
     next: VecDeque<Step>,
 }
@@ -78,6 +80,7 @@ impl Generator {
             users: 1 + choices.below(USERS as u32),
             symbols: 1 + choices.below(SYMBOLS as u32),
             brokers: 1 + choices.below(BROKERS as u32),
+            trouble: choices.pick(&[0, 16, 64, 64]),
             next: VecDeque::new(),
         }
     }
@@ -97,12 +100,13 @@ impl Generator {
 
     /// The next step.
     pub fn draw(&mut self, choices: &mut impl Choices, world: &mut World) -> Drawn {
-        let after_ms = match choices.below(16) {
-            0..12 => 0,
-            12 => 1,
-            13 => u64::from(choices.below(100)),
-            14 => choices.pick(&[150, 600, 2_000]),
-            _ => choices.pick(&[1, 50, 9_000, 31_000]),
+        let after_ms = match choices.below(64) {
+            0..54 => 0,
+            54..57 => 1,
+            57..60 => u64::from(choices.below(100)),
+            60..62 => choices.pick(&[50, 150, 600]),
+            62 => choices.pick(&[600, 2_000]),
+            _ => choices.pick(&[1, 9_000, 9_000, 31_000]),
         };
         let drawn = self.next.pop_front().or_else(|| {
             self.happen(choices, world);
@@ -121,6 +125,10 @@ impl Generator {
                     world.open.push(client);
                     let shard = choices.below(SHARDS as u32) as u8;
                     self.next.push_back(Step::Open { client, shard });
+                    if !choices.one_in(4) {
+                        let ask = self.authenticate(choices, client);
+                        self.request(choices, world, client, ask);
+                    }
                 }
             }
             Happening::Leave => {
@@ -134,7 +142,7 @@ impl Generator {
             Happening::Subscribe => self.ask(choices, world, Self::subscribe),
             Happening::Unsubscribe => self.ask(choices, world, Self::unsubscribe),
             Happening::AskOther => self.ask(choices, world, Self::other),
-            Happening::BrokerActs => world.act(choices, &mut self.next),
+            Happening::BrokerActs => world.act(choices, self.trouble, &mut self.next),
             Happening::LateAnswer => self.next.extend(world.deliver_late(choices)),
             Happening::RepeatedAnswer => self.next.push_back(world.repeat(choices)),
             Happening::SessionDies => {
@@ -174,17 +182,17 @@ impl Generator {
         &mut self,
         choices: &mut C,
         world: &mut World,
-        what: fn(&Self, &mut C) -> Ask,
+        what: fn(&Self, &mut C, ClientNo) -> Ask,
     ) {
         if world.open.is_empty() {
             return;
         }
         let client = choices.pick(&world.open);
         // Several requests at once: the next one is there before the first is answered.
-        let ask = what(self, choices);
+        let ask = what(self, choices, client);
         self.request(choices, world, client, ask);
         if choices.one_in(8) {
-            let ask = self.subscribe(choices);
+            let ask = self.subscribe(choices, client);
             self.request(choices, world, client, ask);
         }
     }
@@ -207,17 +215,19 @@ impl Generator {
         choices.below(self.users) as UserNo
     }
 
-    fn authenticate(&self, choices: &mut impl Choices) -> Ask {
+    fn authenticate(&self, choices: &mut impl Choices, client: ClientNo) -> Ask {
         match choices.below(16) {
             0 => Ask::AuthenticateWrongly,
             1 => Ask::Authenticate(self.user(choices), NO_BROKER),
             2 => Ask::Authenticate(self.user(choices), choices.below(self.brokers) as u8),
-            // Each user has a broker; now and then one tries another.
-            _ => {
-                let user = self.user(choices);
-                Ask::Authenticate(user, user % self.brokers as u8)
-            }
+            // Each client has its user and each user its broker; now and then one tries another.
+            3..6 => self.log_in(self.user(choices)),
+            _ => self.log_in((client % u64::from(self.users)) as UserNo),
         }
+    }
+
+    fn log_in(&self, user: UserNo) -> Ask {
+        Ask::Authenticate(user, user % self.brokers as u8)
     }
 
     fn topic(&self, choices: &mut impl Choices) -> Topic {
@@ -225,7 +235,7 @@ impl Generator {
         Topic::new(symbol, choices.below(3) as u8)
     }
 
-    fn subscribe(&self, choices: &mut impl Choices) -> Ask {
+    fn subscribe(&self, choices: &mut impl Choices, _: ClientNo) -> Ask {
         let entries = 1 + choices.below(3);
         let entry = |_| match choices.one_in(32) {
             true => SubscribeEntry::Bad,
@@ -237,7 +247,7 @@ impl Generator {
         Ask::Subscribe((0..entries).map(entry).collect())
     }
 
-    fn unsubscribe(&self, choices: &mut impl Choices) -> Ask {
+    fn unsubscribe(&self, choices: &mut impl Choices, _: ClientNo) -> Ask {
         if choices.one_in(5) {
             return Ask::UnsubscribeAll;
         }
@@ -254,7 +264,7 @@ impl Generator {
         Ask::Unsubscribe(entries)
     }
 
-    fn other(&self, choices: &mut impl Choices) -> Ask {
+    fn other(&self, choices: &mut impl Choices, _: ClientNo) -> Ask {
         choices.pick(&[
             Ask::SubscribeOrders,
             Ask::SubscribeOrders,

@@ -1,6 +1,7 @@
 //! What lies around the gateway: open connections, and brokers that do what they like.
 
 use std::collections::VecDeque;
+use std::hash::{Hash, Hasher};
 
 use super::choices::Choices;
 use crate::model::words::{BROKERS, BrokerNo, ClientNo, Kind, Outcome, Sent, Step, USERS, UserNo};
@@ -82,8 +83,9 @@ impl World {
         Some(Step::SessionLost { user, broker, session })
     }
 
-    /// A broker carries out a command, or not, and says so, or not.
-    pub fn act(&mut self, choices: &mut impl Choices, steps: &mut VecDeque<Step>) {
+    /// A broker carries out a command, or not, and says so, or not. `trouble`: 0 is an honest
+    /// broker; of so many cases, nine are trouble.
+    pub fn act(&mut self, choices: &mut impl Choices, trouble: u32, steps: &mut VecDeque<Step>) {
         let can_act = |sent: &Sent| self.up[sent.broker as usize];
         let candidates = self.waiting.iter().filter(|sent| can_act(sent)).count();
         if candidates == 0 {
@@ -94,7 +96,8 @@ impl World {
         let at = self.first_of_its_kind(at.expect("it was counted"));
         let sent = self.waiting.remove(at);
         let depth = if choices.one_in(3) { Some(choices.pick(&[5, 20])) } else { None };
-        match choices.below(16) {
+        let trouble = if trouble == 0 { u32::MAX } else { choices.below(trouble) };
+        match trouble {
             0 => steps.push_back(self.say(&sent, Outcome::Refused)),
             1 => steps.push_back(self.say(&sent, Outcome::InitFailed)),
             2 => {
@@ -179,10 +182,25 @@ impl World {
         (0..self.waiting.len()).filter(|at| self.first_of_its_kind(*at) == *at).collect()
     }
 
-    /// Every command that still lies here, and every session.
-    #[must_use]
-    pub fn waiting(&self) -> &[Sent] {
-        &self.waiting
+    /// Every number of a command that lies here, and of a session.
+    pub fn numbers(&self, commands: &mut Vec<u64>, sessions: &mut Vec<u64>) {
+        commands.extend(self.waiting.iter().map(|sent| sent.command));
+        sessions.extend(self.waiting.iter().map(|sent| sent.session));
+        sessions.extend(self.sessions.iter().flatten().flatten());
+    }
+
+    /// As [`Model::fingerprint`](crate::model::Model::fingerprint), for honest brokers: no answer
+    /// is under way.
+    pub fn fingerprint(&self, hasher: &mut impl Hasher, commands: &[u64], sessions: &[u64]) {
+        let rank = |numbers: &[u64], number: u64| numbers.binary_search(&number).ok();
+        (&self.open, self.up, self.topics).hash(hasher);
+        for session in self.sessions.iter().flatten() {
+            session.and_then(|session| rank(sessions, session)).hash(hasher);
+        }
+        for sent in &self.waiting {
+            let numbers = (rank(commands, sent.command), rank(sessions, sent.session));
+            (numbers, sent.broker, sent.user, sent.kind, sent.topic, sent.depth).hash(hasher);
+        }
     }
 
     fn say(&mut self, sent: &Sent, result: Outcome) -> Step {
