@@ -2,6 +2,8 @@
 //!
 //! It finds less than coverage-guided fuzzing, but it runs with every change.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
