@@ -1,6 +1,6 @@
 //! Numbers for (topic, broker) pairs, and who wants them on which shard.
 
-use indexmap::IndexMap;
+use indexmap::{Equivalent, IndexMap};
 
 use super::{Effect, ShardId};
 use crate::engine::RouteId;
@@ -28,6 +28,16 @@ struct Route {
     id: RouteId,
     /// How many clients want it, by shard. Never zero.
     wants: Vec<(ShardId, usize)>,
+}
+
+/// Looks a route up without building its key. It hashes as the tuple does.
+#[derive(Hash)]
+struct Key<'a>(&'a Topic, &'a BrokerName);
+
+impl Equivalent<(Topic, BrokerName)> for Key<'_> {
+    fn equivalent(&self, key: &(Topic, BrokerName)) -> bool {
+        *self.0 == key.0 && *self.1 == key.1
+    }
 }
 
 impl Routes {
@@ -89,7 +99,7 @@ impl Routes {
 
     /// The number of a route that somebody wants.
     pub fn id(&self, topic: &Topic, broker: &BrokerName) -> RouteId {
-        let route = self.by_key.get(&(topic.clone(), broker.clone()));
+        let route = self.by_key.get(&Key(topic, broker));
         route.expect("a want has a route").id
     }
 
@@ -99,9 +109,9 @@ impl Routes {
     }
 
     /// How many clients want each route, by shard.
-    pub fn counts(&self) -> impl Iterator<Item = (&Topic, &BrokerName, ShardId, usize)> {
-        self.by_key.iter().flat_map(|((topic, broker), route)| {
-            route.wants.iter().map(move |(shard, count)| (topic, broker, *shard, *count))
+    pub fn counts(&self) -> impl Iterator<Item = (RouteId, ShardId, usize)> {
+        self.by_key.values().flat_map(|route| {
+            route.wants.iter().map(move |(shard, count)| (route.id, *shard, *count))
         })
     }
 }
