@@ -12,6 +12,7 @@ mod accounts;
 mod broker;
 mod check;
 mod clients;
+pub mod delivery;
 mod display;
 pub mod list;
 mod pause;

@@ -2,11 +2,13 @@
 //! could produce, and compared with the [`model`](crate::model) after each.
 
 pub mod choices;
+pub mod delivery;
 pub mod engine;
 pub mod exhaustive;
 pub mod failure;
 pub mod generate;
 pub mod judge;
+mod mail;
 pub mod translate;
 pub mod world;
 

@@ -14,6 +14,9 @@ use crate::walk::{self, Options, Totals};
 
 /// A difference, a broken rule or a panic.
 const EXIT_VIOLATED: u8 = 1;
+/// Takes the walk of a seed.
+type Take = fn(u64, Options) -> Result<Totals, Failure>;
+
 /// Events of a walk if the user does not say.
 const WALK_EVENTS: usize = 300;
 /// Events of the exhaustive search if the user does not say.
@@ -25,6 +28,7 @@ const SEARCH_EVENTS: usize = 12;
   cargo sim walk --seeds 200000 --check-every 0
   cargo sim walk --seed 4711                  one walk again
   cargo sim walk --seed 4711 --events 41      its shortest failing prefix
+  cargo sim walk --delivery --seeds 2000      with feed, shards and outboxes behind the hub
   cargo sim walk --exhaustive                 every order of 12 events in two small worlds
 
 A walk leads the hub alone, without any runtime, through events that concurrent clients and badly
@@ -33,6 +37,9 @@ that are late, lost, doubled or overtaken, lost sessions, brokers that go and co
 event the hub checks itself, and every answer, route, log line and broker command is compared with
 a reference model that shares no code with it. In the end brokers are honest, things settle, and
 nothing may be left when the last client has gone.
+
+With --delivery the hub's effects reach feed and shards late and one by one, while publishers send
+ticks and clients read at their own pace: each frame that a client reads is compared as well.
 
 The exhaustive search takes every event that is possible after every other, up to --events of
 them, in worlds of two clients: with one topic, and of one user from the first connection on.
@@ -53,7 +60,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     events: Option<usize>,
     /// Search small worlds through instead
-    #[arg(long, conflicts_with_all = ["seed", "seeds", "from", "check_every", "compare_every"])]
+    #[arg(long, conflicts_with_all = ["seed", "seeds", "from", "check_every", "compare_every", "delivery"])]
     exhaustive: bool,
     /// Let the hub check itself after every so many events; 0: only in the end
     #[arg(long, default_value_t = 1)]
@@ -61,6 +68,9 @@ pub(super) struct Arguments {
     /// Compare what an operator sees after every so many events; 0: only in the end
     #[arg(long, default_value_t = 32)]
     compare_every: usize,
+    /// Put feed, shards and outboxes behind the hub, each in its own time, with ticks in between
+    #[arg(long)]
+    delivery: bool,
     /// Take so many at once; default: one on each core
     #[arg(long)]
     jobs: Option<NonZeroUsize>,
@@ -83,10 +93,11 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let jobs = arguments.jobs.or_else(|| std::thread::available_parallelism().ok());
     let jobs = jobs.map_or(1, NonZeroUsize::get).min(usize::try_from(seeds).unwrap_or(1));
     let stopwatch = Stopwatch::start();
-    let (totals, failure) = walk_all(from, seeds, options, jobs);
+    let take = if arguments.delivery { walk::delivery::walk } else { walk::walk };
+    let (totals, failure) = walk_all(from, seeds, options, jobs, take);
     let took = stopwatch.elapsed();
     if let Some((seed, _)) = failure {
-        return report(seed, options);
+        return report(seed, options, take, arguments.delivery);
     }
     println!("{}", summary(seeds, &totals, took, jobs));
     ExitCode::SUCCESS
@@ -128,6 +139,7 @@ fn walk_all(
     seeds: u64,
     options: Options,
     jobs: usize,
+    take: Take,
 ) -> (Totals, Option<(u64, Failure)>) {
     let (next, failed) = (AtomicU64::new(0), AtomicBool::new(false));
     let results = Mutex::new((Totals::default(), None::<(u64, Failure)>));
@@ -141,7 +153,7 @@ fn walk_all(
                         break;
                     }
                     let seed = from + number;
-                    match walk::walk(seed, options) {
+                    match take(seed, options) {
                         Ok(walk) => totals.add(&walk),
                         Err(failure) => {
                             failed.store(true, Ordering::Relaxed);
@@ -162,14 +174,15 @@ fn walk_all(
 }
 
 /// Shows the shortest beginning of a walk that still fails.
-fn report(seed: u64, options: Options) -> ExitCode {
-    let fails = |events| walk::walk(seed, Options { events, ..options }).err();
+fn report(seed: u64, options: Options, take: Take, delivery: bool) -> ExitCode {
+    let fails = |events| take(seed, Options { events, ..options }).err();
     let shortest = (0..=options.events).find_map(|events| Some((events, fails(events)?)));
     let Some((events, failure)) = shortest else {
         return complain(&format!("seed {seed} has failed once and does not fail again"));
     };
     println!("seed {seed} fails with {events} events: {failure}");
-    println!("reproduce it with\n  cargo sim walk --seed {seed} --events {events}");
+    let delivery = if delivery { " --delivery" } else { "" };
+    println!("reproduce it with\n  cargo sim walk{delivery} --seed {seed} --events {events}");
     ExitCode::from(EXIT_VIOLATED)
 }
 
