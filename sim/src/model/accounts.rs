@@ -1,6 +1,6 @@
 //! Sessions: at most one for each user, and none that nobody needs.
 
-use super::pause::{Patience, Pause};
+use super::pause::{Patience, Pause, may_go};
 use super::words::{BrokerNo, Kind, Line, Outcome, UserNo};
 use super::{Account, Life, Model};
 
@@ -60,7 +60,7 @@ impl Model {
     fn try_command(&mut self, user: UserNo, kind: Kind) {
         let now_ms = self.now_ms;
         let patience = self.account(user).pause.patience(now_ms);
-        let goes = self.may_go(patience, user, kind, None);
+        let goes = may_go(patience, self.find_sent(user, kind, None).is_some());
         if patience == Patience::MayGo {
             self.account(user).pause.learn(now_ms, goes);
         }

@@ -19,6 +19,15 @@ pub(super) enum Patience {
     MustGo,
 }
 
+/// Whether a pause is over. If only the engine can know, `was_sent` tells: its command.
+pub(super) fn may_go(patience: Patience, was_sent: bool) -> bool {
+    match patience {
+        Patience::MustGo => true,
+        Patience::MustWait => false,
+        Patience::MayGo => was_sent,
+    }
+}
+
 impl Pause {
     /// It has failed once more: the pause doubles up to the longest, and up to half is taken off.
     pub fn failed(&mut self, now_ms: u64, rules: &Rules) {

@@ -1,6 +1,6 @@
 //! Topics that clients of one user share: who holds them, and what the broker has to hear.
 
-use super::pause::{Patience, Pause};
+use super::pause::{Patience, Pause, may_go};
 use super::words::{ClientNo, Kind, Line, Outcome, Topic, UserNo};
 use super::{AtBroker, Holder, Life, Model, Share};
 
@@ -75,42 +75,33 @@ impl Model {
         };
         let somebody_waits = share.holders.iter().any(|holder| !holder.agreed);
         let patience = share.pause.patience(now_ms);
-        if !somebody_waits && !self.may_go(patience, user, kind, Some(topic)) {
-            if patience == Patience::MayGo {
-                self.account(user).shares[at].pause.learn(now_ms, false);
-            }
+        // A book as deep as anybody who wants it has asked, and no deeper than anybody ever has.
+        let at_least = share.holders.iter().map(|holder| holder.asked).max().unwrap_or(0);
+        let depths = match kind {
+            Kind::Subscribe => at_least..=share.deepest,
+            Kind::Unsubscribe | Kind::Connect | Kind::Disconnect => 0..=0,
+        };
+        // If the pause may be over, a command that was sent shows it, unless it was sent later
+        // in this step, for somebody who asks for more.
+        let fits = |sent: usize| depths.contains(&self.sent[sent].depth);
+        let was_sent = self.find_sent(user, kind, Some(topic)).is_some_and(fits);
+        let goes = somebody_waits || may_go(patience, was_sent);
+        if !somebody_waits && patience == Patience::MayGo {
+            self.account(user).shares[at].pause.learn(now_ms, goes);
+        }
+        if !goes {
             return;
         }
         let sent = self.command(user, kind, Some(topic));
-        let share = &mut self.account(user).shares[at];
-        if !somebody_waits && patience == Patience::MayGo {
-            share.pause.learn(now_ms, true);
-        }
-        let command = sent.command;
-        let at_least = share.holders.iter().map(|holder| holder.asked).max().unwrap_or(0);
-        let at_most = share.deepest;
-        share.at_broker = match kind {
-            Kind::Subscribe => AtBroker::TurningOn(command),
-            Kind::Unsubscribe | Kind::Connect | Kind::Disconnect => AtBroker::TurningOff(command),
-        };
-        if kind == Kind::Subscribe && !(at_least..=at_most).contains(&sent.depth) {
+        if !depths.contains(&sent.depth) {
             self.complain(|| format!("{sent} asks for {} levels", sent.depth));
         }
-    }
-
-    /// Whether a pause is over. If only the engine can know, its command tells.
-    pub(super) fn may_go(
-        &self,
-        patience: Patience,
-        user: UserNo,
-        kind: Kind,
-        topic: Option<Topic>,
-    ) -> bool {
-        match patience {
-            Patience::MustGo => true,
-            Patience::MustWait => false,
-            Patience::MayGo => self.find_sent(user, kind, topic).is_some(),
-        }
+        self.account(user).shares[at].at_broker = match kind {
+            Kind::Subscribe => AtBroker::TurningOn(sent.command),
+            Kind::Unsubscribe | Kind::Connect | Kind::Disconnect => {
+                AtBroker::TurningOff(sent.command)
+            }
+        };
     }
 
     /// The command in flight for a topic was answered.
@@ -178,14 +169,12 @@ impl Model {
         }
     }
 
-    /// Those who wait for a topic are told that it will not come.
+    /// Those who wait for a topic are told that it will not come, in the order in which they came.
     pub(super) fn fail_all_waiting(&mut self, user: UserNo, words: &'static str) {
-        let shares = self.account(user).shares.iter();
-        let waiting: Vec<(Topic, ClientNo)> = shares
-            .flat_map(|share| share.waiting().into_iter().map(|client| (share.topic, client)))
-            .collect();
-        for (topic, client) in waiting {
-            self.row_done(client, topic, Outcome::NotConnected, words);
+        for client in self.account(user).clients.clone() {
+            for topic in self.waits_for(client) {
+                self.row_done(client, topic, Outcome::NotConnected, words);
+            }
         }
     }
 

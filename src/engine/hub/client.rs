@@ -88,6 +88,16 @@ impl Client {
         }
     }
 
+    /// The topics that its request waits for.
+    pub fn waits_for(&self) -> Vec<Topic> {
+        match &self.current {
+            Some(Current { kind: CurrentKind::Subscribe { waiting, .. }, .. }) => {
+                waiting.keys().cloned().collect()
+            }
+            Some(Current { kind: CurrentKind::Authenticate, .. }) | None => Vec::new(),
+        }
+    }
+
     pub fn close(
         &mut self,
         id: ClientId,
@@ -289,9 +299,8 @@ impl Hub {
         let error = BrokerError { code: BrokerErrorCode::Timeout, message };
         match &current.kind {
             CurrentKind::Authenticate => self.authentication_failed(id, &error, effects),
-            CurrentKind::Subscribe { waiting, .. } => {
-                let topics: Vec<Topic> = waiting.keys().cloned().collect();
-                for topic in topics {
+            CurrentKind::Subscribe { .. } => {
+                for topic in client.waits_for() {
                     self.entry_done(id, &topic, Err(&error), effects);
                 }
             }
