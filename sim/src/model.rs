@@ -5,13 +5,14 @@
 //! instead of keeping track of what has changed. It predicts every answer, every change of routes,
 //! every line for the log and every broker command.
 //!
-//! One thing it does not predict: pauses are jittered, so it knows only when a paused command may
-//! come and when it must have come. In between it takes the engine's word.
+//! One thing it does not predict: pauses are jittered, so it knows only when one may be over and
+//! when it must be. In between it takes the engine's word, from before the step.
 
 mod accounts;
 mod broker;
 mod check;
 mod clients;
+mod commands;
 pub mod delivery;
 mod display;
 pub mod list;
@@ -238,6 +239,26 @@ impl Model {
         self.end()
     }
 
+    /// Whether there is a pause of which only the engine knows if it is over.
+    #[must_use]
+    pub fn has_open_pauses(&self, now_ms: u64) -> bool {
+        self.accounts.iter().flatten().any(|account| {
+            account.pause.is_open(now_ms)
+                || account.shares.iter().any(|share| share.pause.is_open(now_ms))
+        })
+    }
+
+    /// The engine says whether the pause of a session (`topic` is `None`) or of a topic is over.
+    pub fn learn_pause(&mut self, now_ms: u64, user: UserNo, topic: Option<Topic>, is_over: bool) {
+        let Some(account) = &mut self.accounts[user as usize] else { return };
+        let share = account.shares.iter_mut().find(|share| Some(share.topic) == topic);
+        match (topic, share) {
+            (None, _) => account.pause.learn(now_ms, is_over),
+            (Some(_), Some(share)) => share.pause.learn(now_ms, is_over),
+            (Some(_), None) => {}
+        }
+    }
+
     fn begin(&mut self, now_ms: u64, sent: &[Sent]) {
         self.now_ms = now_ms;
         self.sent.clear();
@@ -326,50 +347,6 @@ impl Model {
             let Some(client) = self.ready.pop_front() else { return };
             self.serve(client);
         }
-    }
-
-    /// A command is due: finds it among those that the engine has sent.
-    fn command(&mut self, user: UserNo, kind: Kind, topic: Option<Topic>) -> Sent {
-        let found = self.find_sent(user, kind, topic);
-        let sent = match found {
-            Some(at) => self.sent.remove(at),
-            None => {
-                self.complain(|| format!("{} is missing", words::command(user, kind, topic)));
-                Sent::placeholder(user, kind, topic, self.newest_command + 1)
-            }
-        };
-        let timeout_ms = match kind {
-            Kind::Connect | Kind::Disconnect => self.rules.connect_timeout_ms,
-            Kind::Subscribe | Kind::Unsubscribe => self.rules.answer_timeout_ms,
-        };
-        let until_ms = self.now_ms + timeout_ms;
-        self.flights.push(Flight { command: sent.command, user, topic, until_ms });
-        if found.is_some() {
-            self.judge_command(&sent, timeout_ms);
-        }
-        sent
-    }
-
-    fn judge_command(&mut self, sent: &Sent, timeout_ms: u64) {
-        if sent.deadline_ms != timeout_ms {
-            self.complain(|| format!("{sent} has a deadline of {} ms", sent.deadline_ms));
-        }
-        let account = self.accounts[sent.user as usize].as_ref().expect("an account sends it");
-        let (broker, session) = (account.broker, account.session);
-        if sent.broker != broker {
-            self.complain(|| format!("{sent} goes to the wrong broker"));
-        }
-        match sent.kind {
-            Kind::Connect => {}
-            Kind::Disconnect | Kind::Subscribe | Kind::Unsubscribe if sent.session != session => {
-                self.complain(|| format!("{sent} names another session than {session}"));
-            }
-            Kind::Disconnect | Kind::Subscribe | Kind::Unsubscribe => {}
-        }
-    }
-
-    fn find_sent(&self, user: UserNo, kind: Kind, topic: Option<Topic>) -> Option<usize> {
-        self.sent.iter().position(|sent| (sent.user, sent.kind, sent.topic) == (user, kind, topic))
     }
 
     fn log(&mut self, line: Line) {

@@ -184,6 +184,7 @@ impl<E: Engine> Walk<E> {
         self.totals.events += 1;
         self.effects.clear();
         self.sent.clear();
+        self.learn_pauses();
         self.engine.handle(self.now_ms, self.dictionary.event(&step), &mut self.effects);
         for effect in &self.effects {
             match effect {
@@ -217,6 +218,24 @@ impl<E: Engine> Walk<E> {
         self.judge.step(&self.dictionary, &self.effects, expected, &routes)?;
         self.judge_deadline()?;
         if compare { self.compare() } else { Ok(()) }
+    }
+
+    /// The one thing that the engine alone can know: when a jittered pause is over.
+    fn learn_pauses(&mut self) {
+        let now_ms = self.now_ms;
+        if !self.model.has_open_pauses(now_ms) {
+            return;
+        }
+        let snapshot = self.engine.snapshot(now_ms);
+        for session in &snapshot.sessions {
+            let user = self.dictionary.user_no(&session.user);
+            self.model.learn_pause(now_ms, user, None, !session.paused);
+        }
+        for at in &snapshot.topics {
+            let (user, topic) =
+                (self.dictionary.user_no(&at.user), self.dictionary.topic_no(&at.topic));
+            self.model.learn_pause(now_ms, user, Some(topic), !at.paused);
+        }
     }
 
     /// The engine wants to be woken in time for whatever must not be late.

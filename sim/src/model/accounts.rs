@@ -1,6 +1,6 @@
 //! Sessions: at most one for each user, and none that nobody needs.
 
-use super::pause::{Patience, Pause, may_go};
+use super::pause::Pause;
 use super::words::{BrokerNo, Kind, Line, Outcome, UserNo};
 use super::{Account, Life, Model};
 
@@ -59,21 +59,19 @@ impl Model {
     /// Opens or closes a session, unless a pause forbids it.
     fn try_command(&mut self, user: UserNo, kind: Kind) {
         let now_ms = self.now_ms;
-        let patience = self.account(user).pause.patience(now_ms);
-        let goes = may_go(patience, self.find_sent(user, kind, None).is_some());
-        if patience == Patience::MayGo {
-            self.account(user).pause.learn(now_ms, goes);
+        if !self.account(user).pause.is_over(now_ms) {
+            return;
         }
         match kind {
-            Kind::Connect if goes => {
+            Kind::Connect => {
                 let sent = self.command(user, kind, None);
                 let account = self.account(user);
                 account.session = sent.session;
                 account.outdated = false;
                 account.life = Life::Opening(sent.command);
             }
-            Kind::Disconnect if goes => self.close_session(user),
-            Kind::Connect | Kind::Disconnect | Kind::Subscribe | Kind::Unsubscribe => {}
+            Kind::Disconnect => self.close_session(user),
+            Kind::Subscribe | Kind::Unsubscribe => unreachable!("these are about topics"),
         }
     }
 

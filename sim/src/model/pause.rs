@@ -11,23 +11,6 @@ pub(super) struct Pause {
     until_ms: u64,
 }
 
-/// Whether it may be tried again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Patience {
-    MustWait,
-    MayGo,
-    MustGo,
-}
-
-/// Whether a pause is over. If only the engine can know, `was_sent` tells: its command.
-pub(super) fn may_go(patience: Patience, was_sent: bool) -> bool {
-    match patience {
-        Patience::MustGo => true,
-        Patience::MustWait => false,
-        Patience::MayGo => was_sent,
-    }
-}
-
 impl Pause {
     /// It has failed once more: the pause doubles up to the longest, and up to half is taken off.
     pub fn failed(&mut self, now_ms: u64, rules: &Rules) {
@@ -51,22 +34,24 @@ impl Pause {
         (self.from_ms, self.until_ms) = (0, 0);
     }
 
-    pub fn patience(&self, now_ms: u64) -> Patience {
-        if now_ms < self.from_ms {
-            Patience::MustWait
-        } else if now_ms < self.until_ms {
-            Patience::MayGo
-        } else {
-            Patience::MustGo
-        }
+    /// Whether only the engine knows if it is over.
+    pub fn is_open(&self, now_ms: u64) -> bool {
+        (self.from_ms..self.until_ms).contains(&now_ms)
     }
 
-    /// The engine's choice has shown where the pause ends: by now, or later than now.
-    pub fn learn(&mut self, now_ms: u64, went: bool) {
-        if went {
-            self.until_ms = now_ms;
-        } else {
-            self.from_ms = now_ms + 1;
+    /// Whether it may be tried again.
+    pub fn is_over(&self, now_ms: u64) -> bool {
+        now_ms >= self.until_ms
+    }
+
+    /// The engine says whether the pause is over. It is believed within the bounds alone.
+    pub fn learn(&mut self, now_ms: u64, is_over: bool) {
+        if self.is_open(now_ms) {
+            if is_over {
+                self.until_ms = now_ms;
+            } else {
+                self.from_ms = now_ms + 1;
+            }
         }
     }
 
@@ -96,19 +81,25 @@ mod tests {
         let mut pause = Pause::default();
         for longest_ms in [100, 200, 300, 300] {
             pause.failed(1_000, &RULES);
-            assert_eq!(pause.patience(1_000 + longest_ms / 2 - 1), Patience::MustWait);
-            assert_eq!(pause.patience(1_000 + longest_ms / 2), Patience::MayGo);
-            assert_eq!(pause.patience(1_000 + longest_ms), Patience::MustGo);
+            assert!(!pause.is_open(1_000 + longest_ms / 2 - 1));
+            assert!(
+                pause.is_open(1_000 + longest_ms / 2) && !pause.is_over(1_000 + longest_ms / 2)
+            );
+            assert!(pause.is_over(1_000 + longest_ms));
         }
     }
 
     #[test]
-    fn what_the_engine_did_narrows_the_bounds() {
+    fn what_the_engine_says_narrows_the_bounds_and_never_widens_them() {
         let mut pause = Pause::default();
         pause.failed(1_000, &RULES);
+        pause.learn(1_049, true);
+        assert!(!pause.is_over(1_049), "half a pause is the least");
         pause.learn(1_060, false);
-        assert_eq!(pause.patience(1_060), Patience::MustWait);
+        assert!(!pause.is_open(1_060) && !pause.is_over(1_060));
         pause.learn(1_070, true);
-        assert_eq!(pause.patience(1_070), Patience::MustGo);
+        assert!(pause.is_over(1_070));
+        pause.learn(1_071, false);
+        assert!(pause.is_over(1_071));
     }
 }

@@ -1,6 +1,6 @@
 //! Topics that clients of one user share: who holds them, and what the broker has to hear.
 
-use super::pause::{Patience, Pause, may_go};
+use super::pause::Pause;
 use super::words::{ClientNo, Kind, Line, Outcome, Topic, UserNo};
 use super::{AtBroker, Holder, Life, Model, Share};
 
@@ -74,24 +74,15 @@ impl Model {
             (AtBroker::TurningOn(_) | AtBroker::TurningOff(_), _) => return,
         };
         let somebody_waits = share.holders.iter().any(|holder| !holder.agreed);
-        let patience = share.pause.patience(now_ms);
+        if !somebody_waits && !share.pause.is_over(now_ms) {
+            return;
+        }
         // A book as deep as anybody who wants it has asked, and no deeper than anybody ever has.
         let at_least = share.holders.iter().map(|holder| holder.asked).max().unwrap_or(0);
         let depths = match kind {
             Kind::Subscribe => at_least..=share.deepest,
             Kind::Unsubscribe | Kind::Connect | Kind::Disconnect => 0..=0,
         };
-        // If the pause may be over, a command that was sent shows it, unless it was sent later
-        // in this step, for somebody who asks for more.
-        let fits = |sent: usize| depths.contains(&self.sent[sent].depth);
-        let was_sent = self.find_sent(user, kind, Some(topic)).is_some_and(fits);
-        let goes = somebody_waits || may_go(patience, was_sent);
-        if !somebody_waits && patience == Patience::MayGo {
-            self.account(user).shares[at].pause.learn(now_ms, goes);
-        }
-        if !goes {
-            return;
-        }
         let sent = self.command(user, kind, Some(topic));
         if !depths.contains(&sent.depth) {
             self.complain(|| format!("{sent} asks for {} levels", sent.depth));
