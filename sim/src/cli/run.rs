@@ -7,7 +7,7 @@ use super::stopwatch::Stopwatch;
 use super::{complain, load_plan};
 use crate::history::Counters;
 use crate::verdict::Verdict;
-use crate::world::{self, Options, Outcome};
+use crate::world::{self, Network, Options, Outcome};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -22,16 +22,19 @@ pub(super) struct Arguments {
     /// Say nothing if it passes
     #[arg(long)]
     quiet: bool,
+    /// The network that carries the bytes
+    #[arg(long, value_enum, default_value_t)]
+    network: Network,
 }
 
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
-    let Arguments { file, seed, trace, quiet } = arguments;
+    let Arguments { file, seed, trace, quiet, network } = arguments;
     let plan = match load_plan(file, *seed) {
         Ok(plan) => plan,
         Err(exit) => return exit,
     };
     let stopwatch = Stopwatch::start();
-    let outcome = world::play(&plan, Options { keep_trace: trace.is_some() });
+    let outcome = world::play(&plan, Options { keep_trace: trace.is_some(), network: *network });
     if let Some(path) = trace
         && let Err(error) = std::fs::write(path, outcome.trace.as_deref().unwrap_or_default())
     {
@@ -53,7 +56,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     println!("  {}", summary(&outcome.counters));
     println!("  {simulated_ms} ms simulated in {real_ms} ms, trace {:016x}", outcome.trace_hash);
     if !verdict.passed() {
-        println!("reproduce it with\n  {}", reproduction(file, *seed));
+        println!("reproduce it with\n  {}", reproduction(file, *seed, *network));
     }
     verdict.exit_code()
 }
@@ -67,8 +70,12 @@ fn last_lines<'a>(verdict: &'a Verdict, outcome: &'a Outcome) -> &'a [String] {
 }
 
 /// The command that shows this failure again, with its whole trace.
-pub(super) fn reproduction(file: &std::path::Path, seed: u64) -> String {
-    format!("cargo sim run {} --seed {seed} --trace trace.txt", file.display())
+pub(super) fn reproduction(file: &std::path::Path, seed: u64, network: Network) -> String {
+    let network = match network {
+        Network::Events => "",
+        Network::Turmoil => " --network turmoil",
+    };
+    format!("cargo sim run {} --seed {seed}{network} --trace trace.txt", file.display())
 }
 
 fn summary(counters: &Counters) -> String {

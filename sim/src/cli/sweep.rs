@@ -16,7 +16,7 @@ use super::{complain, load_scenario};
 use crate::plan;
 use crate::scenario::Scenario;
 use crate::verdict::Verdict;
-use crate::world::{self, Options};
+use crate::world::{self, Network, Options};
 
 /// Failures that are shown in full; more are counted.
 const FAILURES_SHOWN_MAX: usize = 10;
@@ -36,6 +36,9 @@ pub(super) struct Arguments {
     /// Play so many at once; default: one on each core
     #[arg(long)]
     jobs: Option<NonZeroUsize>,
+    /// The network that carries the bytes
+    #[arg(long, value_enum, default_value_t)]
+    network: Network,
 }
 
 struct Story {
@@ -88,7 +91,10 @@ fn play_all(stories: &[Story], arguments: &Arguments, stopwatch: Stopwatch) -> V
                     let story = (number % count) as usize;
                     let seed = arguments.from + number / count;
                     let plan = plan::draw(&stories[story].scenario, seed);
-                    let verdict = Verdict::of(&world::play(&plan, Options::default()));
+                    let verdict = Verdict::of(&world::play(
+                        &plan,
+                        Options { network: arguments.network, ..Options::default() },
+                    ));
                     if !verdict.passed() {
                         let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
                         failures.push(Failure { story, seed, verdict });
@@ -138,7 +144,7 @@ fn report(
     for failure in failures.iter().take(FAILURES_SHOWN_MAX) {
         let file = &stories[failure.story].file;
         println!("{} seed {}: {}", file.display(), failure.seed, failure.verdict);
-        println!("  {}", reproduction(file, failure.seed));
+        println!("  {}", reproduction(file, failure.seed, arguments.network));
     }
     if failures.len() > FAILURES_SHOWN_MAX {
         println!("and {} more", failures.len() - FAILURES_SHOWN_MAX);
