@@ -34,7 +34,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         Err(exit) => return exit,
     };
     let stopwatch = Stopwatch::start();
-    let outcome = world::play(&plan, Options { keep_trace: trace.is_some(), network: *network });
+    let outcome = world::play(&plan, Options { keep_trace: true, network: *network });
     if let Some(path) = trace
         && let Err(error) = std::fs::write(path, outcome.trace.as_deref().unwrap_or_default())
     {
@@ -54,7 +54,8 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let real_ms = stopwatch.elapsed().as_millis();
     let simulated_ms = outcome.ended_us / 1_000;
     println!("  {}", summary(&outcome.counters));
-    println!("  {simulated_ms} ms simulated in {real_ms} ms, trace {:016x}", outcome.trace_hash);
+    let hash = outcome.trace_hash.unwrap_or_default();
+    println!("  {simulated_ms} ms simulated in {real_ms} ms, trace {hash:016x}");
     if !verdict.passed() {
         println!("reproduce it with\n  {}", reproduction(file, *seed, *network));
     }
