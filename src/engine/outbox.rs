@@ -1,6 +1,6 @@
 //! What waits for one client.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use indexmap::IndexMap;
@@ -77,17 +77,17 @@ impl Outbox {
 
     /// Drops the ticks of these routes: their subscriptions have ended.
     pub fn forget(&mut self, routes: &[RouteId]) {
-        if self.ticks > 0 {
-            self.queue.retain(|waiting| match waiting {
-                Waiting::Control(_) => true,
-                Waiting::Tick(route, _) => !routes.contains(route),
-            });
-            let is_tick = |waiting: &&Waiting| matches!(waiting, Waiting::Tick(..));
-            self.ticks = self.queue.iter().filter(is_tick).count();
+        if routes.is_empty() || self.ticks == 0 && self.lagging.is_empty() {
+            return;
         }
-        if !self.lagging.is_empty() {
-            self.lagging.retain(|route, _| !routes.contains(route));
-        }
+        let routes: BTreeSet<RouteId> = routes.iter().copied().collect();
+        self.queue.retain(|waiting| match waiting {
+            Waiting::Control(_) => true,
+            Waiting::Tick(route, _) => !routes.contains(route),
+        });
+        let is_tick = |waiting: &&Waiting| matches!(waiting, Waiting::Tick(..));
+        self.ticks = self.queue.iter().filter(is_tick).count();
+        self.lagging.retain(|route, _| !routes.contains(route));
     }
 
     /// Drops everything.

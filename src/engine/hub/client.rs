@@ -236,7 +236,7 @@ impl Hub {
         }
         self.clients.get_mut(&id).expect("the client exists").auth = Auth::Nobody;
         let user = self.users.get_mut(&user_id).expect("a client's user exists");
-        user.clients.shift_remove(&id);
+        user.clients.swap_remove(&id);
         self.work.sessions.insert(user_id);
     }
 

@@ -327,7 +327,7 @@ impl Hub {
             commands.extend(state.upstream.in_flight());
             state.upstream = Upstream::Off;
             state.doubt = false;
-            self.work.topics.insert((user_id.clone(), topic.clone()));
+            self.work.topics.push_back((user_id.clone(), topic.clone()));
         }
         for command in commands {
             self.forget_command(command);

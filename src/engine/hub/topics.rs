@@ -127,7 +127,7 @@ impl Hub {
             }
             (_, _) => unreachable!("a topic has one command in flight"),
         }
-        self.work.topics.insert((user_id.clone(), topic.clone()));
+        self.work.topics.push_back((user_id.clone(), topic.clone()));
     }
 
     /// The broker has agreed: everyone who waited for the topic holds it now.
@@ -204,7 +204,7 @@ impl Hub {
         let client = self.clients.get_mut(&client_id).expect("the client exists");
         client.topics.insert(topic.clone());
         self.routes.add(topic, &user.broker, client.shard, effects);
-        self.work.topics.insert((user_id.clone(), topic.clone()));
+        self.work.topics.push_back((user_id.clone(), topic.clone()));
         want
     }
 
@@ -212,11 +212,11 @@ impl Hub {
     pub(super) fn unwant(&mut self, user_id: &UserId, client_id: ClientId, topic: &Topic) -> Want {
         let user = self.users.get_mut(user_id).expect("the user exists");
         let state = user.topics.get_mut(topic).expect("a want has a topic");
-        let want = state.wants.shift_remove(&client_id).expect("the client wants the topic");
+        let want = state.wants.swap_remove(&client_id).expect("the client wants the topic");
         let client = self.clients.get_mut(&client_id).expect("the client exists");
-        client.topics.shift_remove(topic);
+        client.topics.swap_remove(topic);
         self.routes.remove(topic, &user.broker, client.shard);
-        self.work.topics.insert((user_id.clone(), topic.clone()));
+        self.work.topics.push_back((user_id.clone(), topic.clone()));
         want
     }
 
