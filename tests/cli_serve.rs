@@ -99,6 +99,20 @@ fn text(bytes: &[u8]) -> String {
 }
 
 #[test]
+fn a_log_that_nobody_reads_any_more_ends_nothing() {
+    let mut gateway = Process::gateway(&[("TICKGATE_LOG_LEVEL", "debug")]);
+    drop(gateway.child.stderr.take());
+    let url = gateway.shown("clients").to_owned();
+    for _ in 0..2 {
+        let arguments = ["tail", "NSE:TCS", "--count", "1", "--url", &url];
+        let output = run(&arguments, &[]);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    }
+    gateway.signal("-TERM");
+    assert_eq!(gateway.child.wait().expect("ends").code(), Some(0));
+}
+
+#[test]
 fn the_command_shown_at_the_start_shows_prices() {
     let gateway = Process::gateway(&[]);
     let line = gateway.welcome.lines().find(|line| line.contains(" tail ")).expect("a command");
