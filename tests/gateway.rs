@@ -187,3 +187,12 @@ async fn unread_answers_close_the_client_with_1013_rather_than_grow() {
     gateway.wait_until(|status| status["clients"]["total"] == 0).await;
     gateway.stop().await;
 }
+
+#[tokio::test]
+async fn a_connection_that_says_nothing_does_not_hold_up_the_end() {
+    let gateway = TestGateway::start().await;
+    let silent = gateway.silent().await;
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(2), gateway.stop()).await;
+    assert!(ended.is_ok(), "it waits for somebody who never came in");
+    drop(silent);
+}
