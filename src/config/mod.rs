@@ -22,6 +22,9 @@ pub use address::{Address, BadAddress};
 pub use load::{DEFAULT_FILE, Loaded, load, parse};
 pub use problem::{BadConfig, Place, Problem};
 
+/// Most shards one gateway can have: the feed notes each in one bit.
+pub const SHARDS_MAX: usize = 64;
+
 /// Everything a gateway can be told.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -28,9 +28,6 @@ pub use upstream::{Upstream, UpstreamCommand};
 /// Number of a shard, from 0.
 pub type ShardId = usize;
 
-/// Most shards one gateway can have: one bit each in [`Served::shards`].
-pub const SHARDS_MAX: usize = 64;
-
 /// Names one (topic, broker) pair that somebody wants, in feed and shards. Never reused, so that
 /// a tick still under way cannot reach the subscribers of another topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
