@@ -164,7 +164,11 @@ fn a_user_who_returns_as_another_costs_in_proportion_to_the_topics() {
 
 /// A shard of clients that follow one user's orders and hold `routes` routes.
 fn shard_of(clients: usize, routes: usize) -> Shard {
-    let outbox = OutboxLimits { ticks_max: usize::MAX, control_bytes_max: usize::MAX };
+    let outbox = OutboxLimits {
+        ticks_max: usize::MAX,
+        tick_bytes_max: usize::MAX,
+        control_bytes_max: usize::MAX,
+    };
     let mut shard = Shard::new(ShardOptions { outbox, close_timeout_ms: 1_000 });
     let add: Vec<RouteId> = (0..routes).map(|route| RouteId(route as u64)).collect();
     for route in &add {

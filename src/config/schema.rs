@@ -73,6 +73,11 @@ pub(super) const KEYS: &[Key<Config>] = &[
     key("outbox", "ticks_max", Slot::Count(|c| &mut c.outbox.ticks_max, 1..=1_048_576)),
     key(
         "outbox",
+        "tick_bytes_max",
+        Slot::Bytes(|c| &mut c.outbox.tick_bytes_max, 4_096..=1_024 * MIB),
+    ),
+    key(
+        "outbox",
         "control_bytes_max",
         Slot::Bytes(|c| &mut c.outbox.control_bytes_max, 4_096..=1_024 * MIB),
     ),
