@@ -166,7 +166,8 @@ pub enum Effect {
 /// Something an operator wants to find in the log. Holds no secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Note {
-    /// A credential was accepted and the user's broker session is live.
+    /// A credential was accepted and the user's broker session is live. Said once until the client
+    /// becomes another user.
     Authenticated {
         /// Which connection.
         client: ClientId,
@@ -179,6 +180,9 @@ pub enum Note {
         client: ClientId,
         /// The answer's code.
         code: &'static str,
+        /// How often this connection has been turned down. Told of when it is a power of two: a
+        /// client that guesses must not fill the log.
+        failures: u64,
     },
     /// A subscription is in place: the broker has agreed.
     Subscribed {
@@ -207,6 +211,15 @@ pub enum Note {
         user: UserId,
         /// At which broker.
         broker: BrokerName,
+        /// In the broker's words.
+        reason: String,
+    },
+    /// A broker refused a topic that nobody held; whoever asked for it has been told.
+    TopicRefused {
+        /// Whose.
+        user: UserId,
+        /// What.
+        topic: Topic,
         /// In the broker's words.
         reason: String,
     },

@@ -128,14 +128,17 @@ fn encode(answer: &Answer, request_id: Option<RequestId>) -> Bytes {
 fn log(note: &Note) {
     match note {
         Note::Authenticated { client, user } => tracing::info!(%client, %user, "authenticated"),
-        Note::AuthenticationFailed { client, code } => {
-            tracing::info!(%client, code, "authentication failed");
+        Note::AuthenticationFailed { client, code, failures } => {
+            tracing::info!(%client, code, failures, "authentication failed");
         }
         Note::Subscribed { client, topic } => tracing::debug!(%client, %topic, "subscribed"),
         Note::Unsubscribed { client, topic } => tracing::debug!(%client, %topic, "unsubscribed"),
         Note::SessionUp { user, broker } => tracing::info!(%user, %broker, "broker session is up"),
         Note::SessionDown { user, broker, reason } => {
             tracing::warn!(%user, %broker, reason, "broker session is down");
+        }
+        Note::TopicRefused { user, topic, reason } => {
+            tracing::debug!(%user, %topic, reason, "the broker refused a topic");
         }
         Note::TopicFailed { user, topic, reason } => {
             tracing::warn!(%user, %topic, reason, "the broker did not agree");

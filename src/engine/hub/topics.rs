@@ -151,16 +151,22 @@ impl Hub {
         error: &BrokerError,
         effects: &mut Vec<Effect>,
     ) {
-        Self::note_failure(user_id, topic, error, effects);
         for client in self.topic_mut(user_id, topic).waiting() {
             self.entry_done(client, topic, Err(error), effects);
         }
         let state = self.topic_mut(user_id, topic);
-        if state.wants.is_empty() {
+        let held = !state.wants.is_empty();
+        if held {
+            self.pause_topic(user_id, topic);
+        } else {
             // Nobody is left: what the broker may have done is undone at once.
             state.backoff = Backoff::default();
+        }
+        if held || error.code != BrokerErrorCode::Refused {
+            Self::note_failure(user_id, topic, error, effects);
         } else {
-            self.pause_topic(user_id, topic);
+            let (user, topic, reason) = (user_id.clone(), topic.clone(), error.message.clone());
+            Self::note(effects, Note::TopicRefused { user, topic, reason });
         }
     }
 
