@@ -109,3 +109,21 @@ fn a_refusal_that_the_client_was_told_of_is_no_warning() {
     });
     assert_eq!(words.collect::<Vec<_>>(), ["refused", "failed"]);
 }
+
+#[test]
+fn a_storm_of_invalidations_is_told_of_once_for_each_rebuilding() {
+    let mut log = Log::new();
+    log.authenticate();
+    let storm = |log: &mut Log| {
+        for _ in 0..1_000 {
+            log.event(Event::Invalidate { user: "alice".into() });
+        }
+        log.notes.iter().filter(|note| matches!(note, Note::Invalidated { .. })).count()
+    };
+    assert_eq!(storm(&mut log), 1, "the connect under way is for nothing");
+    log.answer(Ok(Done::default()));
+    assert_eq!(storm(&mut log), 1, "the session is being closed already");
+    log.answer(Ok(Done::default()));
+    log.answer(Ok(Done::default()));
+    assert_eq!(storm(&mut log), 2, "and now another one has to be");
+}

@@ -232,7 +232,7 @@ pub enum Note {
         /// In the broker's words.
         reason: String,
     },
-    /// A user's credentials changed; the session is rebuilt.
+    /// A user's credentials changed; the session is rebuilt. Said once until that has begun.
     Invalidated {
         /// Whose.
         user: UserId,

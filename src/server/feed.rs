@@ -20,6 +20,9 @@ use crate::zmtp::{Message, Sub};
 /// this is what they may have to wait behind; beyond, the bus is not read.
 const WAITING_MAX: u32 = 4_096;
 
+/// Users whose invalidation may wait for the hub; beyond, the bus is not read.
+const INVALIDATED_MAX: usize = 4_096;
+
 /// Something the feed is told or asked.
 pub(super) enum FeedMessage {
     Interest { route: RouteId, topic: Topic, broker: BrokerName, shard: ShardId, wanted: bool },
@@ -75,7 +78,7 @@ pub(super) async fn run_feed<S: Send>(
                     permit.send(HubMessage::Event(Event::Invalidate { user }));
                 }
             }
-            batch = bus.recv() => {
+            batch = bus.recv(), if feed.invalidated.len() < INVALIDATED_MAX => {
                 let Some(batch) = batch else { return };
                 let now_ms = clock.now_ms();
                 for message in batch {
@@ -317,6 +320,23 @@ mod tests {
         stalled.flood(100_000, 0).await;
         let (ticks, _) = stalled.waiting();
         assert!(ticks <= 8_192, "{ticks} ticks wait for the shard");
+    }
+
+    #[tokio::test]
+    async fn invalidations_that_the_hub_has_no_time_for_wait_on_the_bus() {
+        let stalled = stalled().await;
+        for number in 0..100_000 {
+            let payload = format!(r#"{{"user_id":"user-{number}","cache_type":"ALL"}}"#);
+            stalled.publisher.publish(Message::pair("CACHE_INVALIDATE_ALL_x", payload));
+        }
+        let mut taken = (0, u64::MAX);
+        while taken.0 != taken.1 {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            let (answer, counts) = oneshot::channel();
+            stalled.to_feed.send(FeedMessage::Query(answer)).await.expect("the feed runs");
+            taken = (counts.await.expect("it answers").messages, taken.0);
+        }
+        assert!(taken.0 <= 8_192, "{} invalidations wait for the hub", taken.0);
     }
 
     #[tokio::test]
