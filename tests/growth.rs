@@ -214,3 +214,17 @@ fn clients_that_are_all_closed_cost_in_proportion_to_their_number() {
         })
     });
 }
+
+#[test]
+fn an_operator_who_looks_gets_the_first_rows_and_the_totals_of_all() {
+    let mut crowd = Crowd::new();
+    for client in 0..9 {
+        crowd.enter(client, &format!("user-{client}"), 20);
+    }
+    let seen = crowd.hub.snapshot(0, 25);
+    assert_eq!((seen.sessions.len(), seen.session_states.len()), (9, 9));
+    assert_eq!((seen.topics.len(), seen.topic_states.len(), seen.subscriptions), (25, 180, 180));
+    assert!(seen.topics.is_sorted_by_key(|row| (row.user.clone(), row.topic.clone())));
+    let seen = crowd.hub.snapshot(0, 0);
+    assert_eq!((seen.sessions.len(), seen.topics.len(), seen.subscriptions), (0, 0, 180));
+}

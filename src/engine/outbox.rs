@@ -157,10 +157,8 @@ impl Outbox {
     /// How many bytes wait.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let queued = self.queue.iter().map(|waiting| match waiting {
-            Waiting::Control(frame) | Waiting::Tick(_, frame) => frame.len(),
-        });
-        queued.sum::<usize>() + self.lagging.values().map(Bytes::len).sum::<usize>()
+        let lagging = self.lagging.values().map(Bytes::len).sum::<usize>();
+        self.control_bytes + self.tick_bytes + lagging
     }
 
     /// Asserts that the counters agree with the contents.

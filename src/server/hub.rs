@@ -23,8 +23,8 @@ const MESSAGES_PER_TURN: usize = 64;
 pub(super) enum HubMessage {
     /// Something happened.
     Event(Event),
-    /// How are you?
-    Query(oneshot::Sender<HubSnapshot>),
+    /// How are you? With so many rows of users and topics.
+    Query(usize, oneshot::Sender<HubSnapshot>),
     /// Close the clients, then the sessions, and say when nothing is left.
     Drain(oneshot::Sender<()>),
 }
@@ -63,9 +63,9 @@ pub(super) async fn run_hub<S: Send>(
         for message in messages.drain(..) {
             match message {
                 HubMessage::Event(event) => hub.handle(now_ms, event, &mut effects),
-                HubMessage::Query(answer) => {
+                HubMessage::Query(rows_max, answer) => {
                     // Whoever asked may have given up.
-                    let _ = answer.send(hub.snapshot(now_ms));
+                    let _ = answer.send(hub.snapshot(now_ms, rows_max));
                 }
                 HubMessage::Drain(done) => {
                     hub.handle(now_ms, Event::Drain, &mut effects);
