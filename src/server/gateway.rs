@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -358,8 +358,10 @@ fn start_broker<R: Runtime>(
 
 /// An address to connect to, for one that was bound to every interface.
 fn reachable(mut bound: SocketAddr) -> SocketAddr {
-    if bound.ip().is_unspecified() {
-        bound.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+    match bound.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => bound.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => bound.set_ip(Ipv6Addr::LOCALHOST.into()),
+        IpAddr::V4(_) | IpAddr::V6(_) => {}
     }
     bound
 }
@@ -370,4 +372,17 @@ fn broker_kind(entry: &BrokerEntry) -> (BrokerName, &'static str) {
         BrokerKind::Remote => "remote",
     };
     (entry.name.as_str().into(), kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bus_on_every_interface_is_reached_in_its_own_family() {
+        let reached = |text: &str| reachable(text.parse().expect("an address")).to_string();
+        assert_eq!(reached("0.0.0.0:5555"), "127.0.0.1:5555");
+        assert_eq!(reached("[::]:5555"), "[::1]:5555", "it may take no IPv4 there");
+        assert_eq!(reached("10.0.0.1:5555"), "10.0.0.1:5555");
+    }
 }
