@@ -48,12 +48,15 @@ pub(super) async fn accept_clients<R: Runtime>(
 ) {
     let places = Arc::new(Semaphore::new(context.config.limits.clients_max));
     let (_open, door) = watch::channel(());
-    let mut next_id = 0;
+    let (mut next_id, mut failures) = (0, 0_u64);
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
+                failures += 1;
+                if failures.is_power_of_two() {
+                    tracing::warn!(%error, failures, "a connection could not be accepted");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
