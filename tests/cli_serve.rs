@@ -1,7 +1,7 @@
 //! `tickgate serve` and `tickgate paper-host` as processes: start-up message, signals, ports.
 #![cfg(unix)]
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -148,6 +148,23 @@ fn a_gateway_that_runs_out_of_files_does_not_fill_the_log_and_recovers() {
     assert_eq!(code, Some(0));
     let told = log.matches("could not be accepted").count();
     assert!((1..=8).contains(&told), "{told} times in two seconds: {log}");
+}
+
+#[test]
+fn whoever_knocks_at_the_bus_and_leaves_does_not_fill_the_log() {
+    let gateway = Process::gateway(&[]);
+    let address = gateway.shown("publishers").trim_start_matches("tcp://").to_owned();
+    for _ in 0..100 {
+        drop(TcpStream::connect(&address).expect("connects"));
+        let mut peer = TcpStream::connect(&address).expect("connects");
+        peer.write_all(b"GET / HTTP/1.1\r\n\r\n").expect("writes");
+        let _ = peer.read_to_end(&mut Vec::new());
+    }
+    gateway.signal("-TERM");
+    let (code, log) = gateway.end();
+    assert_eq!(code, Some(0));
+    let told = log.matches("peer disconnected").count();
+    assert!(told <= 10, "{told} lines for 200 visits: {log}");
 }
 
 #[test]
