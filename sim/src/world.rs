@@ -3,7 +3,7 @@
 //! Hosts: `gateway`, `broker`, `feed`, `operator`, and one to three groups of clients. One host
 //! for each client would cost the cube of their number.
 
-mod events;
+mod leaps;
 mod gateway;
 mod outcome;
 mod steps;
@@ -81,7 +81,7 @@ fn play_here(plan: Plan, options: Options, invariants: Vec<Box<dyn Invariant>>) 
     let subscriber = crate::log_capture::subscriber(stage.clone());
     crash::catch_on_this_thread();
     let crash = tracing::subscriber::with_default(subscriber, || match options.network {
-        Network::Events => events::play(&plan, &stage),
+        Network::Events => leaps::play(&plan, &stage),
         Network::Turmoil => steps::play(&plan, &stage),
     });
     Outcome::of(&stage, crash.err())
