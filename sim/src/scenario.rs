@@ -12,8 +12,10 @@ use serde::{Deserialize, Serialize};
 use serde_saphyr::Spanned;
 
 pub use load::{BadScenario, load, parse};
+pub(crate) use load::{parse_yaml, read};
 pub use storm::{Incidents, Storm, Weights};
 
+use crate::expect::{Expectation, Forbidden};
 use crate::topic_name::TopicName;
 
 /// A range of milliseconds, both ends included: `[1, 20]`.
@@ -25,6 +27,12 @@ pub type RangeMs = [u64; 2];
 pub struct Scenario {
     /// The story in one sentence.
     pub about: String,
+    /// How it is expected to end, with every seed.
+    #[serde(default)]
+    pub expect: Expectation,
+    /// What must not happen, besides what the invariants say.
+    #[serde(default)]
+    pub forbid: Vec<Forbidden>,
     /// Who is there and how they behave.
     pub world: World,
     /// What happens at exact times.

@@ -3,6 +3,7 @@
 //! Hosts: `gateway`, `broker`, `feed`, `operator`, and one to three groups of clients. One host
 //! for each client would cost the cube of their number.
 
+mod events;
 mod gateway;
 mod outcome;
 
@@ -12,6 +13,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use tickgate::runtime::{Runtime as _, TaskGroup};
 
+pub use events::play_keeping_events;
 pub use outcome::Outcome;
 
 use crate::actors::{Stage, broker, client, feed, operator};

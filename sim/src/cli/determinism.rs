@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use super::list::files_or_all;
-use super::{EXIT_NOT_REPRODUCIBLE, complain, load_scenario};
+use super::{EXIT_NOT_REPRODUCIBLE, complain, load};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -20,14 +20,24 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         Ok(files) => files,
         Err(exit) => return exit,
     };
-    if let Some(exit) = files.iter().find_map(|file| load_scenario(file).err()) {
-        return exit;
+    let mut playables = Vec::new();
+    for file in &files {
+        match load(file) {
+            Ok(playable) => playables.push(playable),
+            Err(exit) => return exit,
+        }
     }
     let directory = std::env::temp_dir().join(format!("tickgate-sim-{}", std::process::id()));
     if let Err(error) = std::fs::create_dir_all(&directory) {
         return complain(&format!("cannot create {}: {error}", directory.display()));
     }
-    let mut exits = files.iter().map(|file| compare_all(file, arguments.seeds, &directory));
+    let mut exits = files.iter().zip(&playables).map(|(file, playable)| {
+        let seeds: Vec<u64> = match playable.only_seed() {
+            Some(seed) => vec![seed],
+            None => (1..=arguments.seeds).collect(),
+        };
+        compare_all(file, &seeds, &directory)
+    });
     let exit = exits.find(|exit| *exit != ExitCode::SUCCESS).unwrap_or(ExitCode::SUCCESS);
     // What cannot be removed is the temporary directory's business.
     let _ = std::fs::remove_dir_all(&directory);
@@ -35,9 +45,9 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
 }
 
 /// Whether each seed's trace is the same in two processes.
-fn compare_all(file: &Path, seeds: u64, directory: &Path) -> ExitCode {
+fn compare_all(file: &Path, seeds: &[u64], directory: &Path) -> ExitCode {
     let mut events = 0;
-    for seed in 1..=seeds {
+    for &seed in seeds {
         let traces = (trace(file, seed, directory), trace(file, seed, directory));
         let (first, second) = match traces {
             (Ok(first), Ok(second)) => (first, second),
@@ -50,8 +60,9 @@ fn compare_all(file: &Path, seeds: u64, directory: &Path) -> ExitCode {
         events += first.lines().count();
     }
     println!(
-        "{}: {seeds} seeds, each in two processes, {events} events: traces are identical",
-        file.display()
+        "{}: {} seeds, each in two processes, {events} events: traces are identical",
+        file.display(),
+        seeds.len()
     );
     ExitCode::SUCCESS
 }

@@ -39,6 +39,8 @@ pub fn draw(scenario: &Scenario, seed: u64) -> Plan {
     };
     let mut plan = Plan {
         about: scenario.about.trim().to_owned(),
+        expect: scenario.expect.clone(),
+        forbid: scenario.forbid.clone(),
         seed,
         duration_ms: world.duration_ms,
         task_order: task_order(world.task_order, seed),

@@ -1,0 +1,62 @@
+//! One file and one seed, as most commands want them.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use super::{complain, load};
+use crate::plan::Plan;
+use crate::playable::Playable;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Chosen {
+    /// The scenario, or a plan that `cargo sim plan` or `cargo sim shrink` has written
+    pub file: PathBuf,
+    /// The seed; default: 1, or the seed of the plan
+    #[arg(long)]
+    seed: Option<u64>,
+}
+
+impl Chosen {
+    /// What is to be played.
+    pub fn plan(&self) -> Result<Plan, ExitCode> {
+        let playable = load(&self.file)?;
+        let seed = self.seed.unwrap_or(playable.first_seed());
+        playable
+            .plan(seed)
+            .map_err(|problem| complain(&format!("{}: {problem}", self.file.display())))
+    }
+}
+
+/// `FILE --seed N`, ready to be pasted; a plan needs no seed.
+pub(super) fn shown(file: &Path, playable: Option<&Playable>, seed: u64) -> String {
+    let file = quoted(&file.display().to_string());
+    match playable.and_then(Playable::only_seed) {
+        Some(_) => file,
+        None => format!("{file} --seed {seed}"),
+    }
+}
+
+/// The commands that take a failure apart, ready to be pasted.
+pub(super) fn next_commands(chosen: &str) -> [String; 1] {
+    ["replay"].map(|command| format!("cargo sim {command} {chosen}"))
+}
+
+/// A word that a shell takes as it is.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_with_a_strange_name_can_be_pasted_too() {
+        assert_eq!(shown(Path::new("a/b-1.yaml"), None, 7), "a/b-1.yaml --seed 7");
+        assert_eq!(shown(Path::new("it's.yaml"), None, 7), r"'it'\''s.yaml' --seed 7");
+    }
+}
