@@ -6,6 +6,7 @@ mod list;
 mod progress;
 mod replay;
 mod run;
+mod shrink;
 mod stopwatch;
 mod sweep;
 
@@ -36,6 +37,7 @@ const REGRESSIONS: &str = "scenarios/regressions";
     after_help = "Examples:
   cargo sim run scenarios/smoke.yaml --seed 1
   cargo sim replay scenarios/smoke.yaml --seed 7 --client alice-1 --topic NSE:TCS
+  cargo sim shrink scenarios/smoke.yaml --seed 7
   cargo sim sweep scenarios/*.yaml --seeds 200
   cargo sim sweep --seeds 10000 --resume state.json --json result.json --stop-after 5
   cargo sim determinism scenarios/smoke.yaml --seeds 20
@@ -61,6 +63,8 @@ enum Command {
     Determinism(determinism::Arguments),
     /// Plays one seed and shows everything that happens, with the violation in its place
     Replay(replay::Arguments),
+    /// Makes the plan of a failing seed as small as it gets, and writes it down as a regression
+    Shrink(shrink::Arguments),
     /// Shows what a scenario and a seed expand into: a file that can itself be played
     Plan(PlanArguments),
     /// Lists the scenarios and what they are about
@@ -81,6 +85,7 @@ pub fn main() -> ExitCode {
         Command::Sweep(arguments) => sweep::run(&arguments),
         Command::Determinism(arguments) => determinism::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
+        Command::Shrink(arguments) => shrink::run(&arguments),
         Command::Plan(arguments) => show_plan(&arguments),
         Command::List(arguments) => list::run(&arguments),
     }

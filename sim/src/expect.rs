@@ -95,7 +95,10 @@ impl fmt::Display for Expectation {
 pub struct Forbidden {
     /// Text that a line contains.
     pub line: String,
-    /// Broken when one actor's lines contain it so often.
+    /// Only what this actor sees counts; absent: each actor's lines are counted for themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
+    /// Broken when an actor's lines contain it so often.
     #[serde(default = "once")]
     pub times: u32,
 }

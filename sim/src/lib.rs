@@ -27,6 +27,7 @@ pub mod playable;
 pub mod rng;
 pub mod runtime;
 pub mod scenario;
+pub mod shrink;
 pub mod story;
 pub mod topic_name;
 pub mod verdict;

@@ -95,7 +95,7 @@ fn a_bad_plan_and_a_seed_that_is_not_its_own_are_one_sentence() {
         (good[..good.len() - 3].to_owned(), "plan.yaml:"),
     ] {
         std::fs::write(&path, bad).expect("it can be written");
-        for command in ["run", "replay", "sweep"] {
+        for command in ["run", "replay", "shrink", "sweep"] {
             let output = sim(&[command, &path]);
             let said = said(&output);
             assert_eq!(code(&output), Some(2), "{command}: {said}");
@@ -177,6 +177,45 @@ fn a_sweep_expects_what_the_file_expects() {
     let shown = said(&output);
     assert_eq!(code(&output), Some(1), "{shown}");
     assert!(shown.contains("3 of 3 failed") && shown.contains("`expect: pass`"), "{shown}");
+}
+
+#[test]
+fn a_failing_seed_shrinks_to_a_plan_that_fails_by_itself() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let small = directory.path().join("new").join("small.yaml");
+    let small = small.to_str().expect("it is UTF-8");
+    let output = sim(&["shrink", "sim/canary.yaml", "--seed", "4", "--out", small]);
+    let shown = said(&output);
+    assert_eq!(code(&output), Some(0), "{shown}");
+    assert!(shown.contains("8 clients became 1, ") && shown.contains("take it apart"), "{shown}");
+    let plan = text(Path::new(small));
+    let steps = plan.matches("at_ms:").count();
+    assert!(steps <= 4, "{plan}");
+    assert!(plan.starts_with("# Found by: cargo sim shrink sim/canary.yaml --seed 4\n"), "{plan}");
+    assert!(plan.contains("expect: { violated: forbidden_line }"), "{plan}");
+
+    let run = sim(&["run", small]);
+    assert_eq!(code(&run), Some(1), "{}", said(&run));
+    assert_eq!(code(&sim(&["sweep", small])), Some(0), "it fails as it expects");
+    let again = sim(&["shrink", small, "--out", small]);
+    assert_eq!(code(&again), Some(0), "{}", said(&again));
+    assert_eq!(text(Path::new(small)).matches("at_ms:").count(), steps);
+}
+
+#[test]
+fn a_seed_that_passes_is_not_shrunk_and_a_shrinking_ends_in_time() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let out = directory.path().join("out.yaml");
+    let out = out.to_str().expect("it is UTF-8");
+    let passes = sim(&["shrink", "scenarios/rc_006.yaml", "--out", out]);
+    assert_eq!(code(&passes), Some(2));
+    assert!(said(&passes).contains("it passes: there is nothing to shrink"), "{}", said(&passes));
+    assert!(!Path::new(out).exists());
+    let hasty = sim(&["shrink", "sim/canary.yaml", "--seconds", "0", "--out", out]);
+    assert!(said(&hasty).contains("stopped early"), "{}", said(&hasty));
+    assert_eq!(code(&sim(&["run", out])), Some(1), "what there is by then fails too");
+    let nowhere = sim(&["shrink", "sim/canary.yaml", "--seconds", "0", "--out", "/proc/no/x.yaml"]);
+    assert_eq!(code(&nowhere), Some(2), "{}", said(&nowhere));
 }
 
 /// What a sweep says to programs, without how long it took.

@@ -25,6 +25,11 @@ impl Chosen {
             .plan(seed)
             .map_err(|problem| complain(&format!("{}: {problem}", self.file.display())))
     }
+
+    /// The file, and the seed if it needs one, ready to be pasted.
+    pub fn shown(&self, seed: u64) -> String {
+        shown(&self.file, load(&self.file).ok().as_ref(), seed)
+    }
 }
 
 /// `FILE --seed N`, ready to be pasted; a plan needs no seed.
@@ -37,12 +42,12 @@ pub(super) fn shown(file: &Path, playable: Option<&Playable>, seed: u64) -> Stri
 }
 
 /// The commands that take a failure apart, ready to be pasted.
-pub(super) fn next_commands(chosen: &str) -> [String; 1] {
-    ["replay"].map(|command| format!("cargo sim {command} {chosen}"))
+pub(super) fn next_commands(chosen: &str) -> [String; 2] {
+    ["replay", "shrink"].map(|command| format!("cargo sim {command} {chosen}"))
 }
 
 /// A word that a shell takes as it is.
-fn quoted(word: &str) -> String {
+pub(super) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_owned();

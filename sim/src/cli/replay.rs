@@ -4,11 +4,10 @@ use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
-use super::chosen::{Chosen, shown};
+use super::chosen::Chosen;
 use super::{complain, run::remark};
 use crate::history::{Actor, Event, Mention, Seen};
 use crate::plan::Plan;
-use crate::playable::Playable;
 use crate::verdict::Verdict;
 use crate::world::play_keeping_events;
 
@@ -61,13 +60,12 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     };
     let (outcome, events) = play_keeping_events(&plan);
     let verdict = Verdict::of(&outcome);
-    let text = told(&events, &verdict, &filter, Paint(painted));
+    let mut text = told(&events, &verdict, &filter, Paint(painted));
+    let chosen = arguments.chosen.shown(plan.seed);
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "\n{chosen}: {verdict}{}", remark(&plan, &verdict));
     // Whoever closes the pipe has seen enough.
     let _ = std::io::stdout().write_all(text.as_bytes());
-    let file = &arguments.chosen.file;
-    let playable = Playable::load(file).ok();
-    let chosen = shown(file, playable.as_ref(), plan.seed);
-    println!("\n{chosen}: {verdict}{}", remark(&plan, &verdict));
     verdict.exit_code()
 }
 

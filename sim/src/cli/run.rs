@@ -3,12 +3,11 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::chosen::{Chosen, next_commands, shown};
+use super::chosen::{Chosen, next_commands};
 use super::complain;
 use super::stopwatch::Stopwatch;
 use crate::history::Counters;
 use crate::plan::Plan;
-use crate::playable::Playable;
 use crate::verdict::Verdict;
 use crate::world::{self, Options, Outcome};
 
@@ -54,7 +53,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     println!("  {}", summary(&outcome.counters));
     println!("  {simulated_ms} ms simulated in {real_ms} ms, trace {:016x}", outcome.trace_hash);
     if !verdict.passed() {
-        let chosen = shown(file, Playable::load(file).ok().as_ref(), plan.seed);
+        let chosen = chosen.shown(plan.seed);
         println!("take it apart with");
         next_commands(&chosen).iter().for_each(|command| println!("  {command}"));
     }

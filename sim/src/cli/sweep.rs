@@ -14,6 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use self::journal::Journal;
+pub(super) use self::journal::write_whole;
 use self::tally::Tally;
 use self::work::{Story, Work};
 use super::complain;

@@ -27,8 +27,9 @@ impl Invariant for ForbiddenLine {
             return Ok(());
         }
         let line = format!("{} {}", event.actor, event.seen);
-        for (at, Forbidden { line: text, times }) in self.forbidden.iter().enumerate() {
-            if !line.contains(text) {
+        for (at, Forbidden { line: text, actor, times }) in self.forbidden.iter().enumerate() {
+            let another = actor.as_ref().is_some_and(|actor| event.actor.to_string() != *actor);
+            if another || !line.contains(text) {
                 continue;
             }
             let seen = self.seen.entry((at, event.actor.clone())).or_default();
@@ -48,7 +49,8 @@ mod tests {
 
     #[test]
     fn a_line_is_forbidden_from_its_nth_time_by_one_actor() {
-        let forbidden = Forbidden { line: " subscribe NSE:A/LTP".into(), times: 2 };
+        let line = " subscribe NSE:A/LTP".to_owned();
+        let forbidden = Forbidden { line, actor: None, times: 2 };
         let mut story = Story::of(ForbiddenLine::new(vec![forbidden]));
         story.subscribe("alice-1", "NSE:A/LTP");
         story.subscribe("alice-2", "NSE:A/LTP");
@@ -60,6 +62,14 @@ mod tests {
         };
         let client = super::super::testing::client("alice-1");
         assert!(story.see(&client, crate::history::Seen::Sent(sent)).is_err());
+    }
+
+    #[test]
+    fn it_may_be_forbidden_to_one_actor_alone() {
+        let actor = Some("alice-1".to_owned());
+        let forbidden = Forbidden { line: " subscribe NSE:A/LTP".into(), actor, times: 1 };
+        let mut story = Story::of(ForbiddenLine::new(vec![forbidden]));
+        story.subscribe("alice-2", "NSE:A/LTP");
     }
 
     #[test]

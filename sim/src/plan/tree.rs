@@ -41,13 +41,13 @@ pub enum Key {
 }
 
 impl Node {
-    /// The tree of a plan.
+    /// The tree of a plan, or of a part of one.
     ///
     /// # Errors
     ///
-    /// Fails if the plan holds something that is neither list, map nor scalar.
-    pub fn of(plan: &Plan) -> Result<Self, String> {
-        let text = serde_json::to_string(plan).map_err(|error| error.to_string())?;
+    /// Fails if it holds something that is neither list, map nor scalar.
+    pub fn of(value: &impl Serialize) -> Result<Self, String> {
+        let text = serde_json::to_string(value).map_err(|error| error.to_string())?;
         serde_json::from_str(&text).map_err(|error| error.to_string())
     }
 
