@@ -6,6 +6,7 @@
 mod answered_in_order;
 mod broker_agrees;
 mod failed_subscribe_leaves_nothing;
+mod forbidden_line;
 mod new_credentials_are_used;
 mod no_errors_logged;
 mod no_tick_after_unsubscribe;
@@ -58,6 +59,7 @@ pub trait Invariant: Send {
 #[must_use]
 pub fn all(plan: &Plan) -> Vec<Box<dyn Invariant>> {
     vec![
+        Box::new(forbidden_line::ForbiddenLine::new(plan.forbid.clone())),
         Box::new(no_errors_logged::NoErrorsLogged),
         Box::new(speaks_the_protocol::SpeaksTheProtocol),
         Box::new(nobody_is_thrown_out::NobodyIsThrownOut::new(plan)),

@@ -3,8 +3,9 @@
 //! Hosts: `gateway`, `broker`, `feed`, `operator`, and one to three groups of clients. One host
 //! for each client would cost the cube of their number.
 
-mod leaps;
+mod events;
 mod gateway;
+mod leaps;
 mod outcome;
 mod steps;
 
@@ -13,12 +14,13 @@ use std::time::Duration;
 
 use tickgate::runtime::{Runtime as _, TaskGroup};
 
+pub use events::play_keeping_events;
 pub use outcome::Outcome;
 
 use crate::actors::{Stage, broker, client, feed, operator};
 use crate::history::{Phase, Recorder};
 use crate::invariant::{self, Invariant};
-use crate::plan::Plan;
+use crate::plan::{NetworkKind, Plan};
 use crate::runtime::clock::now_us;
 use crate::runtime::{SimRuntime, crash};
 
@@ -29,23 +31,11 @@ const REAL_TIME_MAX: Duration = Duration::from_secs(120);
 /// Begins the name of each host of clients.
 const CLIENTS: &str = "clients-";
 
-/// Which network carries the bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Network {
-    /// From event to event: many times faster
-    #[default]
-    Events,
-    /// turmoil's, step by step: the reference
-    Turmoil,
-}
-
 /// How to play.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
     /// Keep the whole trace, not only its hash and its end.
     pub keep_trace: bool,
-    /// Through which network.
-    pub network: Network,
 }
 
 /// Plays a plan on a thread of its own.
@@ -80,9 +70,9 @@ fn play_here(plan: Plan, options: Options, invariants: Vec<Box<dyn Invariant>>) 
     let stage = Stage::new(Recorder::new(invariants, options.keep_trace));
     let subscriber = crate::log_capture::subscriber(stage.clone());
     crash::catch_on_this_thread();
-    let crash = tracing::subscriber::with_default(subscriber, || match options.network {
-        Network::Events => leaps::play(&plan, &stage),
-        Network::Turmoil => steps::play(&plan, &stage),
+    let crash = tracing::subscriber::with_default(subscriber, || match plan.network.kind {
+        NetworkKind::Events => leaps::play(&plan, &stage),
+        NetworkKind::Turmoil => steps::play(&plan, &stage),
     });
     Outcome::of(&stage, crash.err())
 }

@@ -57,10 +57,7 @@ scenarios! {
 #[test]
 fn a_seed_gives_one_trace_and_another_seed_another() {
     let trace = |seed| {
-        let outcome = play(
-            &plan_of("scenarios/smoke.yaml", seed),
-            Options { keep_trace: true, ..Options::default() },
-        );
+        let outcome = play(&plan_of("scenarios/smoke.yaml", seed), Options { keep_trace: true });
         outcome.trace.expect("it was asked for")
     };
     let first = trace(1);

@@ -3,11 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use clap::ValueEnum as _;
-
+use super::chosen::name_of;
 use super::list::files_or_all;
-use super::{EXIT_NOT_REPRODUCIBLE, complain, load_scenario};
-use crate::world::Network;
+use super::{EXIT_NOT_REPRODUCIBLE, complain, load};
+use crate::plan::NetworkKind;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -16,15 +15,14 @@ pub(super) struct Arguments {
     /// Play the seeds from 1 to this one
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
-    /// The network that carries the bytes
-    #[arg(long, value_enum, default_value_t)]
-    network: Network,
+    /// The network that carries the bytes; default: what each file says
+    #[arg(long, value_enum)]
+    network: Option<NetworkKind>,
 }
 
-/// What is played, and where its traces go.
+/// What is compared, and where the traces go.
 struct Bench {
-    seeds: u64,
-    network: Network,
+    network: Option<NetworkKind>,
     directory: PathBuf,
 }
 
@@ -33,15 +31,25 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         Ok(files) => files,
         Err(exit) => return exit,
     };
-    if let Some(exit) = files.iter().find_map(|file| load_scenario(file).err()) {
-        return exit;
+    let mut playables = Vec::new();
+    for file in &files {
+        match load(file) {
+            Ok(playable) => playables.push(playable),
+            Err(exit) => return exit,
+        }
     }
     let directory = std::env::temp_dir().join(format!("tickgate-sim-{}", std::process::id()));
     if let Err(error) = std::fs::create_dir_all(&directory) {
         return complain(&format!("cannot create {}: {error}", directory.display()));
     }
-    let bench = Bench { seeds: arguments.seeds, network: arguments.network, directory };
-    let mut exits = files.iter().map(|file| bench.compare_all(file));
+    let bench = Bench { network: arguments.network, directory };
+    let mut exits = files.iter().zip(&playables).map(|(file, playable)| {
+        let seeds: Vec<u64> = match playable.only_seed() {
+            Some(seed) => vec![seed],
+            None => (1..=arguments.seeds).collect(),
+        };
+        bench.compare_all(file, &seeds)
+    });
     let exit = exits.find(|exit| *exit != ExitCode::SUCCESS).unwrap_or(ExitCode::SUCCESS);
     // What cannot be removed is the temporary directory's business.
     let _ = std::fs::remove_dir_all(&bench.directory);
@@ -50,9 +58,9 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
 
 impl Bench {
     /// Whether each seed's trace is the same in two processes.
-    fn compare_all(&self, file: &Path) -> ExitCode {
+    fn compare_all(&self, file: &Path, seeds: &[u64]) -> ExitCode {
         let mut events = 0;
-        for seed in 1..=self.seeds {
+        for &seed in seeds {
             let (first, second) = match (self.trace(file, seed), self.trace(file, seed)) {
                 (Ok(first), Ok(second)) => (first, second),
                 (Err(error), _) | (_, Err(error)) => return complain(&error),
@@ -66,7 +74,7 @@ impl Bench {
         println!(
             "{}: {} seeds, each in two processes, {events} events: traces are identical",
             file.display(),
-            self.seeds
+            seeds.len()
         );
         ExitCode::SUCCESS
     }
@@ -75,10 +83,12 @@ impl Bench {
     fn trace(&self, file: &Path, seed: u64) -> Result<String, String> {
         let program = std::env::current_exe().map_err(|error| error.to_string())?;
         let path = self.directory.join("trace.txt");
-        let network = self.network.to_possible_value().map(|value| value.get_name().to_owned());
         let mut command = Command::new(program);
-        command.arg("run").arg(file).args(["--seed", &seed.to_string(), "--quiet", "--network"]);
-        command.arg(network.unwrap_or_default()).arg("--trace").arg(&path);
+        command.arg("run").arg(file).args(["--seed", &seed.to_string(), "--quiet", "--trace"]);
+        command.arg(&path);
+        if let Some(network) = self.network {
+            command.args(["--network", &name_of(network)]);
+        }
         let output = command.output().map_err(|error| error.to_string())?;
         // A failing seed has to be reproducible too.
         if output.status.code() == Some(2) || output.status.code().is_none() {

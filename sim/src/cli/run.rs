@@ -3,38 +3,35 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use super::chosen::{Chosen, next_commands};
+use super::complain;
 use super::stopwatch::Stopwatch;
-use super::{complain, load_plan};
 use crate::history::Counters;
+use crate::plan::Plan;
 use crate::verdict::Verdict;
-use crate::world::{self, Network, Options, Outcome};
+use crate::world::{self, Options, Outcome};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The scenario
-    file: PathBuf,
-    /// The seed
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
+    #[command(flatten)]
+    chosen: Chosen,
     /// Write the whole trace to this file
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
     /// Say nothing if it passes
     #[arg(long)]
     quiet: bool,
-    /// The network that carries the bytes
-    #[arg(long, value_enum, default_value_t)]
-    network: Network,
 }
 
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
-    let Arguments { file, seed, trace, quiet, network } = arguments;
-    let plan = match load_plan(file, *seed) {
+    let Arguments { chosen, trace, quiet } = arguments;
+    let plan = match chosen.plan() {
         Ok(plan) => plan,
         Err(exit) => return exit,
     };
+    let file = &chosen.file;
     let stopwatch = Stopwatch::start();
-    let outcome = world::play(&plan, Options { keep_trace: true, network: *network });
+    let outcome = world::play(&plan, Options { keep_trace: true });
     if let Some(path) = trace
         && let Err(error) = std::fs::write(path, outcome.trace.as_deref().unwrap_or_default())
     {
@@ -44,7 +41,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     if verdict.passed() && *quiet {
         return verdict.exit_code();
     }
-    println!("{} seed {seed}: {verdict}", file.display());
+    println!("{} seed {}: {verdict}{}", file.display(), plan.seed, remark(&plan, &verdict));
     if !verdict.passed() {
         println!("  what led to it:");
         for line in last_lines(&verdict, &outcome) {
@@ -57,7 +54,9 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let hash = outcome.trace_hash.unwrap_or_default();
     println!("  {simulated_ms} ms simulated in {real_ms} ms, trace {hash:016x}");
     if !verdict.passed() {
-        println!("reproduce it with\n  {}", reproduction(file, *seed, *network));
+        let chosen = chosen.shown(plan.seed);
+        println!("take it apart with");
+        next_commands(&chosen).iter().for_each(|command| println!("  {command}"));
     }
     verdict.exit_code()
 }
@@ -70,13 +69,9 @@ fn last_lines<'a>(verdict: &'a Verdict, outcome: &'a Outcome) -> &'a [String] {
     }
 }
 
-/// The command that shows this failure again, with its whole trace.
-pub(super) fn reproduction(file: &std::path::Path, seed: u64, network: Network) -> String {
-    let network = match network {
-        Network::Events => "",
-        Network::Turmoil => " --network turmoil",
-    };
-    format!("cargo sim run {} --seed {seed}{network} --trace trace.txt", file.display())
+/// What is to be said if the file expects something, on a line of its own.
+pub(super) fn remark(plan: &Plan, verdict: &Verdict) -> String {
+    plan.expect.remark(verdict).map_or(String::new(), |text| format!("\n  ({text})"))
 }
 
 fn summary(counters: &Counters) -> String {
