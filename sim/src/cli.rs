@@ -5,6 +5,7 @@ mod list;
 mod run;
 mod stopwatch;
 mod sweep;
+mod tally;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

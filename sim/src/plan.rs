@@ -4,12 +4,15 @@
 //! others as they were.
 
 mod draw;
+mod draw_faults;
+mod faults;
 mod storm;
 
 use serde::{Deserialize, Serialize};
 use tickgate::topic::UserId;
 
 pub use draw::draw;
+pub use faults::{ConnectionFault, FaultPlan, StruckConnection, TimedFault, TimedKind};
 
 use crate::history::Request;
 use crate::runtime::TaskOrder;
@@ -43,6 +46,9 @@ pub struct Plan {
     pub feed: FeedPlan,
     /// The clients.
     pub clients: Vec<ClientPlan>,
+    /// What goes wrong.
+    #[serde(default)]
+    pub faults: FaultPlan,
 }
 
 /// The network.
@@ -75,6 +81,10 @@ pub struct ClientPlan {
     pub leaves_after_ms: u64,
     /// Whether it says goodbye then.
     pub leaves_politely: bool,
+    /// How long it stays away each time it is cut off, in turn; after the last it stays away for
+    /// good.
+    #[serde(default)]
+    pub returns_after_ms: Vec<u64>,
 }
 
 /// One action of a client.

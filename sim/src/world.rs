@@ -5,6 +5,7 @@
 
 mod gateway;
 mod outcome;
+mod weather;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
@@ -14,11 +15,14 @@ use tickgate::runtime::{Runtime as _, TaskGroup};
 
 pub use outcome::Outcome;
 
+use self::weather::Weather;
+
 use crate::actors::{Stage, broker, client, feed, operator};
+use crate::fault::Party;
 use crate::history::{Phase, Recorder};
 use crate::invariant::{self, Invariant};
 use crate::plan::Plan;
-use crate::runtime::{Crash, EPOCH_UNIX_MS, SimRuntime, crash};
+use crate::runtime::{Crash, EPOCH_UNIX_MS, FaultBook, SimRuntime, crash};
 
 /// Simulated time after which a simulation is stuck, beyond the length of the story.
 const BEYOND_THE_STORY: Duration = Duration::from_secs(120);
@@ -26,7 +30,7 @@ const BEYOND_THE_STORY: Duration = Duration::from_secs(120);
 const REAL_TIME_MAX: Duration = Duration::from_secs(120);
 /// Segments that a connection holds, and connections that wait to be accepted. Beyond the
 /// latter the network would panic.
-const TCP_CAPACITY: usize = 4_096;
+const TCP_CAPACITY: usize = 65_536;
 
 /// How to play.
 #[derive(Clone, Copy, Debug, Default)]
@@ -74,10 +78,16 @@ fn play_here(plan: Plan, options: Options, invariants: Vec<Box<dyn Invariant>>) 
 
 /// Steps through simulated time until the end, or until something is wrong.
 fn step_to_the_end(plan: &Plan, stage: &Stage) -> Result<(), Crash> {
-    let mut sim = build(plan, stage);
+    let book = faults(plan, stage);
+    let mut weather = Weather::new(plan, book.clone());
+    let mut sim = build(plan, stage, &book);
     let end = Duration::from_millis(plan.duration_ms) + BEYOND_THE_STORY;
     while stage.phase() < Phase::Done && sim.elapsed() < end {
-        let ended = match catch_unwind(AssertUnwindSafe(|| sim.step())) {
+        let step = || {
+            weather.step(&mut sim, stage);
+            sim.step()
+        };
+        let ended = match catch_unwind(AssertUnwindSafe(step)) {
             Ok(Ok(_)) => None,
             Ok(Err(error)) => Some(Crash { message: error.to_string(), place: String::new() }),
             Err(payload) => {
@@ -101,7 +111,16 @@ fn step_to_the_end(plan: &Plan, stage: &Stage) -> Result<(), Crash> {
     Ok(())
 }
 
-fn build<'a>(plan: &Plan, stage: &Stage) -> turmoil::Sim<'a> {
+fn faults(plan: &Plan, stage: &Stage) -> FaultBook {
+    let stage = stage.clone();
+    FaultBook::new(plan.seed, &plan.faults, move |notice| {
+        let elapsed = turmoil::sim_elapsed().unwrap_or_default();
+        let at_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+        weather::note(&stage, at_us, notice);
+    })
+}
+
+fn build<'a>(plan: &Plan, stage: &Stage, book: &FaultBook) -> turmoil::Sim<'a> {
     let network = &plan.network;
     let mut builder = turmoil::Builder::new();
     builder
@@ -117,9 +136,11 @@ fn build<'a>(plan: &Plan, stage: &Stage) -> turmoil::Sim<'a> {
     }
     let mut sim = builder.build();
     // The order of registration is part of the seed's meaning.
-    let runtime = |host: &str| SimRuntime::new(plan.seed, host, plan.task_order);
+    let runtime =
+        |host: &str| SimRuntime::new(plan.seed, host, plan.task_order).with_faults(book.clone());
 
-    let part = (runtime("gateway"), stage.clone(), plan.clone());
+    // The gateway connects to the broker and to nobody else.
+    let part = (runtime("gateway").acting_as(Party::Broker), stage.clone(), plan.clone());
     sim.host("gateway", move || {
         let (runtime, stage, plan) = part.clone();
         crash::caught(async move { Ok(gateway::serve(runtime, stage, plan).await?) })
@@ -129,7 +150,7 @@ fn build<'a>(plan: &Plan, stage: &Stage) -> turmoil::Sim<'a> {
         let (runtime, stage, plan) = part.clone();
         crash::caught(async move { Ok(broker::play(runtime, stage, plan).await?) })
     });
-    let part = (runtime("feed"), stage.clone(), plan.clone());
+    let part = (runtime("feed").acting_as(Party::Feed), stage.clone(), plan.clone());
     sim.host("feed", move || {
         let (runtime, stage, plan) = part.clone();
         crash::caught(async move {
@@ -162,7 +183,8 @@ fn build<'a>(plan: &Plan, stage: &Stage) -> turmoil::Sim<'a> {
 async fn play_clients(runtime: &SimRuntime, stage: &Stage, plan: Plan, host: u32) {
     let group = TaskGroup::new();
     for client in plan.clients.into_iter().filter(|client| client.host == host) {
-        group.spawn(runtime, "client", client::play(runtime.clone(), stage.clone(), client));
+        let runtime = runtime.acting_as(Party::Client(client.name.clone()));
+        group.spawn(&runtime.clone(), "client", client::play(runtime, stage.clone(), client));
     }
     group.emptied().await;
     debug_assert_eq!(runtime.tasks().total(), 0, "clients leave no task behind");

@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::list::files_or_all;
 use super::run::reproduction;
 use super::stopwatch::Stopwatch;
+use super::tally::Tally;
 use super::{complain, load_scenario};
 use crate::plan;
 use crate::scenario::Scenario;
@@ -65,13 +66,19 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         }
     }
     let stopwatch = Stopwatch::start();
-    let mut failures = play_all(&stories, arguments, stopwatch);
+    let tally = Tally::new(stories.len());
+    let mut failures = play_all(&stories, arguments, &tally, stopwatch);
     failures.sort_by_key(|failure| (failure.seed, failure.story));
-    report(&stories, arguments, &failures, stopwatch.elapsed())
+    report(&stories, arguments, &failures, &tally, stopwatch.elapsed())
 }
 
 /// Seed by seed through all scenarios, so that an early end has seen each of them.
-fn play_all(stories: &[Story], arguments: &Arguments, stopwatch: Stopwatch) -> Vec<Failure> {
+fn play_all(
+    stories: &[Story],
+    arguments: &Arguments,
+    tally: &Tally,
+    stopwatch: Stopwatch,
+) -> Vec<Failure> {
     let count = stories.len() as u64;
     let total = arguments.seeds * count;
     let (next, done) = (AtomicU64::new(0), AtomicU64::new(0));
@@ -88,7 +95,9 @@ fn play_all(stories: &[Story], arguments: &Arguments, stopwatch: Stopwatch) -> V
                     let story = (number % count) as usize;
                     let seed = arguments.from + number / count;
                     let plan = plan::draw(&stories[story].scenario, seed);
-                    let verdict = Verdict::of(&world::play(&plan, Options::default()));
+                    let outcome = world::play(&plan, Options::default());
+                    tally.add(story, &outcome.counters);
+                    let verdict = Verdict::of(&outcome);
                     if !verdict.passed() {
                         let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
                         failures.push(Failure { story, seed, verdict });
@@ -131,6 +140,7 @@ fn report(
     stories: &[Story],
     arguments: &Arguments,
     failures: &[Failure],
+    tally: &Tally,
     took: Duration,
 ) -> ExitCode {
     let total = arguments.seeds * stories.len() as u64;
@@ -142,6 +152,14 @@ fn report(
     }
     if failures.len() > FAILURES_SHOWN_MAX {
         println!("and {} more", failures.len() - FAILURES_SHOWN_MAX);
+    }
+    if let Some(faults) = tally.summary() {
+        println!("{faults}");
+    }
+    for (number, story) in stories.iter().enumerate() {
+        for fault in tally.never_struck(number, &story.scenario) {
+            println!("{}: {fault} never struck", story.file.display());
+        }
     }
     println!(
         "{} scenarios, {} seeds each: {} of {total} failed; {:.1} s, {rate:.0} seeds/s",

@@ -1,6 +1,9 @@
 //! The runtime of the simulator: turmoil's sockets, a seeded task order, entropy from the seed.
 
 pub mod crash;
+mod fault_book;
+mod pipe;
+mod stream;
 mod task_order;
 
 use std::future::Future;
@@ -9,11 +12,16 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tickgate::runtime::{Listener, Runtime, Task, TaskRegistry};
+use tokio::time::sleep;
 use turmoil::net::{TcpListener, TcpStream};
 
 pub use crash::Crash;
+pub use fault_book::FaultBook;
+pub use stream::SimStream;
 pub use task_order::{TaskOrder, reordered};
 
+use self::fault_book::Opening;
+use crate::fault::Party;
 use crate::rng::Stream;
 
 /// The instant at which every simulation begins: 2026-01-01T00:00:00Z, in milliseconds.
@@ -25,6 +33,9 @@ pub struct SimRuntime {
     tasks: TaskRegistry,
     entropy: Arc<Mutex<Stream>>,
     order: Arc<TaskOrderState>,
+    faults: FaultBook,
+    /// As whom it connects; `None`: as somebody who is never struck.
+    party: Option<Party>,
 }
 
 #[derive(Debug)]
@@ -48,7 +59,21 @@ impl SimRuntime {
                 host: host.to_owned(),
                 spawned: Mutex::new(0),
             }),
+            faults: FaultBook::empty(),
+            party: None,
         }
+    }
+
+    /// The same host, where connections can be struck.
+    #[must_use]
+    pub fn with_faults(self, faults: FaultBook) -> Self {
+        Self { faults, ..self }
+    }
+
+    /// The same host; what connects through this value does so as `party`.
+    #[must_use]
+    pub fn acting_as(&self, party: Party) -> Self {
+        Self { party: Some(party), ..self.clone() }
     }
 }
 
@@ -62,15 +87,32 @@ impl TaskOrderState {
 }
 
 impl Runtime for SimRuntime {
-    type Stream = TcpStream;
+    type Stream = SimStream;
     type Listener = SimListener;
 
     async fn bind(&self, addr: &str) -> io::Result<SimListener> {
-        Ok(SimListener(TcpListener::bind(addr).await?))
+        let socket = TcpListener::bind(addr).await?;
+        Ok(SimListener { socket, faults: self.faults.clone() })
     }
 
-    async fn connect(&self, addr: &str) -> io::Result<TcpStream> {
-        TcpStream::connect(addr).await
+    async fn connect(&self, addr: &str) -> io::Result<SimStream> {
+        let Some(party) = self.party.as_ref().filter(|_| !self.faults.is_empty()) else {
+            return Ok(SimStream::plain(TcpStream::connect(addr).await?));
+        };
+        let (number, opening) = self.faults.opens(party);
+        match opening {
+            Opening::Refused => {
+                return Err(io::Error::new(io::ErrorKind::ConnectionRefused, addr));
+            }
+            Opening::After(wait) if wait.is_zero() => {}
+            Opening::After(wait) => sleep(wait).await,
+        }
+        let socket = TcpStream::connect(addr).await?;
+        let pipe = self.faults.opened(party, number, socket.local_addr()?);
+        Ok(match pipe {
+            Some(pipe) => SimStream::connected(socket, self.faults.clone(), pipe),
+            None => SimStream::plain(socket),
+        })
     }
 
     #[expect(clippy::disallowed_methods, reason = "the simulator's own spawn")]
@@ -95,22 +137,36 @@ impl Runtime for SimRuntime {
 
     fn unix_ms(&self) -> u64 {
         let since_start = turmoil::sim_elapsed().unwrap_or_default();
-        EPOCH_UNIX_MS + u64::try_from(since_start.as_millis()).unwrap_or(u64::MAX - EPOCH_UNIX_MS)
+        let since_start_ms = u64::try_from(since_start.as_millis()).unwrap_or(0);
+        let unix_ms = EPOCH_UNIX_MS + since_start_ms;
+        match self.party {
+            Some(Party::Broker) => unix_ms.saturating_add_signed(self.faults.clock_offset_ms()),
+            _ => unix_ms,
+        }
     }
 }
 
 /// A bound socket of the simulated network.
-pub struct SimListener(TcpListener);
+pub struct SimListener {
+    socket: TcpListener,
+    faults: FaultBook,
+}
 
 impl Listener for SimListener {
-    type Stream = TcpStream;
+    type Stream = SimStream;
 
-    async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
-        self.0.accept().await
+    async fn accept(&mut self) -> io::Result<(SimStream, SocketAddr)> {
+        let (socket, from) = self.socket.accept().await?;
+        let stream = if self.faults.spares_connections() {
+            SimStream::plain(socket)
+        } else {
+            SimStream::accepted(socket, self.faults.clone(), from)
+        };
+        Ok((stream, from))
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+        self.socket.local_addr()
     }
 }
 
