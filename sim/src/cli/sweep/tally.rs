@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::expect::Expectation;
+use crate::fault::FaultKind;
 use crate::history::Counters;
 use crate::verdict::Verdict;
 use crate::world::Outcome;
@@ -20,6 +21,9 @@ pub struct Tally {
     pub failures: BTreeMap<u64, Failure>,
     /// Sums over all simulations.
     pub counters: BTreeMap<String, u64>,
+    /// How often each fault struck, by the position of the file.
+    #[serde(default)]
+    pub faults: BTreeMap<usize, BTreeMap<FaultKind, u64>>,
     /// Milliseconds of simulated time in all.
     pub simulated_ms: u64,
     /// Depends on every trace of every simulation: the same sweep gives the same digest.
@@ -91,6 +95,10 @@ impl Tally {
     ) -> Option<&Failure> {
         self.done.insert(number);
         self.count(&outcome.counters);
+        let hits = self.faults.entry(story).or_default();
+        for (fault, count) in &outcome.counters.faults {
+            *hits.entry(*fault).or_default() += count;
+        }
         self.simulated_ms += outcome.ended_us / 1_000;
         let verdict = Verdict::of(outcome);
         let (ended_us, counters) = (outcome.ended_us, &outcome.counters);
@@ -107,8 +115,19 @@ impl Tally {
         // Through their names, so that a counter more needs nothing here.
         let Ok(serde_json::Value::Object(fields)) = serde_json::to_value(counters) else { return };
         for (name, value) in fields {
-            *self.counters.entry(name).or_default() += value.as_u64().unwrap_or_default();
+            if let Some(value) = value.as_u64() {
+                *self.counters.entry(name).or_default() += value;
+            }
         }
+    }
+
+    /// All hits of faults.
+    pub fn all_faults(&self) -> BTreeMap<FaultKind, u64> {
+        let mut all = BTreeMap::new();
+        for (fault, count) in self.faults.values().flatten() {
+            *all.entry(*fault).or_default() += count;
+        }
+        all
     }
 }
 
