@@ -26,7 +26,7 @@ mod ticks_in_order;
 mod wanted_is_served;
 
 mod broker_view;
-mod holdings;
+pub(crate) mod holdings;
 #[cfg(test)]
 mod testing;
 

@@ -181,7 +181,7 @@ impl Paint {
             (Actor::Client(_), _) => "32",
             (Actor::Broker, _) => "34",
             (Actor::Log, _) => "33",
-            (Actor::Feed | Actor::Operator | Actor::Gateway, _) => "0",
+            (_, _) => "0",
         };
         self.with(code, &line)
     }
