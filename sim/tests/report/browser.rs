@@ -10,7 +10,7 @@ use tokio_tungstenite::tungstenite::{self, Message, WebSocket};
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Names under which Chromium is installed. `TICKGATE_CHROMIUM` goes before them.
+/// Names under which Chromium is installed. `CHROMIUM` goes before them.
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
 
 /// A browser that ends with this value.
@@ -30,12 +30,12 @@ pub struct Page<'a> {
 }
 
 fn program() -> String {
-    if let Ok(program) = std::env::var("TICKGATE_CHROMIUM") {
+    if let Ok(program) = std::env::var("CHROMIUM") {
         return program;
     }
     let answers = |name: &&str| Command::new(name).arg("--version").output().is_ok();
     let found = NAMES.into_iter().find(answers);
-    found.expect("no Chromium: run .ci/tools, or name it in TICKGATE_CHROMIUM").to_owned()
+    found.expect("no Chromium: run .ci/tools, or name it in CHROMIUM").to_owned()
 }
 
 impl Browser {
