@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use self::chosen::{Chosen, shown};
+use self::chosen::Chosen;
 use crate::plan;
 use crate::playable::Playable;
 
@@ -101,7 +101,7 @@ fn show_plan(arguments: &PlanArguments) -> ExitCode {
         Ok(plan) => plan,
         Err(exit) => return exit,
     };
-    let origin = format!("cargo sim plan {}", shown(&arguments.chosen.file, None, plan.seed));
+    let origin = format!("cargo sim plan {}", arguments.chosen.shown(plan.seed));
     match plan::to_yaml(&plan, &origin) {
         Ok(text) => {
             print!("{text}");

@@ -57,10 +57,24 @@ pub struct Plan {
     pub clients: Vec<ClientPlan>,
 }
 
+/// Which network carries the bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum NetworkKind {
+    /// From event to event: many times faster
+    #[default]
+    Events,
+    /// turmoil's, step by step: the reference
+    Turmoil,
+}
+
 /// The network.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkPlan {
+    /// What carries the bytes.
+    #[serde(default)]
+    pub kind: NetworkKind,
     /// Time a message takes from host to host.
     pub latency_ms: RangeMs,
     /// Step of simulated time.

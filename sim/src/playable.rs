@@ -7,7 +7,7 @@ use serde::de::IgnoredAny;
 
 use crate::expect::Expectation;
 use crate::invariant;
-use crate::plan::{self, Plan};
+use crate::plan::{self, NetworkKind, Plan};
 use crate::scenario::{self, BadScenario, Scenario};
 
 /// A file that can be played.
@@ -71,6 +71,18 @@ impl Playable {
         let distance = |name: &&str| strsim::damerau_levenshtein(expected, name);
         let nearest = known.iter().copied().min_by_key(distance).unwrap_or_default();
         Err(format!("there is no invariant `{expected}`; did you mean `{nearest}`?"))
+    }
+
+    /// Plays through this network, whatever the file says.
+    #[must_use]
+    pub fn on(mut self, network: Option<NetworkKind>) -> Self {
+        if let Some(kind) = network {
+            match &mut self {
+                Self::Scenario(scenario) => scenario.world.network.kind = kind,
+                Self::Plan(plan) => plan.network.kind = kind,
+            }
+        }
+        self
     }
 
     /// The story in one sentence.

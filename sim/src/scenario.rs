@@ -16,6 +16,7 @@ pub(crate) use load::{parse_yaml, read};
 pub use storm::{Incidents, Storm, Weights};
 
 use crate::expect::{Expectation, Forbidden};
+use crate::plan::NetworkKind;
 use crate::topic_name::TopicName;
 
 /// A range of milliseconds, both ends included: `[1, 20]`.
@@ -175,6 +176,8 @@ pub struct Feed {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Network {
+    /// What carries the bytes.
+    pub kind: NetworkKind,
     /// Time a message takes from host to host.
     pub latency_ms: RangeMs,
     /// Step of simulated time; not longer than the least latency.
@@ -299,7 +302,7 @@ impl Default for Feed {
 
 impl Default for Network {
     fn default() -> Self {
-        Self { latency_ms: [1, 8], tick_ms: 1, random_host_order: true }
+        Self { kind: NetworkKind::Events, latency_ms: [1, 8], tick_ms: 1, random_host_order: true }
     }
 }
 

@@ -235,11 +235,11 @@ fn a_sweep_that_is_killed_in_the_middle_goes_on_to_the_same_result() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = |name: &str| directory.path().join(name).to_str().expect("UTF-8").to_owned();
     let (state, whole, resumed) = (path("state.json"), path("whole.json"), path("resumed.json"));
-    let scenarios = ["sweep", story.path(), "scenarios/rc_006.yaml", "--seeds", "40"];
+    let scenarios = ["sweep", story.path(), "scenarios/rc_006.yaml", "--seeds", "150"];
 
     let mut child = Command::new(env!("CARGO_BIN_EXE_tickgate-sim"))
         .args(scenarios)
-        .args(["--resume", &state])
+        .args(["--resume", &state, "--jobs", "1"])
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -257,7 +257,7 @@ fn a_sweep_that_is_killed_in_the_middle_goes_on_to_the_same_result() {
     child.kill().expect("it can be killed");
     child.wait().expect("it has ended");
     let before = played().expect("it has a state");
-    assert!(before < 80, "it was killed in the middle");
+    assert!(before < 300, "it was killed in the middle");
 
     let output = sim(&[&scenarios[..], &["--resume", &state, "--json", &resumed]].concat());
     assert_eq!(code(&output), Some(1), "{}", said(&output));
@@ -265,11 +265,11 @@ fn a_sweep_that_is_killed_in_the_middle_goes_on_to_the_same_result() {
     sim(&[&scenarios[..], &["--json", &whole, "--jobs", "1"]].concat());
     let result = summary(Path::new(&resumed));
     assert_eq!(result, summary(Path::new(&whole)));
-    assert_eq!((&result["played"], &result["failed"]), (&80.into(), &40.into()));
+    assert_eq!((&result["played"], &result["failed"]), (&300.into(), &150.into()));
 
     // Once more: everything is played already.
     let again = sim(&[&scenarios[..], &["--resume", &state, "--json", &resumed]].concat());
-    assert!(said(&again).contains("resuming: 80 of 80"), "{}", said(&again));
+    assert!(said(&again).contains("resuming: 300 of 300"), "{}", said(&again));
     assert_eq!(summary(Path::new(&resumed)), result);
     let other = sim(&["sweep", story.path(), "--seeds", "40", "--resume", &state]);
     assert_eq!(code(&other), Some(2));

@@ -11,10 +11,10 @@ use tickgate::topic::{Mode, UserId};
 use tickgate::zmtp::{Message, Options, Pub};
 use tokio::time::sleep;
 
-use super::stage::now_us;
 use super::{BUS_ADDR, Stage};
 use crate::history::{Actor, Phase, Seen};
 use crate::plan::{BROKER_NAME, FeedPlan, OrderRhythm, Plan, TopicRhythm};
+use crate::runtime::clock::now_us;
 use crate::topic_name::TopicName;
 
 /// Messages that may wait for the gateway.

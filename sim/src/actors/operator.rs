@@ -7,10 +7,10 @@ use tickgate::runtime::Runtime;
 use tickgate::server::status::{BrokerState, GatewayState, SessionState, Status, TopicState};
 use tokio::time::sleep;
 
-use super::stage::now_us;
 use super::{ADMIN_ADDR, Stage, http};
 use crate::history::{Actor, Phase, Seen};
 use crate::plan::Plan;
+use crate::runtime::clock::now_us;
 
 /// Pause between two looks while waiting.
 const LOOK_PAUSE: Duration = Duration::from_millis(10);

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::history::{Actor, ClientName, Phase, Recorder, Seen};
+use crate::runtime::clock::now_us;
 use crate::topic_name::TopicName;
 
 /// One simulation's common ground. Cheap to clone.
@@ -16,6 +17,8 @@ pub struct Stage(Arc<Shared>);
 struct Shared {
     recorder: Mutex<Recorder>,
     phase: watch::Sender<Phase>,
+    /// A violation was found, or an actor cannot go on.
+    ended: Notify,
     /// When the story began, in microseconds.
     story_began_us: Mutex<u64>,
     clients: Mutex<BTreeMap<ClientName, ClientState>>,
@@ -41,6 +44,7 @@ impl Stage {
         Self(Arc::new(Shared {
             recorder: Mutex::new(recorder),
             phase: watch::Sender::new(Phase::WarmUp),
+            ended: Notify::new(),
             story_began_us: Mutex::new(0),
             clients: Mutex::default(),
             market: Mutex::default(),
@@ -49,7 +53,21 @@ impl Stage {
 
     /// Reports what an actor sees now.
     pub fn saw(&self, actor: &Actor, seen: Seen) {
-        self.recorder().record(now_us(), actor.clone(), seen);
+        let mut recorder = self.recorder();
+        recorder.record(now_us(), actor.clone(), seen);
+        if recorder.violation().is_some() || recorder.is_stuck() {
+            drop(recorder);
+            self.0.ended.notify_one();
+        }
+    }
+
+    /// Waits until the story is over: played to its end, violated or stuck. Cancel-safe.
+    pub async fn ended(&self) {
+        tokio::select! {
+            biased;
+            () = self.0.ended.notified() => {}
+            () = self.reached(Phase::Done) => {}
+        }
     }
 
     /// The history so far.
@@ -107,12 +125,6 @@ impl Stage {
     pub fn is_on_the_market(&self, topic: &TopicName) -> bool {
         lock(&self.0.market).contains(topic)
     }
-}
-
-/// Microseconds of simulated time.
-pub(super) fn now_us() -> u64 {
-    let elapsed = turmoil::sim_elapsed().unwrap_or_default();
-    u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// A panic elsewhere ends the simulation anyway.

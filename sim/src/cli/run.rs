@@ -31,7 +31,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     };
     let file = &chosen.file;
     let stopwatch = Stopwatch::start();
-    let outcome = world::play(&plan, Options { keep_trace: trace.is_some() });
+    let outcome = world::play(&plan, Options { keep_trace: true });
     if let Some(path) = trace
         && let Err(error) = std::fs::write(path, outcome.trace.as_deref().unwrap_or_default())
     {
@@ -51,7 +51,8 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let real_ms = stopwatch.elapsed().as_millis();
     let simulated_ms = outcome.ended_us / 1_000;
     println!("  {}", summary(&outcome.counters));
-    println!("  {simulated_ms} ms simulated in {real_ms} ms, trace {:016x}", outcome.trace_hash);
+    let hash = outcome.trace_hash.unwrap_or_default();
+    println!("  {simulated_ms} ms simulated in {real_ms} ms, trace {hash:016x}");
     if !verdict.passed() {
         let chosen = chosen.shown(plan.seed);
         println!("take it apart with");

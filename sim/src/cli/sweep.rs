@@ -20,12 +20,13 @@ use self::work::{Story, Work};
 use super::complain;
 use super::list::files_or_all;
 use super::progress::Progress;
+use crate::plan::NetworkKind;
 use crate::world::{self, Options};
 
 /// Pause between two looks at the progress.
 const LOOK_PAUSE: Duration = Duration::from_millis(50);
 /// Pause between two writes of the state.
-const WRITE_PAUSE: Duration = Duration::from_secs(1);
+const WRITE_PAUSE: Duration = Duration::from_millis(200);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -40,6 +41,9 @@ pub(super) struct Arguments {
     /// Play so many at once; default: one on each core
     #[arg(long)]
     jobs: Option<NonZeroUsize>,
+    /// The network that carries the bytes; default: what each file says
+    #[arg(long, value_enum)]
+    network: Option<NetworkKind>,
     /// Stop when so many have failed
     #[arg(long, value_name = "N")]
     stop_after: Option<NonZeroUsize>,
@@ -61,12 +65,13 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     }
     let mut stories = Vec::new();
     for file in files {
-        match Story::load(file) {
+        match Story::load(file, arguments.network) {
             Ok(story) => stories.push(story),
             Err(error) => return complain(&error.to_string()),
         }
     }
-    let work = Work::new(stories, arguments.from, arguments.seeds);
+    let mut work = Work::new(stories, arguments.from, arguments.seeds);
+    work.network = arguments.network;
     match sweep(&work, arguments) {
         Ok(exit) => exit,
         Err(problem) => complain(&problem),

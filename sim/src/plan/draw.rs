@@ -32,6 +32,7 @@ pub(super) const GARBAGE: [&str; 6] = [
 pub fn draw(scenario: &Scenario, seed: u64) -> Plan {
     let world = &scenario.world;
     let network = NetworkPlan {
+        kind: world.network.kind,
         latency_ms: world.network.latency_ms,
         tick_ms: world.network.tick_ms,
         random_host_order: world.network.random_host_order,

@@ -1,17 +1,21 @@
-//! The runtime of the simulator: turmoil's sockets, a seeded task order, entropy from the seed.
+//! The runtime of the simulator: simulated sockets, a seeded task order, entropy from the seed.
 
+pub mod clock;
 pub mod crash;
+pub mod network;
+mod socket;
 mod task_order;
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tickgate::runtime::{Listener, Runtime, Task, TaskRegistry};
+use tickgate::runtime::{Runtime, Task, TaskRegistry};
 use turmoil::net::{TcpListener, TcpStream};
 
 pub use crash::Crash;
+pub use network::Network;
+pub use socket::{SimListener, SimStream};
 pub use task_order::{TaskOrder, reordered};
 
 use crate::rng::Stream;
@@ -25,6 +29,8 @@ pub struct SimRuntime {
     tasks: TaskRegistry,
     entropy: Arc<Mutex<Stream>>,
     order: Arc<TaskOrderState>,
+    /// `None`: turmoil's.
+    network: Option<Network>,
 }
 
 #[derive(Debug)]
@@ -48,7 +54,15 @@ impl SimRuntime {
                 host: host.to_owned(),
                 spawned: Mutex::new(0),
             }),
+            network: None,
         }
+    }
+
+    /// The same host on this network instead of turmoil's.
+    #[must_use]
+    pub fn on(mut self, network: &Network) -> Self {
+        self.network = Some(network.clone());
+        self
     }
 }
 
@@ -62,15 +76,23 @@ impl TaskOrderState {
 }
 
 impl Runtime for SimRuntime {
-    type Stream = TcpStream;
+    type Stream = SimStream;
     type Listener = SimListener;
 
     async fn bind(&self, addr: &str) -> io::Result<SimListener> {
-        Ok(SimListener(TcpListener::bind(addr).await?))
+        Ok(match &self.network {
+            None => SimListener::Turmoil(TcpListener::bind(addr).await?),
+            Some(network) => SimListener::Events(network.bind(&self.order.host, addr)?),
+        })
     }
 
-    async fn connect(&self, addr: &str) -> io::Result<TcpStream> {
-        TcpStream::connect(addr).await
+    async fn connect(&self, addr: &str) -> io::Result<SimStream> {
+        Ok(match &self.network {
+            None => SimStream::Turmoil(TcpStream::connect(addr).await?),
+            Some(network) => {
+                SimStream::Events(Box::new(network.connect(&self.order.host, addr).await?))
+            }
+        })
     }
 
     #[expect(clippy::disallowed_methods, reason = "the simulator's own spawn")]
@@ -94,23 +116,7 @@ impl Runtime for SimRuntime {
     }
 
     fn unix_ms(&self) -> u64 {
-        let since_start = turmoil::sim_elapsed().unwrap_or_default();
-        EPOCH_UNIX_MS + u64::try_from(since_start.as_millis()).unwrap_or(u64::MAX - EPOCH_UNIX_MS)
-    }
-}
-
-/// A bound socket of the simulated network.
-pub struct SimListener(TcpListener);
-
-impl Listener for SimListener {
-    type Stream = TcpStream;
-
-    async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
-        self.0.accept().await
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+        EPOCH_UNIX_MS + clock::now_us() / 1_000
     }
 }
 

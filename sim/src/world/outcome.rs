@@ -17,8 +17,8 @@ pub struct Outcome {
     pub counters: Counters,
     /// Simulated time, in microseconds, of the last event.
     pub ended_us: u64,
-    /// The hash of the trace.
-    pub trace_hash: u64,
+    /// The hash of the trace, if it was asked for.
+    pub trace_hash: Option<u64>,
     /// The last lines of the trace.
     pub recent: Vec<String>,
     /// The whole trace, if it was asked for.

@@ -39,7 +39,7 @@ pub fn print(work: &Work, tally: &Tally) {
 
 fn commands(work: &Work, failure: &Failure) -> [String; 3] {
     let story = &work.stories()[failure.story];
-    next_commands(&shown(&story.file, Some(&story.playable), failure.seed))
+    next_commands(&shown(&story.file, Some(&story.playable), failure.seed, work.network))
 }
 
 fn rate(tally: &Tally) -> f64 {

@@ -93,7 +93,8 @@ impl Tally {
         self.count(&outcome.counters);
         self.simulated_ms += outcome.ended_us / 1_000;
         let verdict = Verdict::of(outcome);
-        let mark = format!("{number} {:016x} {}", outcome.trace_hash, Expectation::of(&verdict));
+        let (ended_us, counters) = (outcome.ended_us, &outcome.counters);
+        let mark = format!("{number} {ended_us} {counters:?} {}", Expectation::of(&verdict));
         self.digest = self.digest.wrapping_add(xxh3_64(mark.as_bytes()));
         if expected.met_by(&verdict) {
             return None;
@@ -146,7 +147,7 @@ mod tests {
     use super::*;
 
     fn stuck() -> Outcome {
-        Outcome { stuck: Some("why".into()), trace_hash: 5, ..Outcome::default() }
+        Outcome { stuck: Some("why".into()), ended_us: 5, ..Outcome::default() }
     }
 
     fn tally(order: &[u64]) -> Tally {

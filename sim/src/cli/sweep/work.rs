@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::plan::NetworkKind;
 use crate::playable::Playable;
 use crate::scenario::BadScenario;
 
@@ -21,7 +22,7 @@ pub struct Story {
 #[serde(deny_unknown_fields)]
 pub struct StoryId {
     pub file: String,
-    /// Of its content.
+    /// Of its content and the network.
     pub hash: String,
 }
 
@@ -32,13 +33,16 @@ pub struct Work {
     scenarios: Vec<usize>,
     from: u64,
     seeds: u64,
+    /// What the command line asks for.
+    pub network: Option<NetworkKind>,
 }
 
 impl Story {
-    pub fn load(file: PathBuf) -> Result<Self, BadScenario> {
+    pub fn load(file: PathBuf, network: Option<NetworkKind>) -> Result<Self, BadScenario> {
         let text = crate::scenario::read(&file)?;
         let playable = Playable::parse(&file.display().to_string(), &text)?;
-        Ok(Self { file, playable, hash: xxh3_64(text.as_bytes()) })
+        let hash = xxh3_64(format!("{network:?} {text}").as_bytes());
+        Ok(Self { file, playable: playable.on(network), hash })
     }
 
     pub fn id(&self) -> StoryId {
@@ -52,7 +56,7 @@ impl Work {
         let every_seed =
             |(at, story): (usize, &Story)| story.playable.only_seed().is_none().then_some(at);
         let scenarios = stories.iter().enumerate().filter_map(every_seed).collect();
-        Self { stories, scenarios, from, seeds }
+        Self { stories, scenarios, from, seeds, network: None }
     }
 
     pub fn stories(&self) -> &[Story] {
