@@ -37,6 +37,7 @@ pub fn html(told: &Told<'_>) -> Result<String, String> {
     let data = data.replace('<', "\\u003c");
     let script = [
         include_str!("report/model.js"),
+        include_str!("report/axis.js"),
         include_str!("report/draw.js"),
         include_str!("report/glyphs.js"),
         include_str!("report/strips.js"),

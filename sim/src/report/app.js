@@ -5,26 +5,34 @@ const find = (id) => document.getElementById(id);
 const SPAN_MIN = 200;
 
 function show(from, to) {
-  const span = Math.min(Math.max(to - from, SPAN_MIN), lastMoment * 1.1 + SPAN_MIN);
-  const start = Math.min(Math.max(from, -span * 0.2), lastMoment + span * 0.2 - span);
+  const most = lastU() * 1.1 + SPAN_MIN;
+  const span = Math.min(Math.max(to - from, SPAN_MIN), most);
+  const start = Math.min(Math.max(from, -span * 0.2), lastU() + span * 0.2 - span);
   [view.from, view.to] = [start, start + span];
   redraw();
   remember();
 }
 
-const showAll = () => show(-lastMoment * 0.02, lastMoment * 1.03);
+const showAll = () => show(-lastU() * 0.02, lastU() * 1.03);
 // What comes before the story is of interest to nobody at first.
 function showStory() {
-  const span = lastMoment - data.storyUs;
-  show(data.storyUs - span * 0.03, lastMoment + span * 0.06);
+  const began = uOf(data.storyUs);
+  const span = lastU() - began;
+  show(began - span * 0.03, lastU() + span * 0.1);
 }
-const showAround = (t, span) => show(t - span / 2, t + span / 2);
+const showAround = (t, span) => show(uOf(t) - span / 2, uOf(t) + span / 2);
 
-function zoom(factor, t) {
+function zoom(factor, u) {
   const span = view.to - view.from;
-  const wanted = Math.min(Math.max(span * factor, SPAN_MIN), lastMoment * 1.1 + SPAN_MIN);
-  const share = (t - view.from) / span;
-  show(t - wanted * share, t + wanted * (1 - share));
+  const wanted = Math.min(Math.max(span * factor, SPAN_MIN), lastU() * 1.1 + SPAN_MIN);
+  const share = (u - view.from) / span;
+  show(u - wanted * share, u + wanted * (1 - share));
+}
+
+function foldIdle(on) {
+  find("fold").checked = on;
+  fold(on);
+  showStory();
 }
 
 function select(id, bringIntoView) {
@@ -32,7 +40,8 @@ function select(id, bringIntoView) {
   const event = events[id];
   if (event && bringIntoView) {
     const span = view.to - view.from;
-    if (event.t < view.from || event.t > view.to) showAround(event.t, span);
+    const u = uOf(event.t);
+    if (u < view.from || u > view.to) showAround(event.t, span);
     const place = layout();
     if (laneIsShown(event.lane)) {
       const y = place.y(event.lane);
@@ -50,15 +59,15 @@ function step(by) {
   if (shown.events.length === 0) return;
   const from = view.selected ?? -1;
   let at = lowerBound(shown.events, (event) => event.id, from);
-  if (view.selected === null) at = lowerBound(shown.events, (event) => event.t, view.from);
+  if (view.selected === null) at = lowerBound(shown.events, (event) => event.t, timeAt(view.from));
   else if (by > 0 && shown.events[at]?.id !== from) at -= 1;
   const next = view.selected === null ? at : at + by;
   select(shown.events[Math.min(Math.max(next, 0), shown.events.length - 1)].id, true);
 }
 
 function goToViolation() {
-  const span = Math.min(lastMoment, 120000);
-  show(data.end.atUs - span * 0.75, data.end.atUs + span * 0.25);
+  const [u, span] = [uOf(data.end.atUs), Math.min(lastU(), 120000)];
+  show(u - span * 0.75, u + span * 0.25);
   if (data.end.event !== null) select(data.end.event, true);
 }
 
@@ -67,7 +76,8 @@ let remembering = 0;
 function remember() {
   clearTimeout(remembering);
   remembering = setTimeout(() => {
-    const words = [`from=${Math.round(view.from)}`, `to=${Math.round(view.to)}`];
+    const [from, to] = [timeAt(view.from), timeAt(view.to)];
+    const words = [`from=${Math.round(from)}`, `to=${Math.round(to)}`];
     if (view.selected !== null) words.push(`select=${view.selected}`);
     if (filter.client) words.push(`client=${encodeURIComponent(filter.client)}`);
     if (filter.topic) words.push(`topic=${encodeURIComponent(filter.topic)}`);
@@ -81,8 +91,10 @@ function recall() {
     if (words.has(name)) find(name).value = filter[name] = words.get(name);
   }
   filtered();
-  showStory();
-  if (words.has("from") && words.has("to")) show(Number(words.get("from")), Number(words.get("to")));
+  foldIdle(events.length < FOLD_BELOW);
+  if (words.has("from") && words.has("to")) {
+    show(uOf(Number(words.get("from"))), uOf(Number(words.get("to"))));
+  }
   const id = Number(words.get("select"));
   if (words.has("select") && events[id]) select(id, true);
 }
@@ -138,6 +150,7 @@ function listenToToolbar() {
   find("client").onchange = (e) => { filter.client = e.target.value; filtered(); };
   find("topic").onchange = (e) => { filter.topic = e.target.value; filtered(); };
   find("text").oninput = (e) => { filter.text = e.target.value; filtered(); };
+  find("fold").onchange = (e) => foldIdle(e.target.checked);
   find("fit").onclick = showAll;
   find("violation").onclick = goToViolation;
   find("closer").onclick = () => zoom(0.5, (view.from + view.to) / 2);
@@ -163,7 +176,7 @@ function listenToPicture() {
       const by = (e.deltaX / place.span) * (view.to - view.from);
       show(view.from + by, view.to + by);
     } else {
-      zoom(Math.exp(Math.max(-200, Math.min(200, e.deltaY)) * 0.002), tOf(place, e.offsetX));
+      zoom(Math.exp(Math.max(-200, Math.min(200, e.deltaY)) * 0.002), uAt(place, e.offsetX));
     }
   }, { passive: false });
   picture.addEventListener("pointerdown", (e) => {
@@ -194,7 +207,7 @@ function listenToPicture() {
     grabbed = null;
   });
   picture.addEventListener("pointerleave", () => { tip.hidden = true; });
-  picture.addEventListener("dblclick", (e) => zoom(0.3, tOf(layout(), e.offsetX)));
+  picture.addEventListener("dblclick", (e) => zoom(0.3, uAt(layout(), e.offsetX)));
 }
 
 function hover(e) {
@@ -216,8 +229,9 @@ function hover(e) {
 function listenToOverview() {
   const move = (e) => {
     if (e.buttons !== 1) return;
-    const t = ((e.offsetX - GUTTER) / (overview.clientWidth - GUTTER - 14)) * lastMoment;
-    showAround(t, Math.min(view.to - view.from, lastMoment / 4));
+    const u = ((e.offsetX - GUTTER) / (overview.clientWidth - GUTTER - 14)) * lastU();
+    const span = Math.min(view.to - view.from, lastU() / 4);
+    show(u - span / 2, u + span / 2);
   };
   overview.addEventListener("pointerdown", (e) => {
     overview.setPointerCapture(e.pointerId);
@@ -256,7 +270,7 @@ window.report = {
     const event = events[id];
     return { x: box.left + xOf(place, event.t), y: box.top + yOf(place, event) };
   },
-  span: () => ({ from: view.from, to: view.to }),
+  span: () => ({ from: timeAt(view.from), to: timeAt(view.to) }),
   shown: () => shown.events.map((event) => event.id),
   select,
 };

@@ -6,7 +6,9 @@ const STRIP = 24;
 const NEAR = 9;
 const picture = document.getElementById("picture");
 const overview = document.getElementById("overview");
+// From and to are positions on the axis; what is seen of it, in time, is in `seen`.
 const view = { from: 0, to: lastMoment, scroll: 0, selected: null };
+let seen = { from: 0, to: lastMoment };
 let colours = {};
 let queued = false;
 
@@ -68,12 +70,17 @@ function yOf(place, event) {
   return place.y(event.lane) + (event.inPile - (size - 1) / 2) * gap;
 }
 
-const xOf = (place, t) => GUTTER + ((t - view.from) / (view.to - view.from)) * place.span;
-const tOf = (place, x) => view.from + ((x - GUTTER) / place.span) * (view.to - view.from);
+function xOf(place, t) {
+  return GUTTER + ((uOf(t) - view.from) / (view.to - view.from)) * place.span;
+}
+
+const uAt = (place, x) => view.from + ((x - GUTTER) / place.span) * (view.to - view.from);
+const tOf = (place, x) => timeAt(uAt(place, x));
 
 function draw() {
   const { ctx, width, height } = context(picture);
   const place = layout();
+  seen = { from: timeAt(view.from), to: timeAt(view.to) };
   ctx.font = '11px system-ui, "DejaVu Sans", sans-serif';
   ctx.textBaseline = "middle";
   ctx.save();
@@ -81,6 +88,7 @@ function draw() {
   ctx.rect(GUTTER, AXIS, width - GUTTER, height - AXIS);
   ctx.clip();
   drawLanes(ctx, place);
+  drawFolds(ctx, place);
   drawBands(ctx, place);
   drawMessages(ctx, place);
   drawEvents(ctx, place);
@@ -105,7 +113,7 @@ function drawLanes(ctx, place) {
   ctx.strokeStyle = colours.stay;
   ctx.lineWidth = 5;
   for (const [lane, from, to] of data.stays) {
-    if (laneIsShown(lane) && to >= view.from && from <= view.to) {
+    if (laneIsShown(lane) && to >= seen.from && from <= seen.to) {
       line(ctx, xOf(place, from), place.y(lane), xOf(place, to), place.y(lane));
     }
   }
@@ -113,7 +121,7 @@ function drawLanes(ctx, place) {
 
 function drawBands(ctx, place) {
   for (const band of data.bands) {
-    if (!laneIsShown(band.lane) || band.to < view.from || band.from > view.to) continue;
+    if (!laneIsShown(band.lane) || band.to < seen.from || band.from > seen.to) continue;
     const [left, right] = [xOf(place, band.from), xOf(place, band.to)];
     const [top, tall] = [place.y(band.lane) - place.lane / 2 + 1, place.lane - 2];
     ctx.fillStyle = colours.band;
@@ -144,7 +152,7 @@ function way(place, message) {
 }
 
 function drawMessages(ctx, place) {
-  const visible = messagesBetween(view.from, view.to);
+  const visible = messagesBetween(seen.from, seen.to);
   const alpha = visible.length < 150 ? 0.75 : visible.length < 800 ? 0.35 : 0.14;
   const heads = visible.length < 400;
   const picked = [];
@@ -174,7 +182,7 @@ function drawMessages(ctx, place) {
 }
 
 function drawEvents(ctx, place) {
-  const visible = eventsBetween(view.from, view.to);
+  const visible = eventsBetween(seen.from, seen.to);
   const crowded = visible.length > 1500;
   const size = Math.min(crowded ? 3 : 5, Math.max(2.5, place.lane / 8));
   const drawn = new Map();
@@ -211,37 +219,6 @@ function ring(ctx, place, event, colour, radius) {
   ctx.strokeStyle = colour;
   ctx.lineWidth = 2.5;
   disc(ctx, xOf(place, event.t), yOf(place, event), radius, false);
-}
-
-function drawAxis(ctx, place) {
-  ctx.fillStyle = colours.panel;
-  ctx.fillRect(0, 0, place.width, AXIS);
-  ctx.strokeStyle = colours.line;
-  ctx.lineWidth = 1;
-  line(ctx, 0, AXIS - 0.5, place.width, AXIS - 0.5);
-  // Steps of 1, 2 or 5, about 90 pixels apart.
-  const rough = ((view.to - view.from) / place.span) * 90;
-  const power = 10 ** Math.floor(Math.log10(Math.max(rough, 1)));
-  const step = Math.max(1, [1, 2, 5, 10].map((n) => n * power).find((n) => n >= rough));
-  ctx.textAlign = "center";
-  ctx.fillStyle = colours.soft;
-  for (let t = Math.ceil(view.from / step) * step; t <= view.to; t += step) {
-    const x = xOf(place, t);
-    if (x < GUTTER - 1) continue;
-    line(ctx, x, AXIS - 6, x, AXIS);
-    ctx.fillText(step >= 1000 ? `${Math.round(t / 1000)} ms` : `${ms(t)} ms`, x, AXIS - 13);
-  }
-  ctx.textAlign = "left";
-  let free = 0;
-  data.phases.forEach(([t, name], at) => {
-    const until = data.phases[at + 1]?.[0] ?? lastMoment;
-    const left = Math.max(GUTTER + 3, xOf(place, t) + 3);
-    const room = Math.min(place.width, xOf(place, until)) - left;
-    if (room < 24 || left < free) return;
-    ctx.fillStyle = colours.phase;
-    ctx.fillText(fitted(ctx, name, room), left, 9);
-    free = left + ctx.measureText(name).width + 6;
-  });
 }
 
 // The name of what broke, at the upper end of its line.
@@ -305,9 +282,8 @@ function eventAt(x, y) {
 
 function bandAt(x, y) {
   const place = layout();
-  const t = tOf(place, x);
-  const slack = (view.to - view.from) * 0.004;
+  const [from, to] = [tOf(place, x - 3), tOf(place, x + 3)];
   return data.bands.find((band) => laneIsShown(band.lane) &&
-    t >= band.from - slack && t <= band.to + slack &&
+    to >= band.from && from <= band.to &&
     Math.abs(place.y(band.lane) - y) < place.lane / 2);
 }

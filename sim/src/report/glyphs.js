@@ -12,7 +12,8 @@ function drawLabels(ctx, place, visible) {
     const event = labelled[at];
     const coming = next.get(event.lane) ?? [];
     const later = coming.filter((other) => other.t > event.t);
-    const limit = later[event.pile.size > 1 ? 0 : rows.length - 1];
+    const alone = event.pile.size === 1 && (later[0]?.pile.size ?? 1) === 1;
+    const limit = later[alone ? rows.length - 1 : 0];
     event.limit = limit ? xOf(place, limit.t) : place.width;
     next.set(event.lane, [event, ...coming].slice(0, 8));
   }

@@ -13,14 +13,14 @@ function drawStrips(ctx, place) {
     ctx.globalAlpha = 0.45;
     strip.told.forEach(([t, count], position) => {
       const until = strip.told[position + 1]?.[0] ?? lastMoment;
-      if (until < view.from || t > view.to || count === 0) return;
+      if (until < seen.from || t > seen.to || count === 0) return;
       const [left, right] = [xOf(place, t), xOf(place, until)];
       ctx.fillRect(left, y(count), right - left, bottom - y(count));
     });
     ctx.globalAlpha = 1;
     ctx.fillStyle = colours.ink;
     for (const [t, count] of strip.page) {
-      if (t >= view.from && t <= view.to) ctx.fillRect(xOf(place, t) - 1.5, y(count) - 1.5, 3, 3);
+      if (t >= seen.from && t <= seen.to) ctx.fillRect(xOf(place, t) - 1.5, y(count) - 1.5, 3, 3);
     }
     ctx.fillStyle = colours.soft;
     ctx.textAlign = "right";
@@ -32,10 +32,11 @@ function drawStrips(ctx, place) {
 function drawOverview() {
   const { ctx, width, height } = context(overview);
   const span = width - GUTTER - 14;
-  const x = (t) => GUTTER + (t / lastMoment) * span;
+  const xAt = (u) => GUTTER + (u / lastU()) * span;
+  const x = (t) => xAt(uOf(t));
   const bins = new Array(Math.max(1, Math.ceil(span / 3))).fill(0);
   for (const event of shown.events) {
-    bins[Math.min(bins.length - 1, Math.floor((event.t / lastMoment) * bins.length))] += 1;
+    bins[Math.min(bins.length - 1, Math.floor((uOf(event.t) / lastU()) * bins.length))] += 1;
   }
   const most = Math.max(1, ...bins);
   ctx.fillStyle = colours.tick;
@@ -53,8 +54,8 @@ function drawOverview() {
   }
   ctx.fillStyle = colours.strip;
   ctx.globalAlpha = 0.16;
-  const left = Math.max(GUTTER, x(view.from));
-  const wide = Math.max(2, Math.min(width - 1, x(view.to)) - left);
+  const left = Math.max(GUTTER, xAt(view.from));
+  const wide = Math.max(2, Math.min(width - 1, xAt(view.to)) - left);
   ctx.fillRect(left, 0, wide, height);
   ctx.globalAlpha = 1;
   ctx.strokeStyle = colours.strip;
