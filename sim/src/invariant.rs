@@ -28,7 +28,7 @@ mod wanted_is_served;
 mod broker_link;
 mod broker_view;
 mod feed_loss;
-mod holdings;
+pub(crate) mod holdings;
 #[cfg(test)]
 mod testing;
 mod trouble;

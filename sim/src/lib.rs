@@ -25,6 +25,7 @@ pub mod invariant;
 pub mod log_capture;
 pub mod plan;
 pub mod playable;
+pub mod report;
 pub mod rng;
 pub mod runtime;
 pub mod scenario;

@@ -50,7 +50,7 @@ pub fn print(work: &Work, tally: &Tally) {
     );
 }
 
-fn commands(work: &Work, failure: &Failure) -> [String; 2] {
+fn commands(work: &Work, failure: &Failure) -> [String; 3] {
     let story = &work.stories()[failure.story];
     next_commands(&shown(&story.file, Some(&story.playable), failure.seed, work.network))
 }
@@ -87,7 +87,7 @@ struct FailureSummary<'a> {
     verdict: &'a str,
     invariant: Option<&'a str>,
     text: &'a str,
-    commands: [String; 2],
+    commands: [String; 3],
 }
 
 /// The only part that is not the same each time.

@@ -113,11 +113,18 @@ impl Tally {
 
     fn count(&mut self, counters: &Counters) {
         // Through their names, so that a counter more needs nothing here.
-        let Ok(serde_json::Value::Object(fields)) = serde_json::to_value(counters) else { return };
-        for (name, value) in fields {
-            if let Some(value) = value.as_u64() {
-                *self.counters.entry(name).or_default() += value;
-            }
+        let Ok(counters) = serde_json::to_value(counters) else { return };
+        self.add_counters("", &counters);
+    }
+
+    /// Counters of counters have names with a point.
+    fn add_counters(&mut self, name: &str, value: &serde_json::Value) {
+        if let Some(count) = value.as_u64() {
+            *self.counters.entry(name.to_owned()).or_default() += count;
+        }
+        for (inner, value) in value.as_object().into_iter().flatten() {
+            let point = if name.is_empty() { "" } else { "." };
+            self.add_counters(&format!("{name}{point}{inner}"), value);
         }
     }
 
@@ -174,6 +181,16 @@ mod tests {
         assert_eq!(tally(&[0, 1, 2, 3]), tally(&[3, 2, 0, 1]));
         assert_ne!(tally(&[0, 1, 2, 3]).digest, tally(&[0, 1, 2]).digest);
         assert_eq!(tally(&[0, 1, 2]).failures[&2].exit, 3);
+    }
+
+    #[test]
+    fn counters_of_counters_are_added_up_too() {
+        let mut tally = Tally::default();
+        let counters = serde_json::json!({ "ticks": 2, "faults": { "chop": 3 } });
+        tally.add_counters("", &counters);
+        tally.add_counters("", &counters);
+        let sums: Vec<_> = tally.counters.into_iter().collect();
+        assert_eq!(sums, [("faults.chop".to_owned(), 6), ("ticks".to_owned(), 4)]);
     }
 
     #[test]
