@@ -7,6 +7,7 @@ mod draw;
 mod draw_faults;
 mod faults;
 mod storm;
+mod swarm;
 
 use serde::{Deserialize, Serialize};
 use tickgate::topic::UserId;

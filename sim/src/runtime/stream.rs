@@ -301,9 +301,7 @@ impl Struck {
             });
             if let Some(bytes_per_second) = cap.filter(|_| !self.book.is_healed()) {
                 let step = (bytes_per_second * CAP_STEP_MS / 1_000).max(1);
-                if (step as usize) < most {
-                    self.pipe.strikes(&self.book, FaultKind::RateCap, 0);
-                }
+                self.pipe.strikes(&self.book, FaultKind::RateCap, 0);
                 most = most.min(step as usize);
                 self.pause_for(Duration::from_micros(most as u64 * 1_000_000 / bytes_per_second));
             }
