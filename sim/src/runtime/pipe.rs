@@ -123,10 +123,10 @@ impl Pipe {
         for fault in &self.faults {
             match *fault {
                 // It stays closed when faults have ended.
-                ConnectionFault::HalfClose { .. } if state.half_closed => {
-                    if direction == Direction::Up {
-                        leave = Some(Leave::Void);
-                    }
+                ConnectionFault::HalfClose { .. }
+                    if state.half_closed && direction == Direction::Up =>
+                {
+                    leave = Some(Leave::Void);
                 }
                 _ if book.is_healed() => {}
                 ConnectionFault::HalfClose { after_bytes } if direction == Direction::Up => {
