@@ -69,18 +69,27 @@ pub fn play_judged(plan: &Plan, options: Options, invariants: Vec<Box<dyn Invari
 
 fn play_here(plan: Plan, options: Options, invariants: Vec<Box<dyn Invariant>>) -> Outcome {
     let stage = Stage::new(Recorder::new(invariants, options.keep_trace));
+    let book = faults(&plan, &stage);
+    // The gateway connects to the broker and to nobody else.
+    let gateway = host_runtime(&plan, "gateway", &book).acting_as(Party::Broker);
     let subscriber = crate::log_capture::subscriber(stage.clone());
     crash::catch_on_this_thread();
-    let crash =
-        tracing::subscriber::with_default(subscriber, || step_to_the_end(&plan, &stage)).err();
-    Outcome::of(&stage, crash)
+    let crash = tracing::subscriber::with_default(subscriber, || {
+        step_to_the_end(&plan, &stage, &book, &gateway)
+    })
+    .err();
+    Outcome::of(&stage, crash, gateway.interleavings())
 }
 
 /// Steps through simulated time until the end, or until something is wrong.
-fn step_to_the_end(plan: &Plan, stage: &Stage) -> Result<(), Crash> {
-    let book = faults(plan, stage);
+fn step_to_the_end(
+    plan: &Plan,
+    stage: &Stage,
+    book: &FaultBook,
+    gateway: &SimRuntime,
+) -> Result<(), Crash> {
     let mut weather = Weather::new(plan, book.clone());
-    let mut sim = build(plan, stage, &book);
+    let mut sim = build(plan, stage, book, gateway);
     let end = Duration::from_millis(plan.duration_ms) + BEYOND_THE_STORY;
     while stage.phase() < Phase::Done && sim.elapsed() < end {
         let step = || {
@@ -120,7 +129,19 @@ fn faults(plan: &Plan, stage: &Stage) -> FaultBook {
     })
 }
 
-fn build<'a>(plan: &Plan, stage: &Stage, book: &FaultBook) -> turmoil::Sim<'a> {
+/// What runs on a host.
+fn host_runtime(plan: &Plan, host: &str, book: &FaultBook) -> SimRuntime {
+    SimRuntime::new(plan.seed, host, plan.task_order)
+        .with_yields(plan.seed, host, plan.yield_share)
+        .with_faults(book.clone())
+}
+
+fn build<'a>(
+    plan: &Plan,
+    stage: &Stage,
+    book: &FaultBook,
+    gateway: &SimRuntime,
+) -> turmoil::Sim<'a> {
     let network = &plan.network;
     let mut builder = turmoil::Builder::new();
     builder
@@ -136,11 +157,9 @@ fn build<'a>(plan: &Plan, stage: &Stage, book: &FaultBook) -> turmoil::Sim<'a> {
     }
     let mut sim = builder.build();
     // The order of registration is part of the seed's meaning.
-    let runtime =
-        |host: &str| SimRuntime::new(plan.seed, host, plan.task_order).with_faults(book.clone());
+    let runtime = |host: &str| host_runtime(plan, host, book);
 
-    // The gateway connects to the broker and to nobody else.
-    let part = (runtime("gateway").acting_as(Party::Broker), stage.clone(), plan.clone());
+    let part = (gateway.clone(), stage.clone(), plan.clone());
     sim.host("gateway", move || {
         let (runtime, stage, plan) = part.clone();
         crash::caught(async move { Ok(gateway::serve(runtime, stage, plan).await?) })

@@ -96,7 +96,7 @@ fn play_all(
                     let seed = arguments.from + number / count;
                     let plan = plan::draw(&stories[story].scenario, seed);
                     let outcome = world::play(&plan, Options::default());
-                    tally.add(story, &outcome.counters);
+                    tally.add(story, &outcome);
                     let verdict = Verdict::of(&outcome);
                     if !verdict.passed() {
                         let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
@@ -153,6 +153,7 @@ fn report(
     if failures.len() > FAILURES_SHOWN_MAX {
         println!("and {} more", failures.len() - FAILURES_SHOWN_MAX);
     }
+    println!("{}", tally.interleavings());
     if let Some(faults) = tally.summary() {
         println!("{faults}");
     }

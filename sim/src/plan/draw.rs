@@ -49,6 +49,7 @@ pub fn draw(scenario: &Scenario, seed: u64) -> Plan {
         seed,
         duration_ms: world.duration_ms,
         task_order: task_order(world.task_order, seed),
+        yield_share: world.yield_share.unwrap_or_else(|| yield_share(seed)),
         network,
         gateway: world.gateway.clone(),
         users: world.users.iter().map(|users| users.value.name.as_str().into()).collect(),
@@ -70,13 +71,25 @@ pub fn draw(scenario: &Scenario, seed: u64) -> Plan {
 }
 
 fn task_order(choice: TaskOrderChoice, seed: u64) -> TaskOrder {
-    let choices =
-        [TaskOrder::None, TaskOrder::Jitter(0.1), TaskOrder::Jitter(0.25), TaskOrder::Jitter(0.5)];
+    let choices = [
+        TaskOrder::None,
+        TaskOrder::Jitter(0.1),
+        TaskOrder::Jitter(0.5),
+        TaskOrder::Starve(0.2),
+        TaskOrder::Priorities(3),
+        TaskOrder::Priorities(10),
+    ];
     match choice {
         TaskOrderChoice::Seeded => *Stream::fork(seed, "plan", "task order").pick(&choices),
         TaskOrderChoice::None => TaskOrder::None,
         TaskOrderChoice::Jitter(probability) => TaskOrder::Jitter(probability),
+        TaskOrderChoice::Starve(share) => TaskOrder::Starve(share),
+        TaskOrderChoice::Priorities(preemptions) => TaskOrder::Priorities(preemptions),
     }
+}
+
+fn yield_share(seed: u64) -> f64 {
+    *Stream::fork(seed, "plan", "yields").pick(&[0.0, 0.02, 0.1, 0.3])
 }
 
 fn broker(scenario: &Scenario) -> BrokerPlan {

@@ -2,9 +2,11 @@
 
 pub mod crash;
 mod fault_book;
+mod interleavings;
 mod pipe;
 mod stream;
 mod task_order;
+mod yields;
 
 use std::future::Future;
 use std::io;
@@ -17,10 +19,12 @@ use turmoil::net::{TcpListener, TcpStream};
 
 pub use crash::Crash;
 pub use fault_book::FaultBook;
+pub use interleavings::Interleavings;
 pub use stream::SimStream;
-pub use task_order::{TaskOrder, reordered};
+pub use task_order::{HostOrder, TaskOrder};
 
 use self::fault_book::Opening;
+use self::yields::Yields;
 use crate::fault::Party;
 use crate::rng::Stream;
 
@@ -32,18 +36,11 @@ pub const EPOCH_UNIX_MS: u64 = 1_767_225_600_000;
 pub struct SimRuntime {
     tasks: TaskRegistry,
     entropy: Arc<Mutex<Stream>>,
-    order: Arc<TaskOrderState>,
+    order: HostOrder,
+    yields: Yields,
     faults: FaultBook,
     /// As whom it connects; `None`: as somebody who is never struck.
     party: Option<Party>,
-}
-
-#[derive(Debug)]
-struct TaskOrderState {
-    policy: TaskOrder,
-    seed: u64,
-    host: String,
-    spawned: Mutex<u64>,
 }
 
 impl SimRuntime {
@@ -53,15 +50,24 @@ impl SimRuntime {
         Self {
             tasks: TaskRegistry::default(),
             entropy: Arc::new(Mutex::new(Stream::fork(seed, "entropy", host))),
-            order: Arc::new(TaskOrderState {
-                policy,
-                seed,
-                host: host.to_owned(),
-                spawned: Mutex::new(0),
-            }),
+            order: HostOrder::new(seed, host, policy),
+            yields: Yields::default(),
             faults: FaultBook::empty(),
             party: None,
         }
+    }
+
+    /// The same host; each read or write of a connection lets other tasks go first with this
+    /// probability (0.0 to 1.0), even if it could go on at once.
+    #[must_use]
+    pub fn with_yields(self, seed: u64, host: &str, share: f64) -> Self {
+        Self { yields: Yields::new(seed, host, share), ..self }
+    }
+
+    /// Which orders of its tasks were seen so far.
+    #[must_use]
+    pub fn interleavings(&self) -> Interleavings {
+        self.order.seen()
     }
 
     /// The same host, where connections can be struck.
@@ -77,27 +83,18 @@ impl SimRuntime {
     }
 }
 
-impl TaskOrderState {
-    /// Each task has a stream of its own, so that a task more or less reshuffles no other.
-    fn next_stream(&self, name: &str) -> Stream {
-        let mut spawned = self.spawned.lock().unwrap_or_else(PoisonError::into_inner);
-        *spawned += 1;
-        Stream::fork(self.seed, "task order", &format!("{}/{name}/{spawned}", self.host))
-    }
-}
-
 impl Runtime for SimRuntime {
     type Stream = SimStream;
     type Listener = SimListener;
 
     async fn bind(&self, addr: &str) -> io::Result<SimListener> {
         let socket = TcpListener::bind(addr).await?;
-        Ok(SimListener { socket, faults: self.faults.clone() })
+        Ok(SimListener { socket, yields: self.yields.clone(), faults: self.faults.clone() })
     }
 
     async fn connect(&self, addr: &str) -> io::Result<SimStream> {
         let Some(party) = self.party.as_ref().filter(|_| !self.faults.is_empty()) else {
-            return Ok(SimStream::plain(TcpStream::connect(addr).await?));
+            return Ok(SimStream::plain(TcpStream::connect(addr).await?, &self.yields));
         };
         let (number, opening) = self.faults.opens(party);
         match opening {
@@ -110,8 +107,8 @@ impl Runtime for SimRuntime {
         let socket = TcpStream::connect(addr).await?;
         let pipe = self.faults.opened(party, number, socket.local_addr()?);
         Ok(match pipe {
-            Some(pipe) => SimStream::connected(socket, self.faults.clone(), pipe),
-            None => SimStream::plain(socket),
+            Some(pipe) => SimStream::connected(socket, &self.yields, self.faults.clone(), pipe),
+            None => SimStream::plain(socket, &self.yields),
         })
     }
 
@@ -122,9 +119,7 @@ impl Runtime for SimRuntime {
             let _guard = guard;
             task.await;
         };
-        let stream = self.order.next_stream(name);
-        let task = reordered(crash::caught(task), self.order.policy, stream);
-        Task::new(tokio::spawn(task))
+        Task::new(tokio::spawn(self.order.arrange(name, crash::caught(task))))
     }
 
     fn tasks(&self) -> &TaskRegistry {
@@ -149,6 +144,7 @@ impl Runtime for SimRuntime {
 /// A bound socket of the simulated network.
 pub struct SimListener {
     socket: TcpListener,
+    yields: Yields,
     faults: FaultBook,
 }
 
@@ -158,9 +154,9 @@ impl Listener for SimListener {
     async fn accept(&mut self) -> io::Result<(SimStream, SocketAddr)> {
         let (socket, from) = self.socket.accept().await?;
         let stream = if self.faults.spares_connections() {
-            SimStream::plain(socket)
+            SimStream::plain(socket, &self.yields)
         } else {
-            SimStream::accepted(socket, self.faults.clone(), from)
+            SimStream::accepted(socket, &self.yields, self.faults.clone(), from)
         };
         Ok((stream, from))
     }

@@ -17,6 +17,7 @@ use turmoil::net::TcpStream;
 
 use super::fault_book::FaultBook;
 use super::pipe::{Leave, Pipe};
+use super::yields::{YieldPoints, Yields};
 use crate::fault::{Direction, FaultKind};
 use crate::plan::ConnectionFault;
 
@@ -29,6 +30,7 @@ const CAP_STEP_MS: u64 = 10;
 pub struct SimStream {
     /// `None` once the connection was reset here.
     socket: Option<TcpStream>,
+    yields: YieldPoints,
     faults: Faults,
 }
 
@@ -63,19 +65,31 @@ struct Struck {
 
 impl SimStream {
     /// A connection without faults.
-    pub(super) const fn plain(socket: TcpStream) -> Self {
-        Self { socket: Some(socket), faults: Faults::None }
+    pub(super) fn plain(socket: TcpStream, yields: &Yields) -> Self {
+        Self { socket: Some(socket), yields: yields.next(), faults: Faults::None }
     }
 
     /// The end that connected.
-    pub(super) fn connected(socket: TcpStream, book: FaultBook, pipe: Arc<Pipe>) -> Self {
+    pub(super) fn connected(
+        socket: TcpStream,
+        yields: &Yields,
+        book: FaultBook,
+        pipe: Arc<Pipe>,
+    ) -> Self {
         let struck = Struck::new(book, pipe, Direction::Up);
-        Self { socket: Some(socket), faults: Faults::Known(Box::new(struck)) }
+        let faults = Faults::Known(Box::new(struck));
+        Self { socket: Some(socket), yields: yields.next(), faults }
     }
 
     /// The end that accepted.
-    pub(super) const fn accepted(socket: TcpStream, book: FaultBook, from: SocketAddr) -> Self {
-        Self { socket: Some(socket), faults: Faults::Unknown { book, from } }
+    pub(super) fn accepted(
+        socket: TcpStream,
+        yields: &Yields,
+        book: FaultBook,
+        from: SocketAddr,
+    ) -> Self {
+        let faults = Faults::Unknown { book, from };
+        Self { socket: Some(socket), yields: yields.next(), faults }
     }
 
     fn find_out(&mut self) {
@@ -106,6 +120,9 @@ impl AsyncRead for SimStream {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.yields.give_way(cx) {
+            return Poll::Pending;
+        }
         if matches!(this.faults, Faults::Unknown { .. }) {
             this.find_out();
         }
@@ -137,6 +154,9 @@ impl AsyncWrite for SimStream {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        if this.yields.give_way(cx) {
+            return Poll::Pending;
+        }
         if matches!(this.faults, Faults::Unknown { .. }) {
             this.find_out();
         }
