@@ -19,6 +19,7 @@ compile_error!(
 pub mod actors;
 pub mod cli;
 pub mod expect;
+pub mod fault;
 pub mod history;
 pub mod invariant;
 pub mod log_capture;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use tickgate::topic::UserId;
 
+use super::check_faults::check_faults;
 use super::{Action, ClientPlan, IncidentKind, Plan};
 use crate::history::Request;
 use crate::runtime::TaskOrder;
@@ -38,6 +39,7 @@ pub fn check(plan: &Plan) -> Result<(), String> {
     check_network(plan)?;
     check_broker(plan, &users)?;
     check_feed(plan, &users)?;
+    check_faults(plan)?;
     let mut names = BTreeSet::new();
     for client in &plan.clients {
         if !names.insert(&client.name) {
@@ -147,7 +149,7 @@ fn known(user: &UserId, users: &BTreeSet<&UserId>) -> Result<(), String> {
     if users.contains(user) { Ok(()) } else { Err(format!("there is no user `{user}`")) }
 }
 
-fn rising(moments: impl Iterator<Item = u64>, name: &str) -> Result<(), String> {
+pub(super) fn rising(moments: impl Iterator<Item = u64>, name: &str) -> Result<(), String> {
     if moments.is_sorted() { Ok(()) } else { Err(format!("`{name}` must be in order of `at_ms`")) }
 }
 
