@@ -113,11 +113,18 @@ impl Tally {
 
     fn count(&mut self, counters: &Counters) {
         // Through their names, so that a counter more needs nothing here.
-        let Ok(serde_json::Value::Object(fields)) = serde_json::to_value(counters) else { return };
-        for (name, value) in fields {
-            if let Some(value) = value.as_u64() {
-                *self.counters.entry(name).or_default() += value;
-            }
+        let Ok(counters) = serde_json::to_value(counters) else { return };
+        self.add_counters("", &counters);
+    }
+
+    /// Counters of counters have names with a point.
+    fn add_counters(&mut self, name: &str, value: &serde_json::Value) {
+        if let Some(count) = value.as_u64() {
+            *self.counters.entry(name.to_owned()).or_default() += count;
+        }
+        for (inner, value) in value.as_object().into_iter().flatten() {
+            let point = if name.is_empty() { "" } else { "." };
+            self.add_counters(&format!("{name}{point}{inner}"), value);
         }
     }
 
