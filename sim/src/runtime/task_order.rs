@@ -22,8 +22,9 @@ const STEPS_BACK_MAX: u32 = 3;
 const STEPS_BACK_FOR_OTHERS_MAX: u32 = 40;
 /// A starved task steps back so often before each poll.
 const STARVED_STEPS: [u64; 2] = [4, 16];
-/// Preemptions happen within so many polls of a host.
-const PREEMPTED_WITHIN_POLLS: u64 = 8_000;
+/// Preemptions happen within so many polls of a host, as a power of two: as many among the first
+/// sixteen polls as among the last thousands.
+const PREEMPTED_WITHIN_BITS: [u64; 2] = [2, 13];
 
 /// How ready tasks are ordered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -70,8 +71,12 @@ impl HostOrder {
     pub fn new(seed: u64, host: &str, policy: TaskOrder) -> Self {
         let mut stream = Stream::fork(seed, "preemptions", host);
         let count = if let TaskOrder::Priorities(count) = policy { count } else { 0 };
-        let mut preemptions: Vec<u64> =
-            (0..count).map(|_| stream.between(1, PREEMPTED_WITHIN_POLLS)).collect();
+        let [least, most] = PREEMPTED_WITHIN_BITS;
+        let mut moment = || {
+            let within = 1 << stream.between(least, most);
+            stream.between(1, within)
+        };
+        let mut preemptions: Vec<u64> = (0..count).map(|_| moment()).collect();
         preemptions.sort_unstable_by_key(|at| std::cmp::Reverse(*at));
         let shared = Shared {
             spawned: 0,
