@@ -293,11 +293,11 @@ impl Walk {
                 return;
             }
         }
-        panic!("the hub does not settle: {:#?}", self.hub.snapshot(self.now_ms));
+        panic!("the hub does not settle: {:#?}", self.hub.snapshot(self.now_ms, usize::MAX));
     }
 
     fn busy(&self) -> bool {
-        let snapshot = self.hub.snapshot(self.now_ms);
+        let snapshot = self.hub.snapshot(self.now_ms, usize::MAX);
         let sessions = snapshot.sessions.iter();
         let topics = snapshot.topics.iter();
         sessions.map(|at| format!("{:?}", at.state)).any(|state| state != "Up")
@@ -308,7 +308,7 @@ impl Walk {
     }
 
     fn judge(&self) {
-        let snapshot = self.hub.snapshot(self.now_ms);
+        let snapshot = self.hub.snapshot(self.now_ms, usize::MAX);
         let wanted: BTreeSet<(UserId, Topic)> =
             snapshot.topics.iter().map(|at| (at.user.clone(), at.topic.clone())).collect();
         assert_eq!(self.broker.topics, wanted, "broker and gateway disagree");
@@ -334,6 +334,10 @@ fn after_any_walk_broker_and_gateway_agree_and_nothing_is_left_behind() {
         walk.judge();
         assert!(walk.hub.is_idle(), "seed {seed} leaves something behind");
         assert_eq!(walk.hub.next_deadline_ms(), None, "seed {seed} leaves a timer behind");
-        assert_eq!(walk.hub.snapshot(walk.now_ms).routes, 0, "seed {seed} leaves a route behind");
+        assert_eq!(
+            walk.hub.snapshot(walk.now_ms, usize::MAX).routes,
+            0,
+            "seed {seed} leaves a route behind"
+        );
     }
 }

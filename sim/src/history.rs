@@ -5,6 +5,7 @@
 //! the wire.
 
 mod line;
+mod mention;
 mod recorder;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use tickgate::server::status::Status;
 use tickgate::topic::{Mode, UserId};
 
+pub use mention::Mention;
 pub use recorder::{Counters, Recorder, Violation};
 
 use crate::fault::{Party, Strike};

@@ -6,6 +6,7 @@
 mod answered_in_order;
 mod broker_agrees;
 mod failed_subscribe_leaves_nothing;
+mod forbidden_line;
 mod new_credentials_are_used;
 mod no_errors_logged;
 mod no_tick_after_unsubscribe;
@@ -27,7 +28,7 @@ mod wanted_is_served;
 mod broker_link;
 mod broker_view;
 mod feed_loss;
-mod holdings;
+pub(crate) mod holdings;
 #[cfg(test)]
 mod testing;
 mod trouble;
@@ -61,6 +62,7 @@ pub trait Invariant: Send {
 #[must_use]
 pub fn all(plan: &Plan) -> Vec<Box<dyn Invariant>> {
     vec![
+        Box::new(forbidden_line::ForbiddenLine::new(plan.forbid.clone())),
         Box::new(no_errors_logged::NoErrorsLogged),
         Box::new(speaks_the_protocol::SpeaksTheProtocol),
         Box::new(nobody_is_thrown_out::NobodyIsThrownOut::new(plan)),

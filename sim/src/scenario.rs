@@ -18,8 +18,11 @@ pub use faults::{
     Window,
 };
 pub use load::{BadScenario, load, parse};
+pub(crate) use load::{parse_yaml, read};
 pub use storm::{Incidents, Storm, Weights};
 
+use crate::expect::{Expectation, Forbidden};
+use crate::plan::NetworkKind;
 use crate::topic_name::TopicName;
 
 /// A range of milliseconds, both ends included: `[1, 20]`.
@@ -31,6 +34,12 @@ pub type RangeMs = [u64; 2];
 pub struct Scenario {
     /// The story in one sentence.
     pub about: String,
+    /// How it is expected to end, with every seed.
+    #[serde(default)]
+    pub expect: Expectation,
+    /// What must not happen, besides what the invariants say.
+    #[serde(default)]
+    pub forbid: Vec<Forbidden>,
     /// Who is there and how they behave.
     pub world: World,
     /// What happens at exact times.
@@ -188,6 +197,8 @@ pub struct Feed {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Network {
+    /// What carries the bytes.
+    pub kind: NetworkKind,
     /// Time a message takes from host to host.
     pub latency_ms: RangeMs,
     /// Step of simulated time; not longer than the least latency.
@@ -318,7 +329,7 @@ impl Default for Feed {
 
 impl Default for Network {
     fn default() -> Self {
-        Self { latency_ms: [1, 8], tick_ms: 1, random_host_order: true }
+        Self { kind: NetworkKind::Events, latency_ms: [1, 8], tick_ms: 1, random_host_order: true }
     }
 }
 

@@ -11,11 +11,11 @@ use tickgate::topic::{Mode, UserId};
 use tickgate::zmtp::{Message, Options, Pub};
 use tokio::time::sleep;
 
-use super::stage::now_us;
 use super::{BUS_ADDR, Stage};
 use crate::fault::{Party, Strike};
 use crate::history::{Actor, Phase, Seen};
 use crate::plan::{BROKER_NAME, FeedPlan, OrderRhythm, Plan, TimedFault, TimedKind, TopicRhythm};
+use crate::runtime::clock::now_us;
 use crate::topic_name::TopicName;
 
 /// Messages that may wait for the gateway.

@@ -8,11 +8,11 @@ use tickgate::server::status::{BrokerState, GatewayState, SessionState, Status, 
 use tickgate::topic::Mode;
 use tokio::time::sleep;
 
-use super::stage::now_us;
 use super::{ADMIN_ADDR, Stage, http};
 use crate::fault::Party;
 use crate::history::{Actor, Phase, Seen};
 use crate::plan::{Plan, TimedFault, TimedKind};
+use crate::runtime::clock::now_us;
 use crate::topic_name::TopicName;
 
 /// Pause between two looks while waiting.

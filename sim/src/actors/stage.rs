@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::history::{Actor, ClientName, Phase, Recorder, Seen};
+use crate::runtime::clock::now_us;
+use crate::runtime::{HostOrder, Interleavings};
 use crate::topic_name::TopicName;
 
 /// One simulation's common ground. Cheap to clone.
@@ -16,11 +18,15 @@ pub struct Stage(Arc<Shared>);
 struct Shared {
     recorder: Mutex<Recorder>,
     phase: watch::Sender<Phase>,
+    /// A violation was found, or an actor cannot go on.
+    ended: Notify,
     /// When the story began, in microseconds.
     story_began_us: Mutex<u64>,
     clients: Mutex<BTreeMap<ClientName, ClientState>>,
     /// When a tick of each topic was read last, once somebody wants to know.
     ticks: Mutex<Option<BTreeMap<TopicName, u64>>>,
+    /// Of the gateway's tasks.
+    order: Mutex<Option<HostOrder>>,
     /// Topics that the broker was asked to publish.
     market: Mutex<BTreeSet<TopicName>>,
 }
@@ -45,16 +51,32 @@ impl Stage {
         Self(Arc::new(Shared {
             recorder: Mutex::new(recorder),
             phase: watch::Sender::new(Phase::WarmUp),
+            ended: Notify::new(),
             story_began_us: Mutex::new(0),
             clients: Mutex::default(),
             ticks: Mutex::default(),
+            order: Mutex::default(),
             market: Mutex::default(),
         }))
     }
 
     /// Reports what an actor sees now.
     pub fn saw(&self, actor: &Actor, seen: Seen) {
-        self.recorder().record(now_us(), actor.clone(), seen);
+        let mut recorder = self.recorder();
+        recorder.record(now_us(), actor.clone(), seen);
+        if recorder.violation().is_some() || recorder.is_stuck() {
+            drop(recorder);
+            self.0.ended.notify_one();
+        }
+    }
+
+    /// Waits until the story is over: played to its end, violated or stuck. Cancel-safe.
+    pub async fn ended(&self) {
+        tokio::select! {
+            biased;
+            () = self.0.ended.notified() => {}
+            () = self.reached(Phase::Done) => {}
+        }
     }
 
     /// The history so far.
@@ -132,6 +154,17 @@ impl Stage {
         lock(&self.0.ticks).as_ref()?.get(topic).copied()
     }
 
+    /// The gateway's tasks run in this order.
+    pub fn watch_order(&self, order: HostOrder) {
+        *lock(&self.0.order) = Some(order);
+    }
+
+    /// In which order the gateway's tasks ran so far.
+    #[must_use]
+    pub fn interleavings(&self) -> Interleavings {
+        lock(&self.0.order).as_ref().map(HostOrder::seen).unwrap_or_default()
+    }
+
     /// Says which topics the broker was asked to publish.
     pub fn set_market(&self, topics: BTreeSet<TopicName>) {
         *lock(&self.0.market) = topics;
@@ -142,12 +175,6 @@ impl Stage {
     pub fn is_on_the_market(&self, topic: &TopicName) -> bool {
         lock(&self.0.market).contains(topic)
     }
-}
-
-/// Microseconds of simulated time.
-pub(super) fn now_us() -> u64 {
-    let elapsed = turmoil::sim_elapsed().unwrap_or_default();
-    u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// A panic elsewhere ends the simulation anyway.

@@ -9,8 +9,8 @@ use super::{Actor, ClientName, Event, Request, Seen};
 use crate::fault::{FaultKind, Party};
 use crate::invariant::Invariant;
 
-/// Lines kept to show what led to a violation.
-const RECENT_LINES_MAX: usize = 40;
+/// Events kept to show what led to a violation.
+const RECENT_EVENTS_MAX: usize = 40;
 
 /// What is shown of a violation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,13 +60,32 @@ pub struct Counters {
     pub faults: BTreeMap<FaultKind, u64>,
 }
 
+/// Everything that was seen, as text.
+#[derive(Default)]
+struct Trace {
+    text: String,
+    hash: Xxh3,
+    /// The latest line. Kept to use its memory again.
+    line: String,
+}
+
+impl Trace {
+    fn push(&mut self, event: &Event) {
+        use std::fmt::Write as _;
+        self.line.clear();
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.line, "{event}");
+        self.hash.update(self.line.as_bytes());
+        self.text.push_str(&self.line);
+    }
+}
+
 /// Judges and writes down what is seen.
 pub struct Recorder {
     invariants: Vec<Box<dyn Invariant>>,
     violation: Option<Violation>,
-    recent: VecDeque<String>,
-    hash: Xxh3,
-    trace: Option<String>,
+    recent: VecDeque<Event>,
+    trace: Option<Trace>,
     counters: Counters,
     stuck: Option<String>,
     ended_us: u64,
@@ -83,8 +102,7 @@ impl Recorder {
             invariants,
             violation: None,
             recent: VecDeque::new(),
-            hash: Xxh3::new(),
-            trace: keep_trace.then(String::new),
+            trace: keep_trace.then(Trace::default),
             counters: Counters::default(),
             stuck: None,
             ended_us: 0,
@@ -100,30 +118,21 @@ impl Recorder {
         if let Seen::Stuck(what) = &event.seen {
             self.stuck.get_or_insert(what.clone());
         }
-        let line = event.to_string();
-        self.hash.update(line.as_bytes());
-        self.hash.update(b"\n");
         if let Some(trace) = &mut self.trace {
-            trace.push_str(&line);
-            trace.push('\n');
+            trace.push(&event);
         }
-        if self.recent.len() == RECENT_LINES_MAX {
+        if self.recent.len() == RECENT_EVENTS_MAX {
             self.recent.pop_front();
         }
-        self.recent.push_back(line);
-        if self.violation.is_some() || self.is_garbled(&event) {
-            return;
-        }
-        for invariant in &mut self.invariants {
-            if let Err(message) = invariant.observe(&event) {
-                self.violation = Some(Violation {
-                    invariant: invariant.name(),
-                    at_us,
-                    message,
-                    recent: self.recent.iter().cloned().collect(),
-                });
-                return;
-            }
+        let judged = self.violation.is_none() && !self.is_garbled(&event);
+        let mut judges = self.invariants.iter_mut().filter(|_| judged);
+        let broken = judges.find_map(|invariant| {
+            invariant.observe(&event).err().map(|message| (invariant.name(), message))
+        });
+        self.recent.push_back(event);
+        if let Some((invariant, message)) = broken {
+            let recent = self.recent();
+            self.violation = Some(Violation { invariant, at_us, message, recent });
         }
     }
 
@@ -132,16 +141,12 @@ impl Recorder {
         if self.violation.is_some() {
             return;
         }
-        for invariant in &mut self.invariants {
-            if let Err(message) = invariant.finish() {
-                self.violation = Some(Violation {
-                    invariant: invariant.name(),
-                    at_us,
-                    message,
-                    recent: self.recent.iter().cloned().collect(),
-                });
-                return;
-            }
+        let broken = self.invariants.iter_mut().find_map(|invariant| {
+            invariant.finish().err().map(|message| (invariant.name(), message))
+        });
+        if let Some((invariant, message)) = broken {
+            let recent = self.recent();
+            self.violation = Some(Violation { invariant, at_us, message, recent });
         }
     }
 
@@ -175,21 +180,21 @@ impl Recorder {
         &self.counters
     }
 
-    /// The hash of all lines so far.
+    /// The hash of the trace, if it is kept.
     #[must_use]
-    pub fn hash(&self) -> u64 {
-        self.hash.digest()
+    pub fn hash(&self) -> Option<u64> {
+        self.trace.as_ref().map(|trace| trace.hash.digest())
     }
 
     /// The last lines, the newest last.
     #[must_use]
     pub fn recent(&self) -> Vec<String> {
-        self.recent.iter().cloned().collect()
+        self.recent.iter().map(ToString::to_string).collect()
     }
 
     /// The whole trace, if it was kept.
     pub fn take_trace(&mut self) -> Option<String> {
-        self.trace.take()
+        self.trace.take().map(|trace| trace.text)
     }
 
     fn is_garbled(&mut self, event: &Event) -> bool {

@@ -39,6 +39,7 @@ pub fn draw(scenario: &Scenario, seed: u64) -> Plan {
     let scenario = part.as_ref().unwrap_or(scenario);
     let world = &scenario.world;
     let network = NetworkPlan {
+        kind: world.network.kind,
         latency_ms: world.network.latency_ms,
         tick_ms: world.network.tick_ms,
         random_host_order: world.network.random_host_order,
@@ -46,6 +47,8 @@ pub fn draw(scenario: &Scenario, seed: u64) -> Plan {
     };
     let mut plan = Plan {
         about: scenario.about.trim().to_owned(),
+        expect: scenario.expect.clone(),
+        forbid: scenario.forbid.clone(),
         seed,
         duration_ms: world.duration_ms,
         task_order: task_order(world.task_order, seed),

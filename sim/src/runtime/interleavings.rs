@@ -1,5 +1,6 @@
 //! Which orders of tasks a simulation has seen.
 
+use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Bits of the map; a sweep that fills it has seen thousands of different runs.
@@ -8,11 +9,13 @@ const MAP_BITS: usize = 1 << 16;
 const RUN_POLLS: u32 = 4;
 
 /// The order of task polls of one host.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Interleavings {
     /// A hash of the order of all polls.
+    #[serde(skip)]
     order: u64,
     /// The last polls, by kinds of tasks.
+    #[serde(skip)]
     run: [u64; RUN_POLLS as usize],
     /// Which runs of four polls were there, by their hash.
     map: Vec<u64>,

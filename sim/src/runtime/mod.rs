@@ -1,9 +1,12 @@
 //! The runtime of the simulator: turmoil's sockets, a seeded task order, entropy from the seed.
 
+pub mod clock;
 pub mod crash;
 mod fault_book;
 mod interleavings;
+pub mod network;
 mod pipe;
+mod socket;
 mod stream;
 mod task_order;
 mod yields;
@@ -20,10 +23,12 @@ use turmoil::net::{TcpListener, TcpStream};
 pub use crash::Crash;
 pub use fault_book::FaultBook;
 pub use interleavings::Interleavings;
+pub use network::Network;
 pub use stream::SimStream;
 pub use task_order::{HostOrder, TaskOrder};
 
 use self::fault_book::Opening;
+use self::socket::{BoundSocket, Socket};
 use self::yields::Yields;
 use crate::fault::Party;
 use crate::rng::Stream;
@@ -38,6 +43,8 @@ pub struct SimRuntime {
     entropy: Arc<Mutex<Stream>>,
     order: HostOrder,
     yields: Yields,
+    /// `None`: turmoil's.
+    network: Option<Network>,
     faults: FaultBook,
     /// As whom it connects; `None`: as somebody who is never struck.
     party: Option<Party>,
@@ -52,6 +59,7 @@ impl SimRuntime {
             entropy: Arc::new(Mutex::new(Stream::fork(seed, "entropy", host))),
             order: HostOrder::new(seed, host, policy),
             yields: Yields::default(),
+            network: None,
             faults: FaultBook::empty(),
             party: None,
         }
@@ -64,10 +72,17 @@ impl SimRuntime {
         Self { yields: Yields::new(seed, host, share), ..self }
     }
 
-    /// Which orders of its tasks were seen so far.
+    /// The order of its tasks.
     #[must_use]
-    pub fn interleavings(&self) -> Interleavings {
-        self.order.seen()
+    pub fn order(&self) -> HostOrder {
+        self.order.clone()
+    }
+
+    /// The same host on this network instead of turmoil's.
+    #[must_use]
+    pub fn on(mut self, network: &Network) -> Self {
+        self.network = Some(network.clone());
+        self
     }
 
     /// The same host, where connections can be struck.
@@ -81,6 +96,15 @@ impl SimRuntime {
     pub fn acting_as(&self, party: Party) -> Self {
         Self { party: Some(party), ..self.clone() }
     }
+
+    async fn dial(&self, addr: &str) -> io::Result<Socket> {
+        Ok(match &self.network {
+            None => Socket::Turmoil(TcpStream::connect(addr).await?),
+            Some(network) => {
+                Socket::Events(Box::new(network.connect(self.order.host(), addr).await?))
+            }
+        })
+    }
 }
 
 impl Runtime for SimRuntime {
@@ -88,13 +112,16 @@ impl Runtime for SimRuntime {
     type Listener = SimListener;
 
     async fn bind(&self, addr: &str) -> io::Result<SimListener> {
-        let socket = TcpListener::bind(addr).await?;
+        let socket = match &self.network {
+            None => BoundSocket::Turmoil(TcpListener::bind(addr).await?),
+            Some(network) => BoundSocket::Events(network.bind(self.order.host(), addr)?),
+        };
         Ok(SimListener { socket, yields: self.yields.clone(), faults: self.faults.clone() })
     }
 
     async fn connect(&self, addr: &str) -> io::Result<SimStream> {
         let Some(party) = self.party.as_ref().filter(|_| !self.faults.is_empty()) else {
-            return Ok(SimStream::plain(TcpStream::connect(addr).await?, &self.yields));
+            return Ok(SimStream::plain(self.dial(addr).await?, &self.yields));
         };
         let (number, opening) = self.faults.opens(party);
         match opening {
@@ -104,7 +131,7 @@ impl Runtime for SimRuntime {
             Opening::After(wait) if wait.is_zero() => {}
             Opening::After(wait) => sleep(wait).await,
         }
-        let socket = TcpStream::connect(addr).await?;
+        let socket = self.dial(addr).await?;
         let pipe = self.faults.opened(party, number, socket.local_addr()?);
         Ok(match pipe {
             Some(pipe) => SimStream::connected(socket, &self.yields, self.faults.clone(), pipe),
@@ -131,9 +158,7 @@ impl Runtime for SimRuntime {
     }
 
     fn unix_ms(&self) -> u64 {
-        let since_start = turmoil::sim_elapsed().unwrap_or_default();
-        let since_start_ms = u64::try_from(since_start.as_millis()).unwrap_or(0);
-        let unix_ms = EPOCH_UNIX_MS + since_start_ms;
+        let unix_ms = EPOCH_UNIX_MS + clock::now_us() / 1_000;
         match self.party {
             Some(Party::Broker) => unix_ms.saturating_add_signed(self.faults.clock_offset_ms()),
             _ => unix_ms,
@@ -143,7 +168,7 @@ impl Runtime for SimRuntime {
 
 /// A bound socket of the simulated network.
 pub struct SimListener {
-    socket: TcpListener,
+    socket: BoundSocket,
     yields: Yields,
     faults: FaultBook,
 }

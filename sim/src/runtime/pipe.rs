@@ -9,12 +9,14 @@ use crate::plan::ConnectionFault;
 use crate::rng::Stream;
 
 /// One struck connection.
+#[derive(Debug)]
 pub(super) struct Pipe {
     pub party: Party,
     faults: Vec<ConnectionFault>,
     state: Mutex<State>,
 }
 
+#[derive(Debug)]
 struct State {
     /// Neither end can use it any more.
     broken: bool,
@@ -31,6 +33,7 @@ struct State {
 }
 
 /// One direction.
+#[derive(Debug)]
 struct Lane {
     sent: u64,
     read: u64,

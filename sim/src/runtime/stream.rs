@@ -13,10 +13,11 @@ use std::time::Duration;
 use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
-use turmoil::net::TcpStream;
 
+use super::clock::now_us;
 use super::fault_book::FaultBook;
 use super::pipe::{Leave, Pipe};
+use super::socket::Socket;
 use super::yields::{YieldPoints, Yields};
 use crate::fault::{Direction, FaultKind};
 use crate::plan::ConnectionFault;
@@ -27,13 +28,15 @@ const READ_BYTES: usize = 8 * 1_024;
 const CAP_STEP_MS: u64 = 10;
 
 /// One end of a connection.
+#[derive(Debug)]
 pub struct SimStream {
     /// `None` once the connection was reset here.
-    socket: Option<TcpStream>,
+    socket: Option<Socket>,
     yields: YieldPoints,
     faults: Faults,
 }
 
+#[derive(Debug)]
 enum Faults {
     None,
     /// Accepted; the other end says who it is before its first byte.
@@ -44,6 +47,7 @@ enum Faults {
     Known(Box<Struck>),
 }
 
+#[derive(Debug)]
 struct Struck {
     book: FaultBook,
     pipe: Arc<Pipe>,
@@ -65,13 +69,13 @@ struct Struck {
 
 impl SimStream {
     /// A connection without faults.
-    pub(super) fn plain(socket: TcpStream, yields: &Yields) -> Self {
+    pub(super) fn plain(socket: Socket, yields: &Yields) -> Self {
         Self { socket: Some(socket), yields: yields.next(), faults: Faults::None }
     }
 
     /// The end that connected.
     pub(super) fn connected(
-        socket: TcpStream,
+        socket: Socket,
         yields: &Yields,
         book: FaultBook,
         pipe: Arc<Pipe>,
@@ -83,7 +87,7 @@ impl SimStream {
 
     /// The end that accepted.
     pub(super) fn accepted(
-        socket: TcpStream,
+        socket: Socket,
         yields: &Yields,
         book: FaultBook,
         from: SocketAddr,
@@ -213,7 +217,7 @@ impl Struck {
 
     fn poll_write(
         &mut self,
-        slot: &mut Option<TcpStream>,
+        slot: &mut Option<Socket>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
@@ -245,7 +249,7 @@ impl Struck {
 
     fn poll_read(
         &mut self,
-        slot: &mut Option<TcpStream>,
+        slot: &mut Option<Socket>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
@@ -281,7 +285,7 @@ impl Struck {
     }
 
     /// Takes bytes from the socket.
-    fn take(&mut self, socket: &mut TcpStream, cx: &mut Context<'_>) -> io::Result<Poll<()>> {
+    fn take(&mut self, socket: &mut Socket, cx: &mut Context<'_>) -> io::Result<Poll<()>> {
         let mut space = [0; READ_BYTES];
         let mut taken = ReadBuf::new(&mut space);
         if Pin::new(socket).poll_read(cx, &mut taken)?.is_pending() {
@@ -340,11 +344,6 @@ impl Struck {
 
 fn reset() -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionReset, "the connection was reset")
-}
-
-fn now_us() -> u64 {
-    let elapsed = turmoil::sim_elapsed().unwrap_or_default();
-    u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn millis(duration: Duration) -> u64 {

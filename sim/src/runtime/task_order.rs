@@ -126,6 +126,11 @@ impl HostOrder {
         }
     }
 
+    /// The host's name.
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+
     /// Which orders of tasks were seen so far.
     #[must_use]
     pub fn seen(&self) -> Interleavings {

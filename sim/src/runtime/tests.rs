@@ -1,5 +1,6 @@
 use std::time::{Duration, UNIX_EPOCH};
 
+use tickgate::runtime::Listener as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::*;

@@ -16,6 +16,7 @@ use crate::runtime::SimRuntime;
 ///
 /// Fails if the gateway cannot start, or if one of its parts ends on its own.
 pub async fn serve(runtime: SimRuntime, stage: Stage, plan: Plan) -> Result<(), String> {
+    stage.watch_order(runtime.order());
     let mut gateway = Gateway::start(runtime.clone(), config(&plan), keys(&plan))
         .await
         .map_err(|error| format!("the gateway cannot start: {error}"))?;

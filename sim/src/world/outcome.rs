@@ -17,8 +17,8 @@ pub struct Outcome {
     pub counters: Counters,
     /// Simulated time, in microseconds, of the last event.
     pub ended_us: u64,
-    /// The hash of the trace.
-    pub trace_hash: u64,
+    /// The hash of the trace, if it was asked for.
+    pub trace_hash: Option<u64>,
     /// The last lines of the trace.
     pub recent: Vec<String>,
     /// The whole trace, if it was asked for.
@@ -28,7 +28,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    pub(super) fn of(stage: &Stage, crash: Option<Crash>, interleavings: Interleavings) -> Self {
+    pub(super) fn of(stage: &Stage, crash: Option<Crash>) -> Self {
         let mut recorder = stage.recorder();
         let done = stage.phase() == crate::history::Phase::Done;
         let quiet = crash.is_none() && recorder.violation().is_none();
@@ -44,7 +44,7 @@ impl Outcome {
             trace_hash: recorder.hash(),
             recent: recorder.recent(),
             trace: recorder.take_trace(),
-            interleavings,
+            interleavings: stage.interleavings(),
         }
     }
 

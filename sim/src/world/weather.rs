@@ -2,15 +2,28 @@
 
 use std::time::Duration;
 
-use turmoil::Sim;
-
 use crate::actors::Stage;
 use crate::fault::{Notice, Party, Strike};
 use crate::history::{Actor, Phase, Seen};
 use crate::plan::{Plan, TimedFault, TimedKind};
 use crate::runtime::FaultBook;
+use crate::runtime::clock::now_us;
 
-/// Strikes and lifts the timed faults of a plan, step by step.
+/// What the weather does to the world.
+pub(super) trait Sky {
+    /// Holds back everything between two hosts, or lets it go.
+    fn hold(&mut self, a: &str, b: &str, held: bool);
+    /// Cuts one way, or repairs it.
+    fn cut(&mut self, from: &str, to: &str, cut: bool);
+    /// Bounds the latency between two hosts.
+    fn slow(&mut self, a: &str, b: &str, most: Duration);
+    /// Ends everything on a host at once.
+    fn crash(&mut self, host: &str);
+    /// Starts a crashed host again.
+    fn restart(&mut self, host: &str);
+}
+
+/// Strikes and lifts the timed faults of a plan.
 pub(super) struct Weather {
     book: FaultBook,
     /// What is going to begin, the next last.
@@ -21,13 +34,13 @@ pub(super) struct Weather {
     healed: bool,
 }
 
-/// Takes down what the network has to say, at a moment of simulated time.
-pub(super) fn note(stage: &Stage, at_us: u64, notice: Notice) {
+/// Takes down what the network has to say.
+pub(super) fn note(stage: &Stage, notice: Notice) {
     let seen = match notice {
         Notice::Struck(strike) => Seen::Struck(strike),
         Notice::Linked(party) => Seen::Linked(party),
     };
-    stage.recorder().record(at_us, Actor::Network, seen);
+    stage.saw(&Actor::Network, seen);
 }
 
 impl Weather {
@@ -42,14 +55,13 @@ impl Weather {
         }
     }
 
-    /// Does what is due before the next step.
-    pub fn step(&mut self, sim: &mut Sim<'_>, stage: &Stage) {
+    /// Does what is due.
+    pub fn step(&mut self, sky: &mut dyn Sky, stage: &Stage) {
         let phase = stage.phase();
         if self.healed || phase < Phase::Play {
             return;
         }
-        let now_us = u64::try_from(sim.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let story_us = now_us.saturating_sub(stage.story_began_us());
+        let story_us = now_us().saturating_sub(stage.story_began_us());
         let over = phase >= Phase::Settle;
         if over {
             self.healed = true;
@@ -62,63 +74,74 @@ impl Weather {
             .partition(|(end_us, _)| over || *end_us <= story_us);
         self.active = active;
         for (_, timed) in ended {
-            self.lift(sim, &timed);
+            self.lift(sky, &timed);
         }
         while self.ahead.last().is_some_and(|next| next.at_ms * 1_000 <= story_us) {
             let Some(timed) = self.ahead.pop() else { return };
-            self.strike(sim, &timed);
+            self.strike(sky, &timed);
             let (fault, party) = (timed.what.kind(), timed.what.party());
             let strike = Strike { fault, party, lasts_ms: timed.for_ms };
-            note(stage, now_us, Notice::Struck(strike));
+            note(stage, Notice::Struck(strike));
             self.active.push((story_us + timed.for_ms * 1_000, timed));
         }
     }
 
-    fn strike(&self, sim: &mut Sim<'_>, timed: &TimedFault) {
+    /// How long nothing is due, if anything ever is.
+    pub fn pause(&self, stage: &Stage) -> Option<Duration> {
+        let begins_us = self.ahead.last().map(|timed| timed.at_ms * 1_000);
+        let ends_us = self.active.iter().map(|(end_us, _)| *end_us);
+        let next_us = ends_us.chain(begins_us).min()?;
+        let story_us = now_us().saturating_sub(stage.story_began_us());
+        Some(Duration::from_micros(next_us.saturating_sub(story_us)))
+    }
+
+    fn strike(&self, sky: &mut dyn Sky, timed: &TimedFault) {
         match &timed.what {
-            TimedKind::Hold { of } => sim.hold(host(of), "gateway"),
-            TimedKind::Partition { of } => sim.partition(host(of), "gateway"),
-            TimedKind::PartitionOneWay { of, from_gateway: true } => {
-                sim.partition_oneway("gateway", host(of));
-            }
-            TimedKind::PartitionOneWay { of, from_gateway: false } => {
-                sim.partition_oneway(host(of), "gateway");
-            }
             TimedKind::Latency { of, most_ms } => {
                 let most = Duration::from_millis(*most_ms).max(self.normal);
-                sim.set_link_max_message_latency(host(of), "gateway", most);
+                sky.slow(&host(of), GATEWAY, most);
             }
-            TimedKind::GatewayCrash => sim.crash("gateway"),
+            TimedKind::GatewayCrash => sky.crash(GATEWAY),
             TimedKind::ClockStep { by_ms } => self.book.step_clock(*by_ms),
-            TimedKind::Stall { .. }
-            | TimedKind::FeedRestart
-            | TimedKind::FeedSilence
-            | TimedKind::FeedDuplicates
-            | TimedKind::FeedFlood { .. } => {}
+            what => set_link(sky, what, true),
         }
     }
 
-    fn lift(&self, sim: &mut Sim<'_>, timed: &TimedFault) {
+    fn lift(&self, sky: &mut dyn Sky, timed: &TimedFault) {
         match &timed.what {
-            TimedKind::Hold { of } => sim.release(host(of), "gateway"),
-            TimedKind::Partition { of } => sim.repair(host(of), "gateway"),
-            TimedKind::PartitionOneWay { of, from_gateway: true } => {
-                sim.repair_oneway("gateway", host(of));
-            }
-            TimedKind::PartitionOneWay { of, from_gateway: false } => {
-                sim.repair_oneway(host(of), "gateway");
-            }
-            TimedKind::Latency { of, .. } => {
-                sim.set_link_max_message_latency(host(of), "gateway", self.normal);
-            }
-            TimedKind::GatewayCrash => sim.bounce("gateway"),
-            TimedKind::ClockStep { .. }
-            | TimedKind::Stall { .. }
-            | TimedKind::FeedRestart
-            | TimedKind::FeedSilence
-            | TimedKind::FeedDuplicates
-            | TimedKind::FeedFlood { .. } => {}
+            TimedKind::Latency { of, .. } => sky.slow(&host(of), GATEWAY, self.normal),
+            TimedKind::GatewayCrash => sky.restart(GATEWAY),
+            TimedKind::ClockStep { .. } => {}
+            what => set_link(sky, what, false),
         }
+    }
+}
+
+/// The host of the server under test.
+const GATEWAY: &str = "gateway";
+
+/// Interrupts a link, or restores it.
+fn set_link(sky: &mut dyn Sky, what: &TimedKind, interrupted: bool) {
+    match what {
+        TimedKind::Hold { of } => sky.hold(&host(of), GATEWAY, interrupted),
+        TimedKind::Partition { of } => {
+            sky.cut(&host(of), GATEWAY, interrupted);
+            sky.cut(GATEWAY, &host(of), interrupted);
+        }
+        TimedKind::PartitionOneWay { of, from_gateway: true } => {
+            sky.cut(GATEWAY, &host(of), interrupted);
+        }
+        TimedKind::PartitionOneWay { of, from_gateway: false } => {
+            sky.cut(&host(of), GATEWAY, interrupted);
+        }
+        TimedKind::Latency { .. }
+        | TimedKind::GatewayCrash
+        | TimedKind::ClockStep { .. }
+        | TimedKind::Stall { .. }
+        | TimedKind::FeedRestart
+        | TimedKind::FeedSilence
+        | TimedKind::FeedDuplicates
+        | TimedKind::FeedFlood { .. } => {}
     }
 }
 

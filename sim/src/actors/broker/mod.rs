@@ -13,11 +13,11 @@ use tokio::time::sleep;
 
 pub use script::{Deed, Script};
 
-use super::stage::now_us;
 use super::{BROKER_BIND_ADDR, Stage};
 use crate::fault::{FaultKind, Party, Strike};
 use crate::history::{Actor, Call, Op, Phase, Seen};
 use crate::plan::{Incident, IncidentKind, Plan};
+use crate::runtime::clock::now_us;
 
 /// Time to wait when there is nothing to do.
 const IDLE: Duration = Duration::from_secs(3_600);

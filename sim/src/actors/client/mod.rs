@@ -14,11 +14,11 @@ use tickgate::topic::UserId;
 use tokio::time::{sleep, timeout};
 
 use self::connection::{Connection, Heard};
-use super::stage::now_us;
 use super::{Stage, WEBSOCKET_ADDR};
 use crate::fault::{FaultKind, Party, Strike};
 use crate::history::{Actor, ClientName, Phase, Request, Seen, Sent};
 use crate::plan::{Action, ClientPlan};
+use crate::runtime::clock::now_us;
 use crate::topic_name::TopicName;
 
 /// Pause between two tries to connect.
