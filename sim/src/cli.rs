@@ -1,5 +1,6 @@
 //! `cargo sim`: the commands.
 
+mod bugs;
 mod chosen;
 mod determinism;
 mod list;
@@ -43,6 +44,7 @@ const REGRESSIONS: &str = "scenarios/regressions";
   cargo sim determinism scenarios/smoke.yaml --seeds 20
   cargo sim plan scenarios/rc_008.yaml --seed 3 > plan.yaml
   cargo sim run plan.yaml
+  cargo sim bugs --list
 
 Exit codes: 0 passed, 1 an invariant was violated, 2 bad scenario or usage, 3 stuck,
 4 crashed, 5 not reproducible. `run` and `replay` return what happened; `sweep`
@@ -67,6 +69,8 @@ enum Command {
     Shrink(shrink::Arguments),
     /// Shows what a scenario and a seed expand into: a file that can itself be played
     Plan(PlanArguments),
+    /// Plants bugs, one after the other, and tells how soon the ordinary scenarios find them
+    Bugs(bugs::Arguments),
     /// Lists the scenarios and what they are about
     List(list::Arguments),
 }
@@ -87,6 +91,7 @@ pub fn main() -> ExitCode {
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Shrink(arguments) => shrink::run(&arguments),
         Command::Plan(arguments) => show_plan(&arguments),
+        Command::Bugs(arguments) => bugs::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
     }
 }
