@@ -6,6 +6,7 @@ mod determinism;
 mod list;
 mod progress;
 mod replay;
+mod report;
 mod run;
 mod shrink;
 mod stopwatch;
@@ -39,6 +40,7 @@ const REGRESSIONS: &str = "scenarios/regressions";
   cargo sim run scenarios/smoke.yaml --seed 1
   cargo sim replay scenarios/smoke.yaml --seed 7 --client alice-1 --topic NSE:TCS
   cargo sim shrink scenarios/smoke.yaml --seed 7
+  cargo sim report scenarios/smoke.yaml --seed 7 --out report.html
   cargo sim sweep scenarios/*.yaml --seeds 200
   cargo sim sweep --seeds 10000 --resume state.json --json result.json --stop-after 5
   cargo sim determinism scenarios/smoke.yaml --seeds 20
@@ -67,6 +69,8 @@ enum Command {
     Replay(replay::Arguments),
     /// Makes the plan of a failing seed as small as it gets, and writes it down as a regression
     Shrink(shrink::Arguments),
+    /// Plays one seed and draws what happens: one HTML file that needs no network
+    Report(report::Arguments),
     /// Shows what a scenario and a seed expand into: a file that can itself be played
     Plan(PlanArguments),
     /// Plants bugs, one after the other, and tells how soon the ordinary scenarios find them
@@ -90,6 +94,7 @@ pub fn main() -> ExitCode {
         Command::Determinism(arguments) => determinism::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Shrink(arguments) => shrink::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Plan(arguments) => show_plan(&arguments),
         Command::Bugs(arguments) => bugs::run(&arguments),
         Command::List(arguments) => list::run(&arguments),

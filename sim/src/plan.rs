@@ -5,6 +5,8 @@
 
 mod check;
 mod draw;
+mod draw_faults;
+mod faults;
 mod storm;
 pub mod tree;
 mod yaml;
@@ -14,6 +16,7 @@ use tickgate::topic::UserId;
 
 pub use check::check;
 pub use draw::draw;
+pub use faults::{ConnectionFault, FaultPlan, StruckConnection, TimedFault, TimedKind};
 pub use yaml::to_yaml;
 
 use crate::expect::{Expectation, Forbidden};
@@ -55,6 +58,9 @@ pub struct Plan {
     pub feed: FeedPlan,
     /// The clients.
     pub clients: Vec<ClientPlan>,
+    /// What goes wrong.
+    #[serde(default)]
+    pub faults: FaultPlan,
 }
 
 /// Which network carries the bytes.
@@ -101,6 +107,10 @@ pub struct ClientPlan {
     pub leaves_after_ms: u64,
     /// Whether it says goodbye then.
     pub leaves_politely: bool,
+    /// How long it stays away each time it is cut off, in turn; after the last it stays away for
+    /// good.
+    #[serde(default)]
+    pub returns_after_ms: Vec<u64>,
 }
 
 /// One action of a client.

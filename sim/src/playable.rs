@@ -1,11 +1,13 @@
 //! What can be played: a scenario, which a seed expands into a plan, or a plan as it is.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::expect::Expectation;
+use crate::fault::FaultKind;
 use crate::invariant;
 use crate::plan::{self, NetworkKind, Plan};
 use crate::scenario::{self, BadScenario, Scenario};
@@ -83,6 +85,15 @@ impl Playable {
             }
         }
         self
+    }
+
+    /// The faults that a scenario asks for. A plan says what it has.
+    #[must_use]
+    pub fn asks_for(&self) -> BTreeSet<FaultKind> {
+        match self {
+            Self::Scenario(scenario) => scenario.asks_for(),
+            Self::Plan(_) => BTreeSet::new(),
+        }
     }
 
     /// The story in one sentence.

@@ -5,12 +5,18 @@
 //! line, column and the nearest key that exists.
 
 mod check;
+mod check_faults;
+mod faults;
 mod load;
 mod storm;
 
 use serde::{Deserialize, Serialize};
 use serde_saphyr::Spanned;
 
+pub use faults::{
+    AtByte, Chop, ClockStep, Faults, Flood, Happening, Lasting, Latency, Of, RateCap, Share, Timed,
+    Window,
+};
 pub use load::{BadScenario, load, parse};
 pub(crate) use load::{parse_yaml, read};
 pub use storm::{Incidents, Storm, Weights};
@@ -42,6 +48,12 @@ pub struct Scenario {
     /// What happens at random.
     #[serde(default)]
     pub storm: Option<Storm>,
+    /// What goes wrong at random.
+    #[serde(default)]
+    pub faults: Option<Faults>,
+    /// Whether the seed decides which actions of the storm and which faults there are at all.
+    #[serde(default)]
+    pub swarm: bool,
 }
 
 /// `world`
@@ -154,6 +166,11 @@ pub enum Manner {
     Late,
     /// Does it and answers twice.
     Twice,
+    /// Says that it has done it and has not. Drops the session when faults end.
+    Lie,
+    /// Does it, and undoes it after so many milliseconds without a word. Drops the session when
+    /// faults end.
+    Forget(u64),
     /// Dies instead, loses all sessions and is back after so many milliseconds.
     Die(u64),
 }

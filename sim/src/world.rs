@@ -8,6 +8,7 @@ mod gateway;
 mod leaps;
 mod outcome;
 mod steps;
+mod weather;
 
 use std::sync::mpsc;
 use std::time::Duration;
@@ -18,11 +19,12 @@ pub use events::play_keeping_events;
 pub use outcome::Outcome;
 
 use crate::actors::{Stage, broker, client, feed, operator};
+use crate::fault::Party;
 use crate::history::{Phase, Recorder};
 use crate::invariant::{self, Invariant};
 use crate::plan::{NetworkKind, Plan};
 use crate::runtime::clock::now_us;
-use crate::runtime::{SimRuntime, crash};
+use crate::runtime::{FaultBook, SimRuntime, crash};
 
 /// Simulated time after which a simulation is stuck, beyond the length of the story.
 const BEYOND_THE_STORY: Duration = Duration::from_secs(120);
@@ -110,6 +112,21 @@ async fn play_host(
     }
 }
 
+/// What a host has of the world. The gateway connects to the broker and to nobody else.
+fn runtime_of(plan: &Plan, host: &str, book: &FaultBook) -> SimRuntime {
+    let runtime = SimRuntime::new(plan.seed, host, plan.task_order).with_faults(book.clone());
+    match host {
+        "gateway" => runtime.acting_as(Party::Broker),
+        "feed" => runtime.acting_as(Party::Feed),
+        _ => runtime,
+    }
+}
+
+fn fault_book(plan: &Plan, stage: &Stage) -> FaultBook {
+    let stage = stage.clone();
+    FaultBook::new(plan.seed, &plan.faults, move |notice| weather::note(&stage, notice))
+}
+
 /// When to stop a story that does not end.
 fn last_moment(plan: &Plan) -> Duration {
     Duration::from_millis(plan.duration_ms) + BEYOND_THE_STORY
@@ -125,7 +142,8 @@ fn finish(stage: &Stage) {
 async fn play_clients(runtime: &SimRuntime, stage: &Stage, plan: Plan, host: u32) {
     let group = TaskGroup::new();
     for client in plan.clients.into_iter().filter(|client| client.host == host) {
-        group.spawn(runtime, "client", client::play(runtime.clone(), stage.clone(), client));
+        let runtime = runtime.acting_as(Party::Client(client.name.clone()));
+        group.spawn(&runtime.clone(), "client", client::play(runtime, stage.clone(), client));
     }
     group.emptied().await;
     debug_assert_eq!(runtime.tasks().total(), 0, "clients leave no task behind");

@@ -1,8 +1,11 @@
 //! The commands, as they are typed.
 
 mod common;
+#[path = "common/scenario.rs"]
+mod scenario;
 
-use common::{Scenario, code, said, sim};
+use common::{code, said, sim};
+use scenario::Scenario;
 
 #[test]
 fn a_run_that_passes_says_so_and_ends_with_0() {

@@ -2,12 +2,15 @@
 //! that does happen.
 
 mod common;
+#[path = "common/scenario.rs"]
+mod scenario;
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use common::{Scenario, code, said, sim};
+use common::{code, said, sim};
+use scenario::Scenario;
 
 /// A storm in which nobody may subscribe to one topic twice.
 const FORBIDDEN: &str = r#"

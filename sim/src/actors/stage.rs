@@ -22,6 +22,8 @@ struct Shared {
     /// When the story began, in microseconds.
     story_began_us: Mutex<u64>,
     clients: Mutex<BTreeMap<ClientName, ClientState>>,
+    /// When a tick of each topic was read last, once somebody wants to know.
+    ticks: Mutex<Option<BTreeMap<TopicName, u64>>>,
     /// Topics that the broker was asked to publish.
     market: Mutex<BTreeSet<TopicName>>,
 }
@@ -33,6 +35,8 @@ pub struct ClientState {
     pub finished: bool,
     /// Whether it is connected.
     pub connected: bool,
+    /// Whether it was cut off and is about to come back.
+    pub returning: bool,
     /// Requests on its present connection that were not answered yet.
     pub unanswered: usize,
 }
@@ -47,6 +51,7 @@ impl Stage {
             ended: Notify::new(),
             story_began_us: Mutex::new(0),
             clients: Mutex::default(),
+            ticks: Mutex::default(),
             market: Mutex::default(),
         }))
     }
@@ -97,6 +102,18 @@ impl Stage {
         let _ = phases.wait_for(|now| *now >= phase).await;
     }
 
+    /// When the story began, in microseconds; zero before that.
+    #[must_use]
+    pub fn story_began_us(&self) -> u64 {
+        *lock(&self.0.story_began_us)
+    }
+
+    /// How long the story has lasted, in milliseconds.
+    #[must_use]
+    pub fn story_ms(&self) -> u64 {
+        now_us().saturating_sub(self.story_began_us()) / 1_000
+    }
+
     /// Time from now to a moment of the story; zero if it has passed.
     #[must_use]
     pub fn until(&self, at_ms: u64) -> Duration {
@@ -113,6 +130,24 @@ impl Stage {
     #[must_use]
     pub fn clients(&self) -> BTreeMap<ClientName, ClientState> {
         lock(&self.0.clients).clone()
+    }
+
+    /// From now on, notes when a tick of each topic is read.
+    pub fn watch_ticks(&self) {
+        lock(&self.0.ticks).get_or_insert_default();
+    }
+
+    /// A client has read a tick of this topic.
+    pub fn note_tick(&self, topic: &TopicName) {
+        if let Some(ticks) = &mut *lock(&self.0.ticks) {
+            ticks.insert(topic.clone(), now_us());
+        }
+    }
+
+    /// When a tick of this topic was read last.
+    #[must_use]
+    pub fn last_tick_us(&self, topic: &TopicName) -> Option<u64> {
+        lock(&self.0.ticks).as_ref()?.get(topic).copied()
     }
 
     /// Says which topics the broker was asked to publish.

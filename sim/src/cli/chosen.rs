@@ -62,8 +62,8 @@ pub(super) fn name_of(network: NetworkKind) -> String {
 }
 
 /// The commands that take a failure apart, ready to be pasted.
-pub(super) fn next_commands(chosen: &str) -> [String; 2] {
-    ["replay", "shrink"].map(|command| format!("cargo sim {command} {chosen}"))
+pub(super) fn next_commands(chosen: &str) -> [String; 3] {
+    ["replay", "shrink", "report"].map(|command| format!("cargo sim {command} {chosen}"))
 }
 
 /// A word that a shell takes as it is.

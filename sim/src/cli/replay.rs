@@ -180,7 +180,7 @@ impl Paint {
             (Actor::Client(_), Seen::Sent(_)) => "36",
             (Actor::Client(_), _) => "32",
             (Actor::Broker, _) => "34",
-            (Actor::Log, _) => "33",
+            (Actor::Log | Actor::Network, _) => "33",
             (Actor::Feed | Actor::Operator | Actor::Gateway, _) => "0",
         };
         self.with(code, &line)

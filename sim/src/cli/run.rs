@@ -90,11 +90,15 @@ fn summary(counters: &Counters) -> String {
         sessions_lost,
         invalidations,
         events,
+        faults,
     } = counters;
+    let faults: Vec<String> =
+        faults.iter().map(|(fault, hits)| format!("{fault} {hits}")).collect();
+    let faults = if faults.is_empty() { "none".to_owned() } else { faults.join(", ") };
     format!(
         "{connections} connections ({lost} lost), {requests} requests, {answers} answers, \
          {published} ticks published, {ticks} read, {orders} orders read,\n  {broker_calls} \
          broker calls ({broker_failures} failed or late), {sessions_lost} sessions lost, \
-         {invalidations} invalidations, {events} events"
+         {invalidations} invalidations, {events} events,\n  faults: {faults}"
     )
 }

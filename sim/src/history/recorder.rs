@@ -1,11 +1,12 @@
 //! Where actors report what they saw: it is judged at once and becomes a line of the trace.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::Serialize;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{Actor, Event, Request, Seen};
+use super::{Actor, ClientName, Event, Request, Seen};
+use crate::fault::{FaultKind, Party};
 use crate::invariant::Invariant;
 
 /// Events kept to show what led to a violation.
@@ -55,6 +56,8 @@ pub struct Counters {
     pub invalidations: u64,
     /// Lines of the trace.
     pub events: u64,
+    /// How often each fault struck.
+    pub faults: BTreeMap<FaultKind, u64>,
 }
 
 /// Everything that was seen, as text.
@@ -86,6 +89,9 @@ pub struct Recorder {
     counters: Counters,
     stuck: Option<String>,
     ended_us: u64,
+    /// Clients on a connection that was corrupted: what they say and hear means nothing until
+    /// they are cut off.
+    garbled: BTreeSet<ClientName>,
 }
 
 impl Recorder {
@@ -100,6 +106,7 @@ impl Recorder {
             counters: Counters::default(),
             stuck: None,
             ended_us: 0,
+            garbled: BTreeSet::new(),
         }
     }
 
@@ -117,12 +124,11 @@ impl Recorder {
         if self.recent.len() == RECENT_EVENTS_MAX {
             self.recent.pop_front();
         }
-        let broken = match self.violation {
-            None => self.invariants.iter_mut().find_map(|invariant| {
-                invariant.observe(&event).err().map(|message| (invariant.name(), message))
-            }),
-            Some(_) => None,
-        };
+        let judged = self.violation.is_none() && !self.is_garbled(&event);
+        let mut judges = self.invariants.iter_mut().filter(|_| judged);
+        let broken = judges.find_map(|invariant| {
+            invariant.observe(&event).err().map(|message| (invariant.name(), message))
+        });
         self.recent.push_back(event);
         if let Some((invariant, message)) = broken {
             let recent = self.recent();
@@ -191,8 +197,37 @@ impl Recorder {
         self.trace.take().map(|trace| trace.text)
     }
 
+    fn is_garbled(&mut self, event: &Event) -> bool {
+        if let Seen::Struck(strike) = &event.seen
+            && strike.fault == FaultKind::Corrupt
+            && let Party::Client(name) = &strike.party
+        {
+            self.garbled.insert(name.as_str().into());
+        }
+        let Actor::Client(client) = &event.actor else { return false };
+        match &event.seen {
+            Seen::Lost { .. } | Seen::Leaves { .. } | Seen::Connected { .. } => {
+                self.garbled.remove(client);
+                false
+            }
+            _ => self.garbled.contains(client),
+        }
+    }
+
     fn count(&mut self, seen: &Seen) {
         let counters = &mut self.counters;
+        let fault = match seen {
+            Seen::Struck(strike) => Some(strike.fault),
+            Seen::Lied(_) => Some(FaultKind::BrokerLies),
+            Seen::Forgot(_) => Some(FaultKind::BrokerForgets),
+            Seen::SessionLost { .. } => Some(FaultKind::SessionLoss),
+            Seen::BrokerDied { .. } => Some(FaultKind::BrokerDeath),
+            Seen::Invalidated { .. } => Some(FaultKind::Invalidation),
+            _ => None,
+        };
+        if let Some(fault) = fault {
+            *counters.faults.entry(fault).or_default() += 1;
+        }
         counters.events += 1;
         match seen {
             Seen::Connected { .. } => counters.connections += 1,
@@ -219,6 +254,10 @@ impl Recorder {
             | Seen::Finished
             | Seen::Greeted
             | Seen::TookEffect(_)
+            | Seen::Lied(_)
+            | Seen::Forgot(_)
+            | Seen::Struck(_)
+            | Seen::Linked(_)
             | Seen::PublishedOrder { .. }
             | Seen::Log { .. }
             | Seen::Stopped { .. } => {}

@@ -9,6 +9,7 @@ use super::{Action, ClientPlan, IncidentKind, Plan};
 use crate::history::Request;
 use crate::runtime::TaskOrder;
 use crate::scenario::{Manner, RangeMs};
+use crate::topic_name::TopicName;
 
 /// Longest story, in milliseconds.
 const DURATION_MS_MAX: u64 = 600_000;
@@ -116,9 +117,7 @@ fn check_client(client: &ClientPlan, plan: &Plan, users: &BTreeSet<&UserId>) -> 
     for timed in &client.actions {
         match &timed.action {
             Action::Send(Request::Authenticate(Some(user))) => known(user, users)?,
-            Action::Send(Request::Subscribe(topics)) if topics.is_empty() => {
-                return Err("a subscribe names at least one topic".into());
-            }
+            Action::Send(Request::Subscribe(topics)) => check_subscribe(topics, plan)?,
             Action::Send(Request::Unsubscribe(entries)) => {
                 let named: BTreeSet<_> =
                     entries.iter().map(|entry| entry.topic.instrument()).collect();
@@ -130,6 +129,18 @@ fn check_client(client: &ClientPlan, plan: &Plan, users: &BTreeSet<&UserId>) -> 
         }
     }
     rising(client.actions.iter().map(|timed| timed.at_ms), "actions")
+}
+
+/// What nobody publishes cannot be served, and would be held against the gateway.
+fn check_subscribe(topics: &[TopicName], plan: &Plan) -> Result<(), String> {
+    if topics.is_empty() {
+        return Err("a subscribe names at least one topic".into());
+    }
+    let published = |topic: &&TopicName| plan.feed.topics.iter().any(|had| had.topic == **topic);
+    match topics.iter().find(|topic| !published(topic)) {
+        Some(topic) => Err(format!("`feed.topics` lacks {topic}")),
+        None => Ok(()),
+    }
 }
 
 fn known(user: &UserId, users: &BTreeSet<&UserId>) -> Result<(), String> {
@@ -155,7 +166,8 @@ mod tests {
 
     fn plan() -> Plan {
         let text = "about: A.\nworld:\n  duration_ms: 100\n  users: [{ name: alice, clients: 2, \
-                    arrive_ms: [5, 9] }]\n  topics: [NSE:A/LTP]\n";
+                    arrive_ms: [5, 9] }]\n  topics: [NSE:A/LTP]\nsteps:\n  - { at_ms: 9, do: \
+                    subscribe, client: all, topics: [NSE:A/LTP] }\n";
         draw(&parse("s.yaml", text).expect("it is good"), 1)
     }
 
@@ -171,6 +183,7 @@ mod tests {
         assert!(problem(|plan| plan.duration_ms = 0).contains("duration_ms"));
         assert!(problem(|plan| plan.users.clear()).contains("users"));
         assert!(problem(|plan| plan.network.latency_ms = [9, 1]).contains("latency_ms"));
+        assert!(problem(|plan| plan.feed.topics.clear()).contains("lacks NSE:A/LTP"));
         assert!(problem(|plan| plan.network.tick_ms = 0).contains("tick_ms"));
         assert!(problem(|plan| plan.feed.topics[0].period_ms = 0).contains("period_ms"));
         assert!(problem(|plan| plan.clients[1].name = "alice-1".into()).contains("two clients"));

@@ -6,7 +6,7 @@ use tickgate::topic::UserId;
 
 use super::{
     Action, BrokerPlan, ClientPlan, FeedPlan, Incident, IncidentKind, Invalidation, NetworkPlan,
-    OrderRhythm, Plan, SessionPlan, TimedAction, TopicPlan, TopicRhythm, storm,
+    OrderRhythm, Plan, SessionPlan, TimedAction, TopicPlan, TopicRhythm, draw_faults, storm,
 };
 use crate::history::{Request, UnsubscribeEntry};
 use crate::rng::Stream;
@@ -16,6 +16,11 @@ use crate::topic_name::TopicName;
 
 /// Clients leave within this time after the end of the story.
 const LEAVE_WITHIN_MS: u64 = 60;
+
+/// Clients that were cut off come back within this time.
+const RETURN_WITHIN_MS: u64 = 100;
+/// How often a client comes back.
+const RETURNS_MAX: usize = 20;
 
 /// What is no request. Each is answered with an error, and the connection lives on.
 pub(super) const GARBAGE: [&str; 6] = [
@@ -51,6 +56,7 @@ pub fn draw(scenario: &Scenario, seed: u64) -> Plan {
         broker: broker(scenario),
         feed: feed(scenario, seed),
         clients: clients(scenario, seed),
+        faults: draw_faults::faults(scenario, seed),
     };
     for step in &scenario.steps {
         happen(&step.value, &mut plan);
@@ -161,6 +167,10 @@ fn client(scenario: &Scenario, seed: u64, name: String, user: &str, host: u32) -
         storm.run(arrive_ms.is_some(), &mut actions);
     }
     actions.sort_by_key(|timed| timed.at_ms);
+    // Nobody else cuts clients off.
+    let returns = if scenario.faults.is_some() { RETURNS_MAX } else { 0 };
+    let mut away = Stream::fork(seed, "returns", &name);
+    let returns_after_ms = (0..returns).map(|_| away.between(0, RETURN_WITHIN_MS)).collect();
     let mut farewell = Stream::fork(seed, "farewell", &name);
     ClientPlan {
         name,
@@ -169,6 +179,7 @@ fn client(scenario: &Scenario, seed: u64, name: String, user: &str, host: u32) -
         actions,
         leaves_after_ms: farewell.between(0, LEAVE_WITHIN_MS),
         leaves_politely: farewell.chance(0.5),
+        returns_after_ms,
     }
 }
 

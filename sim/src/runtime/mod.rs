@@ -1,23 +1,32 @@
-//! The runtime of the simulator: simulated sockets, a seeded task order, entropy from the seed.
+//! The runtime of the simulator: turmoil's sockets, a seeded task order, entropy from the seed.
 
 pub mod clock;
 pub mod crash;
+mod fault_book;
 pub mod network;
+mod pipe;
 mod socket;
+mod stream;
 mod task_order;
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tickgate::runtime::{Runtime, Task, TaskRegistry};
+use tickgate::runtime::{Listener, Runtime, Task, TaskRegistry};
+use tokio::time::sleep;
 use turmoil::net::{TcpListener, TcpStream};
 
 pub use crash::Crash;
+pub use fault_book::FaultBook;
 pub use network::Network;
-pub use socket::{SimListener, SimStream};
+pub use stream::SimStream;
 pub use task_order::{TaskOrder, reordered};
 
+use self::fault_book::Opening;
+use self::socket::{BoundSocket, Socket};
+use crate::fault::Party;
 use crate::rng::Stream;
 
 /// The instant at which every simulation begins: 2026-01-01T00:00:00Z, in milliseconds.
@@ -31,6 +40,9 @@ pub struct SimRuntime {
     order: Arc<TaskOrderState>,
     /// `None`: turmoil's.
     network: Option<Network>,
+    faults: FaultBook,
+    /// As whom it connects; `None`: as somebody who is never struck.
+    party: Option<Party>,
 }
 
 #[derive(Debug)]
@@ -55,6 +67,8 @@ impl SimRuntime {
                 spawned: Mutex::new(0),
             }),
             network: None,
+            faults: FaultBook::empty(),
+            party: None,
         }
     }
 
@@ -63,6 +77,27 @@ impl SimRuntime {
     pub fn on(mut self, network: &Network) -> Self {
         self.network = Some(network.clone());
         self
+    }
+
+    /// The same host, where connections can be struck.
+    #[must_use]
+    pub fn with_faults(self, faults: FaultBook) -> Self {
+        Self { faults, ..self }
+    }
+
+    /// The same host; what connects through this value does so as `party`.
+    #[must_use]
+    pub fn acting_as(&self, party: Party) -> Self {
+        Self { party: Some(party), ..self.clone() }
+    }
+
+    async fn dial(&self, addr: &str) -> io::Result<Socket> {
+        Ok(match &self.network {
+            None => Socket::Turmoil(TcpStream::connect(addr).await?),
+            Some(network) => {
+                Socket::Events(Box::new(network.connect(&self.order.host, addr).await?))
+            }
+        })
     }
 }
 
@@ -80,18 +115,30 @@ impl Runtime for SimRuntime {
     type Listener = SimListener;
 
     async fn bind(&self, addr: &str) -> io::Result<SimListener> {
-        Ok(match &self.network {
-            None => SimListener::Turmoil(TcpListener::bind(addr).await?),
-            Some(network) => SimListener::Events(network.bind(&self.order.host, addr)?),
-        })
+        let socket = match &self.network {
+            None => BoundSocket::Turmoil(TcpListener::bind(addr).await?),
+            Some(network) => BoundSocket::Events(network.bind(&self.order.host, addr)?),
+        };
+        Ok(SimListener { socket, faults: self.faults.clone() })
     }
 
     async fn connect(&self, addr: &str) -> io::Result<SimStream> {
-        Ok(match &self.network {
-            None => SimStream::Turmoil(TcpStream::connect(addr).await?),
-            Some(network) => {
-                SimStream::Events(Box::new(network.connect(&self.order.host, addr).await?))
+        let Some(party) = self.party.as_ref().filter(|_| !self.faults.is_empty()) else {
+            return Ok(SimStream::plain(self.dial(addr).await?));
+        };
+        let (number, opening) = self.faults.opens(party);
+        match opening {
+            Opening::Refused => {
+                return Err(io::Error::new(io::ErrorKind::ConnectionRefused, addr));
             }
+            Opening::After(wait) if wait.is_zero() => {}
+            Opening::After(wait) => sleep(wait).await,
+        }
+        let socket = self.dial(addr).await?;
+        let pipe = self.faults.opened(party, number, socket.local_addr()?);
+        Ok(match pipe {
+            Some(pipe) => SimStream::connected(socket, self.faults.clone(), pipe),
+            None => SimStream::plain(socket),
         })
     }
 
@@ -116,7 +163,35 @@ impl Runtime for SimRuntime {
     }
 
     fn unix_ms(&self) -> u64 {
-        EPOCH_UNIX_MS + clock::now_us() / 1_000
+        let unix_ms = EPOCH_UNIX_MS + clock::now_us() / 1_000;
+        match self.party {
+            Some(Party::Broker) => unix_ms.saturating_add_signed(self.faults.clock_offset_ms()),
+            _ => unix_ms,
+        }
+    }
+}
+
+/// A bound socket of the simulated network.
+pub struct SimListener {
+    socket: BoundSocket,
+    faults: FaultBook,
+}
+
+impl Listener for SimListener {
+    type Stream = SimStream;
+
+    async fn accept(&mut self) -> io::Result<(SimStream, SocketAddr)> {
+        let (socket, from) = self.socket.accept().await?;
+        let stream = if self.faults.spares_connections() {
+            SimStream::plain(socket)
+        } else {
+            SimStream::accepted(socket, self.faults.clone(), from)
+        };
+        Ok((stream, from))
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
     }
 }
 

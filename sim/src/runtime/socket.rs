@@ -5,46 +5,55 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tickgate::runtime::Listener;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use turmoil::net::{TcpListener, TcpStream};
 
 use super::network::{Bound, Connection};
 
-/// A connection through the simulated network.
+/// A connection through a simulated network.
 #[derive(Debug)]
-pub enum SimStream {
+pub(super) enum Socket {
     /// Through turmoil's.
     Turmoil(TcpStream),
     /// Through the network of events.
     Events(Box<Connection>),
 }
 
-/// A bound socket of the simulated network.
-pub enum SimListener {
+/// A bound socket of a simulated network.
+pub(super) enum BoundSocket {
     /// Of turmoil's.
     Turmoil(TcpListener),
     /// Of the network of events.
     Events(Bound),
 }
 
-impl Listener for SimListener {
-    type Stream = SimStream;
+impl Socket {
+    /// The address of this end.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        match self {
+            Self::Turmoil(stream) => stream.local_addr(),
+            Self::Events(connection) => Ok(connection.local_addr()),
+        }
+    }
+}
 
-    async fn accept(&mut self) -> io::Result<(SimStream, SocketAddr)> {
+impl BoundSocket {
+    /// Waits for the next connection. Cancel-safe.
+    pub async fn accept(&mut self) -> io::Result<(Socket, SocketAddr)> {
         match self {
             Self::Turmoil(listener) => {
                 let (stream, from) = listener.accept().await?;
-                Ok((SimStream::Turmoil(stream), from))
+                Ok((Socket::Turmoil(stream), from))
             }
             Self::Events(bound) => {
                 let (connection, from) = bound.accept().await;
-                Ok((SimStream::Events(Box::new(connection)), from))
+                Ok((Socket::Events(Box::new(connection)), from))
             }
         }
     }
 
-    fn local_addr(&self) -> io::Result<SocketAddr> {
+    /// The address that was bound.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
         match self {
             Self::Turmoil(listener) => listener.local_addr(),
             Self::Events(bound) => Ok(bound.local_addr()),
@@ -52,7 +61,7 @@ impl Listener for SimListener {
     }
 }
 
-impl AsyncRead for SimStream {
+impl AsyncRead for Socket {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -65,7 +74,7 @@ impl AsyncRead for SimStream {
     }
 }
 
-impl AsyncWrite for SimStream {
+impl AsyncWrite for Socket {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

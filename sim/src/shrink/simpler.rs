@@ -7,6 +7,8 @@ use crate::scenario::Gateway;
 const SLOWER: [(&str, u64); 1] = [("period_ms", 1_000)];
 /// Fields that hold moments, or end with the last one.
 const MOMENTS: [&str; 3] = ["at_ms", "duration_ms", "first_at_ms"];
+/// Silences that are shortened at a time, the longest first.
+const GAPS: usize = 4;
 /// Words that are simpler than whatever a field holds, the simplest first. Where a field of this
 /// name holds something else, the plan refuses the word.
 const WORDS: [(&str, &[&str]); 4] = [
@@ -65,6 +67,18 @@ pub fn sooner(tree: &Node) -> Vec<Vec<(Vec<Key>, Node)>> {
         changed(&|value| value - value % 100),
         changed(&|value| value - value % 10),
     ];
+    let mut candidates = candidates.to_vec();
+    // What lies before a moment and does not matter becomes short, what follows stays together.
+    let mut values: Vec<u64> = moments.iter().map(|(_, value)| *value).chain([0]).collect();
+    values.sort_unstable();
+    values.dedup();
+    let mut gaps: Vec<_> = values.windows(2).map(|pair| (pair[1] - pair[0], pair[1])).collect();
+    gaps.sort_unstable_by_key(|(gap, _)| std::cmp::Reverse(*gap));
+    for (gap, after) in gaps.into_iter().filter(|(gap, _)| *gap > 1).take(GAPS) {
+        for cut in [gap - 1, gap / 2] {
+            candidates.push(changed(&|value| if value >= after { value - cut } else { value }));
+        }
+    }
     candidates.into_iter().filter(|changes| !changes.is_empty()).collect()
 }
 

@@ -3,22 +3,29 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::{finish, hosts, last_moment, play_host};
+use super::weather::{Sky, Weather};
+use super::{fault_book, finish, hosts, last_moment, play_host, runtime_of};
 use crate::actors::Stage;
 use crate::history::Phase;
 use crate::plan::Plan;
-use crate::runtime::{Crash, EPOCH_UNIX_MS, SimRuntime, crash};
+use crate::runtime::{Crash, EPOCH_UNIX_MS, FaultBook, crash};
 
 /// Segments that a connection holds, and connections that wait to be accepted. Beyond the
 /// latter the network would panic.
-const TCP_CAPACITY: usize = 4_096;
+const TCP_CAPACITY: usize = 65_536;
 
 /// Steps through simulated time until the end, or until something is wrong.
 pub(super) fn play(plan: &Plan, stage: &Stage) -> Result<(), Crash> {
-    let mut sim = build(plan, stage);
+    let book = fault_book(plan, stage);
+    let mut weather = Weather::new(plan, book.clone());
+    let mut sim = build(plan, stage, &book);
     let end = last_moment(plan);
     while stage.phase() < Phase::Done && sim.elapsed() < end {
-        let ended = match catch_unwind(AssertUnwindSafe(|| sim.step())) {
+        let step = || {
+            weather.step(&mut sim, stage);
+            sim.step()
+        };
+        let ended = match catch_unwind(AssertUnwindSafe(step)) {
             Ok(Ok(_)) => None,
             Ok(Err(error)) => Some(Crash { message: error.to_string(), place: String::new() }),
             Err(payload) => {
@@ -40,7 +47,7 @@ pub(super) fn play(plan: &Plan, stage: &Stage) -> Result<(), Crash> {
     Ok(())
 }
 
-fn build<'a>(plan: &Plan, stage: &Stage) -> turmoil::Sim<'a> {
+fn build<'a>(plan: &Plan, stage: &Stage, book: &FaultBook) -> turmoil::Sim<'a> {
     let network = &plan.network;
     let mut builder = turmoil::Builder::new();
     builder
@@ -56,7 +63,7 @@ fn build<'a>(plan: &Plan, stage: &Stage) -> turmoil::Sim<'a> {
     }
     let mut sim = builder.build();
     for host in hosts(plan) {
-        let runtime = SimRuntime::new(plan.seed, &host, plan.task_order);
+        let runtime = runtime_of(plan, &host, book);
         let part = (host.clone(), runtime, stage.clone(), plan.clone());
         sim.host(host, move || {
             let (host, runtime, stage, plan) = part.clone();
@@ -64,4 +71,32 @@ fn build<'a>(plan: &Plan, stage: &Stage) -> turmoil::Sim<'a> {
         });
     }
     sim
+}
+
+impl Sky for turmoil::Sim<'_> {
+    fn hold(&mut self, a: &str, b: &str, held: bool) {
+        match held {
+            true => turmoil::Sim::hold(self, a, b),
+            false => self.release(a, b),
+        }
+    }
+
+    fn cut(&mut self, from: &str, to: &str, cut: bool) {
+        match cut {
+            true => self.partition_oneway(from, to),
+            false => self.repair_oneway(from, to),
+        }
+    }
+
+    fn slow(&mut self, a: &str, b: &str, most: Duration) {
+        self.set_link_max_message_latency(a, b, most);
+    }
+
+    fn crash(&mut self, host: &str) {
+        turmoil::Sim::crash(self, host);
+    }
+
+    fn restart(&mut self, host: &str) {
+        self.bounce(host);
+    }
 }

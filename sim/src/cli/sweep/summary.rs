@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::tally::{Failure, Tally};
 use super::work::Work;
 use crate::cli::chosen::{next_commands, shown};
+use crate::fault::FaultKind;
 
 /// Failures that are shown in full; more are counted.
 pub const FAILURES_SHOWN_MAX: usize = 10;
@@ -18,6 +19,18 @@ pub fn print(work: &Work, tally: &Tally) {
     }
     if tally.failures.len() > FAILURES_SHOWN_MAX {
         println!("and {} more", tally.failures.len() - FAILURES_SHOWN_MAX);
+    }
+    let faults: Vec<String> =
+        tally.all_faults().iter().map(|(fault, hits)| format!("{fault} {hits}")).collect();
+    if !faults.is_empty() {
+        println!("faults: {}", faults.join(", "));
+    }
+    for (at, story) in work.stories().iter().enumerate() {
+        let hits = tally.faults.get(&at);
+        let missed = |fault: &FaultKind| hits.is_none_or(|hits| !hits.contains_key(fault));
+        for fault in story.playable.asks_for().into_iter().filter(missed) {
+            println!("{}: {fault} never struck", story.file.display());
+        }
     }
     let (played, total) = (tally.done.count(), work.total());
     let early = if played < total {
@@ -37,7 +50,7 @@ pub fn print(work: &Work, tally: &Tally) {
     );
 }
 
-fn commands(work: &Work, failure: &Failure) -> [String; 2] {
+fn commands(work: &Work, failure: &Failure) -> [String; 3] {
     let story = &work.stories()[failure.story];
     next_commands(&shown(&story.file, Some(&story.playable), failure.seed, work.network))
 }
@@ -56,6 +69,7 @@ struct Summary<'a> {
     scenarios: Vec<StorySummary>,
     failures: Vec<FailureSummary<'a>>,
     counters: &'a std::collections::BTreeMap<String, u64>,
+    faults: std::collections::BTreeMap<FaultKind, u64>,
     timing: Timing,
 }
 
@@ -73,7 +87,7 @@ struct FailureSummary<'a> {
     verdict: &'a str,
     invariant: Option<&'a str>,
     text: &'a str,
-    commands: [String; 2],
+    commands: [String; 3],
 }
 
 /// The only part that is not the same each time.
@@ -108,6 +122,7 @@ pub fn json(work: &Work, tally: &Tally) -> Result<String, String> {
         scenarios: scenarios.collect(),
         failures: failures.collect(),
         counters: &tally.counters,
+        faults: tally.all_faults(),
         timing: Timing { took_ms: tally.took_ms, seeds_per_second: rate(tally) },
     };
     let text = serde_json::to_string_pretty(&summary).map_err(|error| error.to_string())?;

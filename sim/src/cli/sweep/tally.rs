@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::expect::Expectation;
+use crate::fault::FaultKind;
 use crate::history::Counters;
 use crate::verdict::Verdict;
 use crate::world::Outcome;
@@ -20,6 +21,9 @@ pub struct Tally {
     pub failures: BTreeMap<u64, Failure>,
     /// Sums over all simulations.
     pub counters: BTreeMap<String, u64>,
+    /// How often each fault struck, by the position of the file.
+    #[serde(default)]
+    pub faults: BTreeMap<usize, BTreeMap<FaultKind, u64>>,
     /// Milliseconds of simulated time in all.
     pub simulated_ms: u64,
     /// Depends on every trace of every simulation: the same sweep gives the same digest.
@@ -91,6 +95,10 @@ impl Tally {
     ) -> Option<&Failure> {
         self.done.insert(number);
         self.count(&outcome.counters);
+        let hits = self.faults.entry(story).or_default();
+        for (fault, count) in &outcome.counters.faults {
+            *hits.entry(*fault).or_default() += count;
+        }
         self.simulated_ms += outcome.ended_us / 1_000;
         let verdict = Verdict::of(outcome);
         let (ended_us, counters) = (outcome.ended_us, &outcome.counters);
@@ -105,10 +113,28 @@ impl Tally {
 
     fn count(&mut self, counters: &Counters) {
         // Through their names, so that a counter more needs nothing here.
-        let Ok(serde_json::Value::Object(fields)) = serde_json::to_value(counters) else { return };
-        for (name, value) in fields {
-            *self.counters.entry(name).or_default() += value.as_u64().unwrap_or_default();
+        let Ok(counters) = serde_json::to_value(counters) else { return };
+        self.add_counters("", &counters);
+    }
+
+    /// Counters of counters have names with a point.
+    fn add_counters(&mut self, name: &str, value: &serde_json::Value) {
+        if let Some(count) = value.as_u64() {
+            *self.counters.entry(name.to_owned()).or_default() += count;
         }
+        for (inner, value) in value.as_object().into_iter().flatten() {
+            let point = if name.is_empty() { "" } else { "." };
+            self.add_counters(&format!("{name}{point}{inner}"), value);
+        }
+    }
+
+    /// All hits of faults.
+    pub fn all_faults(&self) -> BTreeMap<FaultKind, u64> {
+        let mut all = BTreeMap::new();
+        for (fault, count) in self.faults.values().flatten() {
+            *all.entry(*fault).or_default() += count;
+        }
+        all
     }
 }
 
@@ -155,6 +181,16 @@ mod tests {
         assert_eq!(tally(&[0, 1, 2, 3]), tally(&[3, 2, 0, 1]));
         assert_ne!(tally(&[0, 1, 2, 3]).digest, tally(&[0, 1, 2]).digest);
         assert_eq!(tally(&[0, 1, 2]).failures[&2].exit, 3);
+    }
+
+    #[test]
+    fn counters_of_counters_are_added_up_too() {
+        let mut tally = Tally::default();
+        let counters = serde_json::json!({ "ticks": 2, "faults": { "chop": 3 } });
+        tally.add_counters("", &counters);
+        tally.add_counters("", &counters);
+        let sums: Vec<_> = tally.counters.into_iter().collect();
+        assert_eq!(sums, [("faults.chop".to_owned(), 6), ("ticks".to_owned(), 4)]);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! reference, this network plays the bulk of the seeds. Bytes arrive in the order in which they
 //! were written, each write after a latency drawn from the seed.
 
+mod link;
 mod pipe;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::Sleep;
 
+pub use link::Link;
 use pipe::{End, Pipe};
 
 use crate::rng;
@@ -41,10 +43,14 @@ struct Shared {
     latency: [Duration; 2],
     clock: Clock,
     state: Mutex<State>,
+    /// A link lets bytes pass again.
+    released: Notify,
 }
 
 #[derive(Debug, Default)]
 struct State {
+    /// By where they come from and where they go.
+    links: BTreeMap<(String, String), Link>,
     /// The hosts by name, each with its number.
     hosts: BTreeMap<String, u8>,
     listeners: BTreeMap<(String, u16), Arc<Backlog>>,
@@ -64,7 +70,18 @@ impl Network {
     #[must_use]
     pub fn new(seed: u64, latency: [Duration; 2]) -> Self {
         let state = State { next_port: FIRST_FREE_PORT, ..State::default() };
-        Self(Arc::new(Shared { seed, latency, clock: Clock::start(), state: Mutex::new(state) }))
+        let (clock, state) = (Clock::start(), Mutex::new(state));
+        Self(Arc::new(Shared { seed, latency, clock, state, released: Notify::new() }))
+    }
+
+    /// Changes the way from one host to another; what may pass then is on its way at once.
+    pub fn change(&self, from: &str, to: &str, change: impl FnOnce(&mut Link)) {
+        let mut state = self.state();
+        let link = state.links.entry((from.to_owned(), to.to_owned())).or_default();
+        change(link);
+        link.release(self.0.clock.now(), self.0.latency[0]);
+        drop(state);
+        self.0.released.notify_waiters();
     }
 
     /// Binds a port of a host.
@@ -86,38 +103,77 @@ impl Network {
     /// Connects a host to an address.
     pub(super) async fn connect(&self, from: &str, addr: &str) -> io::Result<Connection> {
         let (to, port) = host_and_port(addr)?;
-        let (number, peer) = self.state().next_connection(from)?;
+        self.may_connect(from, to).await?;
+        let (number, local) = self.state().next_connection(from)?;
         let latency = |what: &str| {
             let name = format!("{from}->{to}:{port} {number} {what}");
             rng::Stream::fork(self.0.seed, "latency", &name)
         };
         let (mut there, mut back) = (latency("there"), latency("back"));
-        tokio::time::sleep(self.draw(&mut there)).await;
-        let returns = self.draw(&mut back);
+        let ways = [(from, to), (to, from)].map(|(a, b)| (a.to_owned(), b.to_owned()));
+        tokio::time::sleep(self.draw(&ways[0], &mut there)).await;
+        let returns = self.draw(&ways[1], &mut back);
         let backlog = self.state().listeners.get(&(to.to_owned(), port)).cloned();
         let Some(backlog) = backlog.filter(|backlog| backlog.waiting().len() < BACKLOG_MAX) else {
             tokio::time::sleep(returns).await;
             return Err(io::ErrorKind::ConnectionRefused.into());
         };
         let (out, home) = (Pipe::default(), Pipe::default());
-        let end = |incoming: &Pipe, outgoing: &Pipe, latency| Connection {
+        for (way, pipe) in ways.iter().zip([&out, &home]) {
+            self.state().links.entry(way.clone()).or_default().add(pipe.hose());
+        }
+        let [way_there, way_back] = ways;
+        let end = |incoming: &Pipe, outgoing: &Pipe, latency, way| Connection {
             network: self.clone(),
             incoming: incoming.clone(),
             outgoing: outgoing.clone(),
             latency,
+            way,
+            local,
             read_timer: None,
             write_timer: None,
         };
-        backlog.waiting().push_back((end(&out, &home, back), peer));
+        backlog.waiting().push_back((end(&out, &home, back, way_back), local));
         backlog.arrived.notify_one();
-        let mine = end(&home, &out, there);
+        let mine = end(&home, &out, there, way_there);
         tokio::time::sleep(returns).await;
         Ok(mine)
     }
 
-    fn draw(&self, stream: &mut rng::Stream) -> Duration {
-        let [low, high] = self.0.latency.map(|latency| latency.as_micros() as u64);
-        Duration::from_micros(stream.between(low, high))
+    /// Waits until a connection can be made.
+    async fn may_connect(&self, from: &str, to: &str) -> io::Result<()> {
+        let ways = [(from, to), (to, from)].map(|(a, b)| (a.to_owned(), b.to_owned()));
+        loop {
+            let released = self.0.released.notified();
+            let (cut, passes) = {
+                let state = self.state();
+                let mut links = ways.iter().filter_map(|way| state.links.get(way));
+                (links.clone().any(|link| link.cut), links.all(Link::passes))
+            };
+            match (cut, passes) {
+                (true, _) => {
+                    tokio::time::sleep(self.0.latency[1]).await;
+                    return Err(io::ErrorKind::HostUnreachable.into());
+                }
+                (false, true) => return Ok(()),
+                (false, false) => released.await,
+            }
+        }
+    }
+
+    fn draw(&self, way: &(String, String), stream: &mut rng::Stream) -> Duration {
+        let state = self.state();
+        let usual = Link::default();
+        state.links.get(way).unwrap_or(&usual).latency(self.0.latency, stream)
+    }
+
+    /// How long bytes take now; `None` if they are held back.
+    fn passage(&self, way: &(String, String), stream: &mut rng::Stream) -> Option<Duration> {
+        let state = self.state();
+        let usual = Link::default();
+        let link = state.links.get(way).unwrap_or(&usual);
+        let latency = link.latency(self.0.latency, stream);
+        link.passes().then_some(latency)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -199,13 +255,27 @@ pub struct Connection {
     incoming: Pipe,
     outgoing: Pipe,
     latency: rng::Stream,
+    /// Of what it sends.
+    way: (String, String),
+    /// The address of the end that connected.
+    local: SocketAddr,
     read_timer: Option<Pin<Box<Sleep>>>,
     write_timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Connection {
+    /// The address of the end that connected.
+    #[must_use]
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
     fn now(&self) -> Duration {
         self.network.0.clock.now()
+    }
+
+    fn passage(&mut self) -> Option<Duration> {
+        self.network.passage(&self.way, &mut self.latency)
     }
 }
 
@@ -234,7 +304,7 @@ impl AsyncWrite for Connection {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         loop {
-            let latency = this.network.draw(&mut this.latency);
+            let latency = this.passage();
             let step = this.outgoing.write(cx, this.now(), latency, bytes);
             let instant_of = |at| this.network.0.clock.instant_at(at);
             if let Some(done) = ready!(pipe::wait(step, &mut this.write_timer, instant_of, cx)) {
@@ -249,7 +319,7 @@ impl AsyncWrite for Connection {
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let latency = this.network.draw(&mut this.latency);
+        let latency = this.passage();
         this.outgoing.end(this.now(), latency, End::Fin);
         Poll::Ready(Ok(()))
     }
@@ -258,7 +328,7 @@ impl AsyncWrite for Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         let now = self.now();
-        let latency = self.network.draw(&mut self.latency);
+        let latency = self.passage();
         let lost = self.incoming.abandon(now, latency);
         self.outgoing.end(now, latency, if lost { End::Reset } else { End::Fin });
     }

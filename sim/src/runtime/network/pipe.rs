@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::future::Future as _;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -14,10 +14,39 @@ use tokio::io::ReadBuf;
 /// buffers of two sockets.
 const WINDOW_BYTES: usize = 128 * 1024;
 
+/// When something arrives that the link holds back.
+const HELD: Duration = Duration::MAX;
+
 /// One direction of a connection, shared by its two ends. All times count from the beginning of
 /// the simulation.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pipe(Arc<Mutex<State>>);
+
+/// A pipe as its link knows it.
+#[derive(Debug)]
+pub(super) struct Hose(Weak<Mutex<State>>);
+
+impl Hose {
+    /// Lets go what was held back.
+    pub fn release(&self, now: Duration, latency: Duration) {
+        let Some(state) = self.0.upgrade() else { return };
+        let mut state = lock(&state);
+        let arrives = state.latest.max(now + latency);
+        for segment in state.segments.iter_mut().filter(|segment| segment.arrives == HELD) {
+            segment.arrives = arrives;
+        }
+        if let Some((at, _)) = state.end.as_mut().filter(|(at, _)| *at == HELD) {
+            *at = arrives;
+        }
+        state.latest = arrives;
+        wake(&mut state.reader);
+    }
+
+    /// Whether anybody still uses the pipe.
+    pub fn is_open(&self) -> bool {
+        self.0.strong_count() > 0
+    }
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -92,7 +121,7 @@ impl Pipe {
             return Step::Done(Ok(()));
         }
         let next = state.segments.front().map(|segment| segment.arrives);
-        match next.or(state.end.map(|(at, _)| at)) {
+        match next.or(state.end.map(|(at, _)| at)).filter(|at| *at != HELD) {
             Some(at) if at <= now => Step::Done(Ok(())),
             next => {
                 state.reader = Some(cx.waker().clone());
@@ -101,12 +130,12 @@ impl Pipe {
         }
     }
 
-    /// Sends bytes that take `latency`; tells how many were taken.
+    /// Sends bytes that take `latency`, or that the link holds back; tells how many were taken.
     pub fn write(
         &self,
         cx: &Context<'_>,
         now: Duration,
-        latency: Duration,
+        latency: Option<Duration>,
         bytes: &[u8],
     ) -> Step<io::Result<usize>> {
         let mut state = self.state();
@@ -130,7 +159,7 @@ impl Pipe {
     }
 
     /// Says the last word, unless one was said.
-    pub fn end(&self, now: Duration, latency: Duration, end: End) {
+    pub fn end(&self, now: Duration, latency: Option<Duration>, end: End) {
         let mut state = self.state();
         let at = state.arrival(now, latency);
         if state.end.is_none() || end == End::Reset {
@@ -140,23 +169,33 @@ impl Pipe {
     }
 
     /// Nobody reads any more. Tells whether something is lost by that.
-    pub fn abandon(&self, now: Duration, latency: Duration) -> bool {
+    pub fn abandon(&self, now: Duration, latency: Option<Duration>) -> bool {
         let mut state = self.state();
-        state.unread_from = Some(now + latency);
+        state.unread_from = Some(now + latency.unwrap_or_default());
         wake(&mut state.writer);
         !state.segments.is_empty()
     }
 
+    /// The pipe for its link, which does not keep it.
+    pub fn hose(&self) -> Hose {
+        Hose(Arc::downgrade(&self.0))
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 
 impl State {
-    fn arrival(&mut self, now: Duration, latency: Duration) -> Duration {
+    fn arrival(&mut self, now: Duration, latency: Option<Duration>) -> Duration {
+        let Some(latency) = latency else { return HELD };
         self.latest = self.latest.max(now + latency);
         self.latest
     }
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn wake(waker: &mut Option<Waker>) {
