@@ -109,7 +109,8 @@ impl Suspect {
             return Err(format!("it cannot be shrunk ({status})"));
         }
         let playable = Playable::load(out).map_err(|error| error.to_string())?;
-        Size::of(&playable.plan(found.seed)?)
+        // What is shrunk has a seed of its own.
+        Size::of(&playable.plan(playable.first_seed())?)
     }
 
     fn command(&self, name: &str) -> Command {
