@@ -8,6 +8,7 @@ mod draw;
 mod draw_faults;
 mod faults;
 mod storm;
+mod swarm;
 pub mod tree;
 mod yaml;
 
@@ -46,6 +47,9 @@ pub struct Plan {
     pub duration_ms: u64,
     /// Order of ready tasks.
     pub task_order: TaskOrder,
+    /// How likely a read or write is to let other tasks go first (0.0 to 1.0).
+    #[serde(default)]
+    pub yield_share: f64,
     /// The network.
     pub network: NetworkPlan,
     /// Configuration of the gateway.

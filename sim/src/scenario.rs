@@ -82,10 +82,14 @@ pub struct World {
     /// What the configuration of the gateway says instead of this simulator's defaults.
     #[serde(default)]
     pub gateway: Gateway,
-    /// Order of ready tasks: `seeded` (default: the seed chooses among the others), `none`, or
-    /// `jitter: 0.25`.
+    /// Order of ready tasks: `seeded` (default: the seed chooses among the others), `none`,
+    /// `jitter: 0.25`, `starve: 0.2` or `priorities: 3`.
     #[serde(default)]
     pub task_order: TaskOrderChoice,
+    /// How likely a read or write is to let other tasks go first (0.0 to 1.0); absent: the seed
+    /// chooses.
+    #[serde(default)]
+    pub yield_share: Option<f64>,
 }
 
 /// One entry of `users`
@@ -240,6 +244,10 @@ pub enum TaskOrderChoice {
     None,
     /// Tasks step back with this probability.
     Jitter(f64),
+    /// This share of the tasks is overtaken by all others.
+    Starve(f64),
+    /// The ready task with the highest random priority runs; so many times it becomes the least.
+    Priorities(u32),
 }
 
 /// One entry of `steps`

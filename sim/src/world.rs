@@ -10,6 +10,7 @@ mod outcome;
 mod steps;
 mod weather;
 
+use std::collections::BTreeMap;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -17,6 +18,8 @@ use tickgate::runtime::{Runtime as _, TaskGroup};
 
 pub use events::play_keeping_events;
 pub use outcome::Outcome;
+
+use self::weather::Weather;
 
 use crate::actors::{Stage, broker, client, feed, operator};
 use crate::fault::Party;
@@ -30,6 +33,8 @@ use crate::runtime::{FaultBook, SimRuntime, crash};
 const BEYOND_THE_STORY: Duration = Duration::from_secs(120);
 /// Real time without an end after which a simulation is stuck: the gateway spins.
 const REAL_TIME_MAX: Duration = Duration::from_secs(120);
+/// The host of the server under test.
+const GATEWAY: &str = "gateway";
 /// Begins the name of each host of clients.
 const CLIENTS: &str = "clients-";
 
@@ -71,12 +76,15 @@ pub fn play_judged(plan: &Plan, options: Options, invariants: Vec<Box<dyn Invari
 fn play_here(plan: Plan, options: Options, invariants: Vec<Box<dyn Invariant>>) -> Outcome {
     let stage = Stage::new(Recorder::new(invariants, options.keep_trace));
     let subscriber = crate::log_capture::subscriber(stage.clone());
+    let book = fault_book(&plan, &stage);
+    let hosts = runtimes(&plan, &book);
+    let weather = Weather::new(&plan, book);
     crash::catch_on_this_thread();
     let crash = tracing::subscriber::with_default(subscriber, || match plan.network.kind {
-        NetworkKind::Events => leaps::play(&plan, &stage),
-        NetworkKind::Turmoil => steps::play(&plan, &stage),
+        NetworkKind::Events => leaps::play(&plan, &stage, weather, &hosts),
+        NetworkKind::Turmoil => steps::play(&plan, &stage, weather, &hosts),
     });
-    Outcome::of(&stage, crash.err())
+    Outcome::of(&stage, crash.err(), hosts[GATEWAY].interleavings())
 }
 
 /// The hosts. The order is part of the seed's meaning.
@@ -112,14 +120,20 @@ async fn play_host(
     }
 }
 
-/// What a host has of the world. The gateway connects to the broker and to nobody else.
-fn runtime_of(plan: &Plan, host: &str, book: &FaultBook) -> SimRuntime {
-    let runtime = SimRuntime::new(plan.seed, host, plan.task_order).with_faults(book.clone());
-    match host {
-        "gateway" => runtime.acting_as(Party::Broker),
-        "feed" => runtime.acting_as(Party::Feed),
-        _ => runtime,
-    }
+/// What each host has of the world. The gateway connects to the broker and to nobody else.
+fn runtimes(plan: &Plan, book: &FaultBook) -> BTreeMap<String, SimRuntime> {
+    let runtime_of = |host: String| {
+        let runtime = SimRuntime::new(plan.seed, &host, plan.task_order)
+            .with_yields(plan.seed, &host, plan.yield_share)
+            .with_faults(book.clone());
+        let runtime = match host.as_str() {
+            GATEWAY => runtime.acting_as(Party::Broker),
+            "feed" => runtime.acting_as(Party::Feed),
+            _ => runtime,
+        };
+        (host, runtime)
+    };
+    hosts(plan).into_iter().map(runtime_of).collect()
 }
 
 fn fault_book(plan: &Plan, stage: &Stage) -> FaultBook {

@@ -23,6 +23,20 @@ const WAITING_MAX: u32 = 4_096;
 /// Users whose invalidation may wait for the hub; beyond, the bus is not read.
 const INVALIDATED_MAX: usize = 4_096;
 
+/// Why messages are dropped.
+const DROP_REASONS: [&str; 7] = [
+    "bad_payload",
+    "bad_topic",
+    "no_interest",
+    "not_two_parts",
+    "order_without_user",
+    "other_source",
+    "private",
+];
+
+/// Bytes of a topic that go into the log.
+const SHOWN_BYTES_MAX: usize = 64;
+
 /// Something the feed is told or asked.
 pub(super) enum FeedMessage {
     Interest { route: RouteId, topic: Topic, broker: BrokerName, shard: ShardId, wanted: bool },
@@ -58,7 +72,11 @@ pub(super) async fn run_feed<S: Send>(
     let mut feed = Feed {
         index,
         rules,
-        counts: FeedCounts::default(),
+        counts: FeedCounts {
+            // From the start, so that the first drop is an increase too.
+            dropped: DROP_REASONS.iter().map(|reason| (*reason, 0)).collect(),
+            ..FeedCounts::default()
+        },
         served: Vec::new(),
         batches,
         orders: Vec::new(),
@@ -155,7 +173,7 @@ impl Feed {
         };
         match result {
             Ok(()) => self.counts.routed += 1,
-            Err(reason) => self.drop_one(reason),
+            Err(reason) => self.drop_one(reason, message.parts().first().map_or(b"", |at| at)),
         }
     }
 
@@ -220,13 +238,14 @@ impl Feed {
         }
     }
 
-    fn drop_one(&mut self, reason: &'static str) {
+    fn drop_one(&mut self, reason: &'static str, topic: &[u8]) {
         let count = self.counts.dropped.entry(reason).or_default();
         *count += 1;
         // The first, and then ever more rarely: a publisher gone wrong must not fill the disk.
         let expected = matches!(reason, "no_interest" | "other_source" | "private");
         if !expected && count.is_power_of_two() {
-            tracing::warn!(reason, count = *count, "messages from the bus are dropped");
+            let topic = topic[..topic.len().min(SHOWN_BYTES_MAX)].escape_ascii();
+            tracing::warn!(reason, count = *count, %topic, "messages from the bus are dropped");
         }
     }
 }

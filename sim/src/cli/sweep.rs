@@ -1,6 +1,7 @@
 //! `cargo sim sweep`
 
 mod journal;
+mod orders;
 mod summary;
 mod tally;
 mod work;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use self::journal::Journal;
 pub(super) use self::journal::write_whole;
+use self::orders::Orders;
 use self::tally::Tally;
 use self::work::{Story, Work};
 use super::complain;
@@ -89,8 +91,8 @@ fn sweep(work: &Work, arguments: &Arguments) -> Result<ExitCode, String> {
     if begun.done.count() > 0 {
         eprintln!("resuming: {} of {} are played", begun.done.count(), work.total());
     }
-    let tally = Sitting::new(work, begun, arguments).play(journal.as_ref())?;
-    summary::print(work, &tally);
+    let (tally, orders) = Sitting::new(work, begun, arguments).play(journal.as_ref())?;
+    summary::print(work, &tally, &orders);
     if let Some(path) = &arguments.json {
         journal::write_whole(path, summary::json(work, &tally)?.as_bytes())?;
     }
@@ -102,6 +104,7 @@ struct Sitting<'a> {
     work: &'a Work,
     begun: Tally,
     tally: Mutex<Tally>,
+    orders: Mutex<Orders>,
     next: AtomicU64,
     stop: AtomicBool,
     failures_max: usize,
@@ -115,6 +118,7 @@ impl<'a> Sitting<'a> {
         Self {
             work,
             tally: Mutex::new(begun.clone()),
+            orders: Mutex::default(),
             next: AtomicU64::new(0),
             stop: AtomicBool::new(false),
             failures_max: begun.failures.len().saturating_add(stop_after),
@@ -127,14 +131,16 @@ impl<'a> Sitting<'a> {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn play(self, journal: Option<&Journal>) -> Result<Tally, String> {
+    fn play(self, journal: Option<&Journal>) -> Result<(Tally, Orders), String> {
         let written = std::thread::scope(|scope| {
             let workers: Vec<_> = (0..self.jobs).map(|_| scope.spawn(|| self.player())).collect();
             let written = self.watch(journal, || workers.iter().all(|w| w.is_finished()));
             self.stop.store(true, Ordering::Relaxed);
             written
         });
-        written.map(|()| self.tally().clone())
+        written?;
+        let tally = self.tally().clone();
+        Ok((tally, self.orders.into_inner().unwrap_or_else(PoisonError::into_inner)))
     }
 
     /// Plays whatever is next until nothing is left.
@@ -152,6 +158,9 @@ impl<'a> Sitting<'a> {
             // A plan is played with its own seed.
             let Ok(plan) = playable.plan(seed) else { continue };
             let outcome = world::play(&plan, Options::default());
+            let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+            orders.add(&outcome.interleavings);
+            drop(orders);
             let mut tally = self.tally();
             tally.add(number, (story, seed), playable.expect(), &outcome);
             if tally.failures.len() >= self.failures_max {

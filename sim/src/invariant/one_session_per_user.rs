@@ -17,6 +17,8 @@ pub(super) struct OneSessionPerUser {
     /// After this time the gateway may have given up waiting.
     patience_us: u64,
     link: BrokerLink,
+    /// Since the last greeting.
+    crashed: bool,
     users: BTreeMap<UserId, Session>,
 }
 
@@ -48,6 +50,7 @@ impl OneSessionPerUser {
         Self {
             patience_us: (patience_ms * 1_000).saturating_sub(TOLERANCE_US),
             link: BrokerLink::new(plan),
+            crashed: false,
             users: BTreeMap::new(),
         }
     }
@@ -119,8 +122,11 @@ impl Invariant for OneSessionPerUser {
                     session.state = State::Closed;
                 }
             }
+            Seen::Struck(strike) if strike.fault == FaultKind::GatewayCrash => {
+                self.crashed = true;
+            }
             // A new gateway knows nothing of the numbers of the one before.
-            Seen::Struck(strike) if strike.fault == FaultKind::GatewayCrash => self.users.clear(),
+            Seen::Greeted if std::mem::take(&mut self.crashed) => self.users.clear(),
             Seen::BrokerDied { .. } | Seen::Greeted => {
                 self.users.values_mut().for_each(|session| session.state = State::Closed);
             }

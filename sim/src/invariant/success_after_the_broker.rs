@@ -40,7 +40,7 @@ impl Invariant for SuccessAfterTheBroker {
             _ => 0,
         };
         self.note_deceit(&event.seen);
-        self.note_late_end(event);
+        self.note_delay(event);
         if let Some(until_us) = self.link.word_until_us(event.at_us) {
             self.end_what_is_off(until_us.max(event.at_us) + word_takes_us);
         }
@@ -103,16 +103,25 @@ impl SuccessAfterTheBroker {
         }
     }
 
-    /// The gateway hears late of an end that it would have heard of by now.
-    fn note_late_end(&mut self, event: &Event) {
+    /// Word that is under way when a fault strikes comes later, or never.
+    fn note_delay(&mut self, event: &Event) {
         let Seen::Struck(strike) = &event.seen else { return };
-        if (strike.fault, &strike.party) != (FaultKind::LateEnd, &Party::Broker) {
+        if strike.party != Party::Broker {
             return;
         }
-        let late_us = event.at_us + strike.lasts_ms * 1_000 + self.journey_us;
-        for end in self.topics.values_mut().chain(self.sessions.values_mut()).flatten() {
-            if *end >= event.at_us {
-                *end = (*end).max(late_us);
+        let until_us = match strike.fault {
+            FaultKind::LateEnd => Some(event.at_us + strike.lasts_ms * 1_000 + self.journey_us),
+            FaultKind::Stall | FaultKind::Hold | FaultKind::Latency => {
+                self.link.word_until_us(event.at_us)
+            }
+            FaultKind::Partition | FaultKind::PartitionOneWay => None,
+            _ => return,
+        };
+        for end in self.topics.values_mut().chain(self.sessions.values_mut()) {
+            if let Some(end_us) = *end
+                && end_us >= event.at_us
+            {
+                *end = until_us.map(|until_us| until_us.max(end_us));
             }
         }
     }

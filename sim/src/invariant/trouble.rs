@@ -49,11 +49,15 @@ impl Trouble {
             (_, Seen::Struck(strike)) => self.strike(strike, event.at_us),
             (Actor::Client(client), Seen::Connected { .. }) => {
                 self.connected.insert(client.clone());
-                let struck = self.struck.entry(client.clone()).or_default();
-                struck.retain(|fault, _| *fault != FaultKind::GatewayCrash);
                 // The gateway may have crashed behind its answer.
-                let word_us = self.journey_us + TOLERANCE_US;
-                if self.crashed_us.is_some_and(|at_us| event.at_us <= at_us + word_us) {
+                let crashed = self.crashed_us.is_some_and(|at_us| {
+                    let word_us = self.journey_us + TOLERANCE_US;
+                    let delay_us = self.delay_us(client, at_us, event.at_us);
+                    delay_us.is_none_or(|delay_us| event.at_us <= at_us + word_us + delay_us)
+                });
+                let struck = self.struck.entry(client.clone()).or_default();
+                struck.remove(&FaultKind::GatewayCrash);
+                if crashed {
                     struck.insert(FaultKind::GatewayCrash, 0);
                 }
             }

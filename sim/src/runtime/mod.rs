@@ -3,11 +3,13 @@
 pub mod clock;
 pub mod crash;
 mod fault_book;
+mod interleavings;
 pub mod network;
 mod pipe;
 mod socket;
 mod stream;
 mod task_order;
+mod yields;
 
 use std::future::Future;
 use std::io;
@@ -20,12 +22,14 @@ use turmoil::net::{TcpListener, TcpStream};
 
 pub use crash::Crash;
 pub use fault_book::FaultBook;
+pub use interleavings::Interleavings;
 pub use network::Network;
 pub use stream::SimStream;
-pub use task_order::{TaskOrder, reordered};
+pub use task_order::{HostOrder, TaskOrder};
 
 use self::fault_book::Opening;
 use self::socket::{BoundSocket, Socket};
+use self::yields::Yields;
 use crate::fault::Party;
 use crate::rng::Stream;
 
@@ -37,20 +41,14 @@ pub const EPOCH_UNIX_MS: u64 = 1_767_225_600_000;
 pub struct SimRuntime {
     tasks: TaskRegistry,
     entropy: Arc<Mutex<Stream>>,
-    order: Arc<TaskOrderState>,
+    host: Arc<str>,
+    order: HostOrder,
+    yields: Yields,
     /// `None`: turmoil's.
     network: Option<Network>,
     faults: FaultBook,
     /// As whom it connects; `None`: as somebody who is never struck.
     party: Option<Party>,
-}
-
-#[derive(Debug)]
-struct TaskOrderState {
-    policy: TaskOrder,
-    seed: u64,
-    host: String,
-    spawned: Mutex<u64>,
 }
 
 impl SimRuntime {
@@ -60,12 +58,9 @@ impl SimRuntime {
         Self {
             tasks: TaskRegistry::default(),
             entropy: Arc::new(Mutex::new(Stream::fork(seed, "entropy", host))),
-            order: Arc::new(TaskOrderState {
-                policy,
-                seed,
-                host: host.to_owned(),
-                spawned: Mutex::new(0),
-            }),
+            host: host.into(),
+            order: HostOrder::new(seed, host, policy),
+            yields: Yields::default(),
             network: None,
             faults: FaultBook::empty(),
             party: None,
@@ -77,6 +72,19 @@ impl SimRuntime {
     pub fn on(mut self, network: &Network) -> Self {
         self.network = Some(network.clone());
         self
+    }
+
+    /// The same host; each read or write of a connection lets other tasks go first with this
+    /// probability (0.0 to 1.0), even if it could go on at once.
+    #[must_use]
+    pub fn with_yields(self, seed: u64, host: &str, share: f64) -> Self {
+        Self { yields: Yields::new(seed, host, share), ..self }
+    }
+
+    /// Which orders of its tasks were seen so far.
+    #[must_use]
+    pub fn interleavings(&self) -> Interleavings {
+        self.order.seen()
     }
 
     /// The same host, where connections can be struck.
@@ -94,19 +102,8 @@ impl SimRuntime {
     async fn dial(&self, addr: &str) -> io::Result<Socket> {
         Ok(match &self.network {
             None => Socket::Turmoil(TcpStream::connect(addr).await?),
-            Some(network) => {
-                Socket::Events(Box::new(network.connect(&self.order.host, addr).await?))
-            }
+            Some(network) => Socket::Events(Box::new(network.connect(&self.host, addr).await?)),
         })
-    }
-}
-
-impl TaskOrderState {
-    /// Each task has a stream of its own, so that a task more or less reshuffles no other.
-    fn next_stream(&self, name: &str) -> Stream {
-        let mut spawned = self.spawned.lock().unwrap_or_else(PoisonError::into_inner);
-        *spawned += 1;
-        Stream::fork(self.seed, "task order", &format!("{}/{name}/{spawned}", self.host))
     }
 }
 
@@ -117,14 +114,14 @@ impl Runtime for SimRuntime {
     async fn bind(&self, addr: &str) -> io::Result<SimListener> {
         let socket = match &self.network {
             None => BoundSocket::Turmoil(TcpListener::bind(addr).await?),
-            Some(network) => BoundSocket::Events(network.bind(&self.order.host, addr)?),
+            Some(network) => BoundSocket::Events(network.bind(&self.host, addr)?),
         };
-        Ok(SimListener { socket, faults: self.faults.clone() })
+        Ok(SimListener { socket, yields: self.yields.clone(), faults: self.faults.clone() })
     }
 
     async fn connect(&self, addr: &str) -> io::Result<SimStream> {
         let Some(party) = self.party.as_ref().filter(|_| !self.faults.is_empty()) else {
-            return Ok(SimStream::plain(self.dial(addr).await?));
+            return Ok(SimStream::plain(self.dial(addr).await?, &self.yields));
         };
         let (number, opening) = self.faults.opens(party);
         match opening {
@@ -137,8 +134,8 @@ impl Runtime for SimRuntime {
         let socket = self.dial(addr).await?;
         let pipe = self.faults.opened(party, number, socket.local_addr()?);
         Ok(match pipe {
-            Some(pipe) => SimStream::connected(socket, self.faults.clone(), pipe),
-            None => SimStream::plain(socket),
+            Some(pipe) => SimStream::connected(socket, &self.yields, self.faults.clone(), pipe),
+            None => SimStream::plain(socket, &self.yields),
         })
     }
 
@@ -149,9 +146,7 @@ impl Runtime for SimRuntime {
             let _guard = guard;
             task.await;
         };
-        let stream = self.order.next_stream(name);
-        let task = reordered(crash::caught(task), self.order.policy, stream);
-        Task::new(tokio::spawn(task))
+        Task::new(tokio::spawn(self.order.arrange(name, crash::caught(task))))
     }
 
     fn tasks(&self) -> &TaskRegistry {
@@ -174,6 +169,7 @@ impl Runtime for SimRuntime {
 /// A bound socket of the simulated network.
 pub struct SimListener {
     socket: BoundSocket,
+    yields: Yields,
     faults: FaultBook,
 }
 
@@ -183,9 +179,9 @@ impl Listener for SimListener {
     async fn accept(&mut self) -> io::Result<(SimStream, SocketAddr)> {
         let (socket, from) = self.socket.accept().await?;
         let stream = if self.faults.spares_connections() {
-            SimStream::plain(socket)
+            SimStream::plain(socket, &self.yields)
         } else {
-            SimStream::accepted(socket, self.faults.clone(), from)
+            SimStream::accepted(socket, &self.yields, self.faults.clone(), from)
         };
         Ok((stream, from))
     }

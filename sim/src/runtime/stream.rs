@@ -18,6 +18,7 @@ use super::clock::now_us;
 use super::fault_book::FaultBook;
 use super::pipe::{Leave, Pipe};
 use super::socket::Socket;
+use super::yields::{YieldPoints, Yields};
 use crate::fault::{Direction, FaultKind};
 use crate::plan::ConnectionFault;
 
@@ -31,6 +32,7 @@ const CAP_STEP_MS: u64 = 10;
 pub struct SimStream {
     /// `None` once the connection was reset here.
     socket: Option<Socket>,
+    yields: YieldPoints,
     faults: Faults,
 }
 
@@ -67,19 +69,31 @@ struct Struck {
 
 impl SimStream {
     /// A connection without faults.
-    pub(super) const fn plain(socket: Socket) -> Self {
-        Self { socket: Some(socket), faults: Faults::None }
+    pub(super) fn plain(socket: Socket, yields: &Yields) -> Self {
+        Self { socket: Some(socket), yields: yields.next(), faults: Faults::None }
     }
 
     /// The end that connected.
-    pub(super) fn connected(socket: Socket, book: FaultBook, pipe: Arc<Pipe>) -> Self {
+    pub(super) fn connected(
+        socket: Socket,
+        yields: &Yields,
+        book: FaultBook,
+        pipe: Arc<Pipe>,
+    ) -> Self {
         let struck = Struck::new(book, pipe, Direction::Up);
-        Self { socket: Some(socket), faults: Faults::Known(Box::new(struck)) }
+        let faults = Faults::Known(Box::new(struck));
+        Self { socket: Some(socket), yields: yields.next(), faults }
     }
 
     /// The end that accepted.
-    pub(super) const fn accepted(socket: Socket, book: FaultBook, from: SocketAddr) -> Self {
-        Self { socket: Some(socket), faults: Faults::Unknown { book, from } }
+    pub(super) fn accepted(
+        socket: Socket,
+        yields: &Yields,
+        book: FaultBook,
+        from: SocketAddr,
+    ) -> Self {
+        let faults = Faults::Unknown { book, from };
+        Self { socket: Some(socket), yields: yields.next(), faults }
     }
 
     fn find_out(&mut self) {
@@ -110,6 +124,9 @@ impl AsyncRead for SimStream {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.yields.give_way(cx) {
+            return Poll::Pending;
+        }
         if matches!(this.faults, Faults::Unknown { .. }) {
             this.find_out();
         }
@@ -141,6 +158,9 @@ impl AsyncWrite for SimStream {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        if this.yields.give_way(cx) {
+            return Poll::Pending;
+        }
         if matches!(this.faults, Faults::Unknown { .. }) {
             this.find_out();
         }
@@ -305,9 +325,7 @@ impl Struck {
             });
             if let Some(bytes_per_second) = cap.filter(|_| !self.book.is_healed()) {
                 let step = (bytes_per_second * CAP_STEP_MS / 1_000).max(1);
-                if (step as usize) < most {
-                    self.pipe.strikes(&self.book, FaultKind::RateCap, 0);
-                }
+                self.pipe.strikes(&self.book, FaultKind::RateCap, 0);
                 most = most.min(step as usize);
                 self.pause_for(Duration::from_micros(most as u64 * 1_000_000 / bytes_per_second));
             }

@@ -127,7 +127,19 @@ fn check_rates(world: &World) -> Result<(), String> {
         TaskOrderChoice::Jitter(p) if !(0.0..=0.9).contains(&p) => {
             Err("`jitter` must be from 0.0 to 0.9".into())
         }
-        TaskOrderChoice::Jitter(_) | TaskOrderChoice::Seeded | TaskOrderChoice::None => Ok(()),
+        TaskOrderChoice::Starve(share) if !(0.0..=1.0).contains(&share) => {
+            Err("`starve` must be from 0.0 to 1.0".into())
+        }
+        TaskOrderChoice::Jitter(_)
+        | TaskOrderChoice::Starve(_)
+        | TaskOrderChoice::Priorities(_)
+        | TaskOrderChoice::Seeded
+        | TaskOrderChoice::None => match world.yield_share {
+            Some(share) if !(0.0..=0.9).contains(&share) => {
+                Err("`yield_share` must be from 0.0 to 0.9".into())
+            }
+            Some(_) | None => Ok(()),
+        },
     }
 }
 

@@ -9,14 +9,19 @@ use tokio::runtime::{Builder, RngSeed};
 use tokio::time::sleep;
 
 use super::weather::{Sky, Weather};
-use super::{fault_book, finish, hosts, last_moment, play_host, runtime_of};
+use super::{finish, hosts, last_moment, play_host};
 use crate::actors::Stage;
 use crate::history::Phase;
 use crate::plan::Plan;
-use crate::runtime::{Crash, FaultBook, Network, SimRuntime, clock, crash};
+use crate::runtime::{Crash, Network, SimRuntime, clock, crash};
 
 /// Goes from event to event until the end, or until something is wrong.
-pub(super) fn play(plan: &Plan, stage: &Stage) -> Result<(), Crash> {
+pub(super) fn play(
+    plan: &Plan,
+    stage: &Stage,
+    weather: Weather,
+    runtimes: &BTreeMap<String, SimRuntime>,
+) -> Result<(), Crash> {
     let built = Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -24,7 +29,7 @@ pub(super) fn play(plan: &Plan, stage: &Stage) -> Result<(), Crash> {
         .build();
     let runtime =
         built.map_err(|error| Crash { message: error.to_string(), ..Crash::default() })?;
-    match runtime.block_on(play_here(plan, stage)) {
+    match runtime.block_on(play_here(plan, stage, weather, runtimes)) {
         Ok(()) => {
             finish(stage);
             Ok(())
@@ -36,11 +41,14 @@ pub(super) fn play(plan: &Plan, stage: &Stage) -> Result<(), Crash> {
     }
 }
 
-async fn play_here(plan: &Plan, stage: &Stage) -> Result<(), Crash> {
+async fn play_here(
+    plan: &Plan,
+    stage: &Stage,
+    mut weather: Weather,
+    runtimes: &BTreeMap<String, SimRuntime>,
+) -> Result<(), Crash> {
     clock::start_on_this_thread();
-    let book = fault_book(plan, stage);
-    let mut weather = Weather::new(plan, book.clone());
-    let mut house = House::open(plan, stage, book);
+    let mut house = House::open(plan, stage, runtimes);
     let result = tokio::select! {
         biased;
         crash = poll_fn(|cx| crash::poll_first(cx)) => Err(crash),
@@ -75,7 +83,6 @@ async fn bring(weather: &mut Weather, house: &mut House, stage: &Stage) {
 struct House {
     plan: Plan,
     stage: Stage,
-    book: FaultBook,
     network: Network,
     /// Spawns the hosts' first tasks.
     world: SimRuntime,
@@ -84,18 +91,17 @@ struct House {
 }
 
 impl House {
-    fn open(plan: &Plan, stage: &Stage, book: FaultBook) -> Self {
+    fn open(plan: &Plan, stage: &Stage, runtimes: &BTreeMap<String, SimRuntime>) -> Self {
         let latency = plan.network.latency_ms.map(Duration::from_millis);
         let mut house = Self {
             plan: plan.clone(),
             stage: stage.clone(),
-            book,
             network: Network::new(plan.seed, latency),
             world: SimRuntime::new(plan.seed, "world", plan.task_order),
             hosts: BTreeMap::new(),
         };
         for host in hosts(plan) {
-            let runtime = runtime_of(plan, &host, &house.book).on(&house.network);
+            let runtime = runtimes[&host].clone().on(&house.network);
             house.hosts.insert(host.clone(), (runtime, None));
             house.restart(&host);
         }

@@ -1,24 +1,28 @@
 //! The world on turmoil's network, which goes through time step by step.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::weather::{Sky, Weather};
-use super::{fault_book, finish, hosts, last_moment, play_host, runtime_of};
+use super::{finish, hosts, last_moment, play_host};
 use crate::actors::Stage;
 use crate::history::Phase;
 use crate::plan::Plan;
-use crate::runtime::{Crash, EPOCH_UNIX_MS, FaultBook, crash};
+use crate::runtime::{Crash, EPOCH_UNIX_MS, SimRuntime, crash};
 
 /// Segments that a connection holds, and connections that wait to be accepted. Beyond the
 /// latter the network would panic.
 const TCP_CAPACITY: usize = 65_536;
 
 /// Steps through simulated time until the end, or until something is wrong.
-pub(super) fn play(plan: &Plan, stage: &Stage) -> Result<(), Crash> {
-    let book = fault_book(plan, stage);
-    let mut weather = Weather::new(plan, book.clone());
-    let mut sim = build(plan, stage, &book);
+pub(super) fn play(
+    plan: &Plan,
+    stage: &Stage,
+    mut weather: Weather,
+    runtimes: &BTreeMap<String, SimRuntime>,
+) -> Result<(), Crash> {
+    let mut sim = build(plan, stage, runtimes);
     let end = last_moment(plan);
     while stage.phase() < Phase::Done && sim.elapsed() < end {
         let step = || {
@@ -47,7 +51,11 @@ pub(super) fn play(plan: &Plan, stage: &Stage) -> Result<(), Crash> {
     Ok(())
 }
 
-fn build<'a>(plan: &Plan, stage: &Stage, book: &FaultBook) -> turmoil::Sim<'a> {
+fn build<'a>(
+    plan: &Plan,
+    stage: &Stage,
+    runtimes: &BTreeMap<String, SimRuntime>,
+) -> turmoil::Sim<'a> {
     let network = &plan.network;
     let mut builder = turmoil::Builder::new();
     builder
@@ -63,8 +71,7 @@ fn build<'a>(plan: &Plan, stage: &Stage, book: &FaultBook) -> turmoil::Sim<'a> {
     }
     let mut sim = builder.build();
     for host in hosts(plan) {
-        let runtime = runtime_of(plan, &host, book);
-        let part = (host.clone(), runtime, stage.clone(), plan.clone());
+        let part = (host.clone(), runtimes[&host].clone(), stage.clone(), plan.clone());
         sim.host(host, move || {
             let (host, runtime, stage, plan) = part.clone();
             crash::caught(async move { Ok(play_host(host, runtime, stage, plan).await?) })

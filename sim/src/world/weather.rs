@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::GATEWAY;
 use crate::actors::Stage;
 use crate::fault::{Notice, Party, Strike};
 use crate::history::{Actor, Phase, Seen};
@@ -116,9 +117,6 @@ impl Weather {
         }
     }
 }
-
-/// The host of the server under test.
-const GATEWAY: &str = "gateway";
 
 /// Interrupts a link, or restores it.
 fn set_link(sky: &mut dyn Sky, what: &TimedKind, interrupted: bool) {

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::orders::Orders;
 use super::tally::{Failure, Tally};
 use super::work::Work;
 use crate::cli::chosen::{next_commands, shown};
@@ -11,7 +12,7 @@ use crate::fault::FaultKind;
 pub const FAILURES_SHOWN_MAX: usize = 10;
 
 /// For people.
-pub fn print(work: &Work, tally: &Tally) {
+pub fn print(work: &Work, tally: &Tally, orders: &Orders) {
     for failure in tally.failures.values().take(FAILURES_SHOWN_MAX) {
         let file = work.stories()[failure.story].file.display();
         println!("{file} seed {}: {}", failure.seed, failure.text);
@@ -22,6 +23,9 @@ pub fn print(work: &Work, tally: &Tally) {
     }
     let faults: Vec<String> =
         tally.all_faults().iter().map(|(fault, hits)| format!("{fault} {hits}")).collect();
+    if let Some(interleavings) = orders.summary() {
+        println!("{interleavings}");
+    }
     if !faults.is_empty() {
         println!("faults: {}", faults.join(", "));
     }
