@@ -8,6 +8,7 @@ macro_rules! say {
     }};
 }
 
+mod bugs;
 mod chosen;
 mod determinism;
 mod list;
@@ -53,6 +54,7 @@ const REGRESSIONS: &str = "scenarios/regressions";
   cargo sim determinism scenarios/smoke.yaml --seeds 20
   cargo sim plan scenarios/rc_008.yaml --seed 3 > plan.yaml
   cargo sim run plan.yaml
+  cargo sim bugs --list
 
 Exit codes: 0 passed, 1 an invariant was violated, 2 bad scenario or usage, 3 stuck,
 4 crashed, 5 not reproducible. `run` and `replay` return what happened; `sweep`
@@ -79,6 +81,8 @@ enum Command {
     Report(report::Arguments),
     /// Shows what a scenario and a seed expand into: a file that can itself be played
     Plan(PlanArguments),
+    /// Plants bugs, one after the other, and tells how soon the ordinary scenarios find them
+    Bugs(bugs::Arguments),
     /// Lists the scenarios and what they are about
     List(list::Arguments),
 }
@@ -100,6 +104,7 @@ pub fn main() -> ExitCode {
         Command::Shrink(arguments) => shrink::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::Plan(arguments) => show_plan(&arguments),
+        Command::Bugs(arguments) => bugs::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
     }
 }

@@ -207,7 +207,7 @@ pub struct Network {
     pub random_host_order: bool,
 }
 
-/// `gateway`: `[broker]` and `[server]` keys of its configuration.
+/// `gateway`: `[broker]`, `[server]` and `[limits]` keys of its configuration.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Gateway {
@@ -229,6 +229,8 @@ pub struct Gateway {
     pub source_window_ms: u64,
     /// Shards that clients are dealt to.
     pub shards: usize,
+    /// Topics that one client may hold.
+    pub subscriptions_per_client_max: usize,
 }
 
 /// `task_order`
@@ -345,6 +347,7 @@ impl Default for Gateway {
             drain_timeout_ms: 3_000,
             source_window_ms: 5_000,
             shards: 1,
+            subscriptions_per_client_max: 1_000,
         }
     }
 }

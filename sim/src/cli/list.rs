@@ -37,7 +37,7 @@ pub(super) fn files_or_all(named: &[PathBuf]) -> Result<Vec<PathBuf>, ExitCode> 
 }
 
 /// The scenarios of a directory, by name.
-fn scenarios_in(directory: &Path) -> Result<Vec<PathBuf>, String> {
+pub(super) fn scenarios_in(directory: &Path) -> Result<Vec<PathBuf>, String> {
     let unreadable = |error| format!("cannot read {}: {error}", directory.display());
     let mut files = Vec::new();
     for entry in std::fs::read_dir(directory).map_err(unreadable)? {

@@ -1,6 +1,8 @@
 //! The server under test, as it is in production, on the simulated runtime.
 
-use tickgate::config::{Admin, Auth, BrokerEntry, BrokerKind, BrokerTimes, Bus, Config, Server};
+use tickgate::config::{
+    Admin, Auth, BrokerEntry, BrokerKind, BrokerTimes, Bus, Config, Limits, Server,
+};
 use tickgate::runtime::{Clock, Runtime as _};
 use tickgate::server::Gateway;
 use tickgate::server::auth::KeyTable;
@@ -51,6 +53,10 @@ fn config(plan: &Plan) -> Config {
             bind: vec!["tcp://0.0.0.0:5555".into()],
             source_window_ms: times.source_window_ms,
             ..Bus::default()
+        },
+        limits: Limits {
+            subscriptions_per_client_max: times.subscriptions_per_client_max,
+            ..Limits::default()
         },
         admin: Admin { listen: "0.0.0.0:8766".into() },
         auth: Auth { keys_file: None, demo_key: false },
