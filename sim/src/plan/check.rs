@@ -131,7 +131,10 @@ fn check_client(client: &ClientPlan, plan: &Plan, users: &BTreeSet<&UserId>) -> 
                     return Err("an unsubscribe names an instrument, and each once".into());
                 }
             }
-            Action::Connect | Action::Send(_) | Action::Leave { .. } => {}
+            Action::Connect
+            | Action::Send(_)
+            | Action::StopReading { .. }
+            | Action::Leave { .. } => {}
         }
     }
     rising(client.actions.iter().map(|timed| timed.at_ms), "actions")
