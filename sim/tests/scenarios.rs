@@ -53,6 +53,7 @@ scenarios! {
     rc_012_credentials_and_sessions_lost_in_a_storm => "scenarios/rc_012.yaml",
     rc_013_slow_and_silent_topics => "scenarios/rc_013.yaml",
     rc_014_a_thousand_ticks_a_second => "scenarios/rc_014.yaml",
+    ws_007_clients_that_read_slowly => "scenarios/ws_007.yaml",
 }
 
 #[test]
