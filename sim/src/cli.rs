@@ -1,5 +1,13 @@
 //! `cargo sim`: the commands.
 
+/// Prints a line. Whoever closes the pipe has seen enough.
+macro_rules! say {
+    ($($words:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($words)*);
+    }};
+}
+
 mod bugs;
 mod chosen;
 mod determinism;
@@ -109,7 +117,7 @@ fn show_plan(arguments: &PlanArguments) -> ExitCode {
     let origin = format!("cargo sim plan {}", arguments.chosen.shown(plan.seed));
     match plan::to_yaml(&plan, &origin) {
         Ok(text) => {
-            print!("{text}");
+            say!("{}", text.trim_end());
             ExitCode::SUCCESS
         }
         Err(problem) => complain(&problem),

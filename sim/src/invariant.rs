@@ -49,6 +49,9 @@ pub trait Invariant: Send {
     /// Fails with a sentence if the property is broken.
     fn observe(&mut self, event: &Event) -> Result<(), String>;
 
+    /// Takes note of an event that nobody judges: of a connection on which bytes were corrupted.
+    fn overhear(&mut self, _event: &Event) {}
+
     /// Judges the history as a whole, when it has come to its end.
     ///
     /// # Errors

@@ -306,6 +306,8 @@ pub enum StepKind {
     SupportedBrokers,
     /// Client: sends what is no request.
     Garbage,
+    /// Client: reads nothing for `for_ms`.
+    StopReading,
     /// Client: leaves with a close frame.
     Disconnect,
     /// Client: leaves without a word.

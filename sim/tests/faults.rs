@@ -135,3 +135,11 @@ fn a_fault_less_leaves_the_others_as_they_were() {
     };
     assert_eq!(chopped(&both), chopped(&one));
 }
+
+#[test]
+fn a_client_stops_reading() {
+    let text = story("window: { share: 1.0, bytes: [200, 400] }", "normal")
+        .replace("ping: 2 }", "ping: 2, stop_reading: 4 }");
+    strikes(FaultKind::StoppedReader, &text);
+    strikes(FaultKind::Window, &text);
+}

@@ -19,7 +19,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     };
     for file in files {
         match load(&file) {
-            Ok(playable) => println!("{:<32} {}", file.display(), playable.about()),
+            Ok(playable) => say!("{:<32} {}", file.display(), playable.about()),
             Err(exit) => return exit,
         }
     }
