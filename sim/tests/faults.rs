@@ -1,8 +1,8 @@
 //! Each fault strikes when a scenario asks for it, and the gateway gets over it.
 
 use tickgate_sim::fault::FaultKind;
-use tickgate_sim::plan;
-use tickgate_sim::scenario::{self, NetworkKind};
+use tickgate_sim::plan::{self, NetworkKind};
+use tickgate_sim::scenario;
 use tickgate_sim::verdict::Verdict;
 use tickgate_sim::world::{Options, play};
 
