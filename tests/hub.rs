@@ -643,6 +643,18 @@ fn a_drain_closes_the_clients_then_the_sessions() {
 }
 
 #[test]
+fn a_drain_with_a_session_in_doubt_and_its_broker_gone_waits_for_the_clients() {
+    let mut story = Story::new();
+    story.enter(1, "alice");
+    story.event(Event::Invalidate { user: "alice".into() });
+    story.refuse(BrokerErrorCode::Timeout);
+    story.broker_says(BrokerEvent::Down { reason: "it has crashed".into() });
+    story.event(Event::Drain);
+    story.close(1);
+    assert!(story.hub.is_idle());
+}
+
+#[test]
 fn answers_said_twice_or_too_late_are_counted_and_change_nothing() {
     let mut story = Story::new();
     story.enter(1, "alice");

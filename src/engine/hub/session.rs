@@ -128,10 +128,11 @@ impl Hub {
         let paused = session.backoff.wait_until_ms(self.now_ms);
         match (session.state, wanted) {
             (SessionState::Down, false) if user.clients.is_empty() => Step::Forget,
-            // It is not worth waiting for a broker that may never come back.
-            (SessionState::Unsure, false) if self.draining && !reachable => Step::Forget,
-            // What is in doubt is settled when the broker is back.
-            (SessionState::Unsure, false) if !reachable => Step::Nothing,
+            // What is in doubt is settled when the broker is back. A gateway that is stopping
+            // does not wait for a broker that may never be: only for the clients.
+            (SessionState::Unsure, false) if !reachable => {
+                if self.draining && user.clients.is_empty() { Step::Forget } else { Step::Nothing }
+            }
             (SessionState::Up, true) if session.stale => Step::Close,
             (SessionState::Down | SessionState::Unsure, true) if !reachable => Step::Nothing,
             (SessionState::Down | SessionState::Unsure, true) => {
