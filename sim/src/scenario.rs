@@ -207,7 +207,7 @@ pub struct Network {
     pub random_host_order: bool,
 }
 
-/// `gateway`: `[broker]`, `[server]` and `[limits]` keys of its configuration.
+/// `gateway`: `[broker]`, `[server]`, `[limits]` and `[outbox]` keys of its configuration.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Gateway {
@@ -231,6 +231,8 @@ pub struct Gateway {
     pub shards: usize,
     /// Topics that one client may hold.
     pub subscriptions_per_client_max: usize,
+    /// Ticks that wait for one client before its topics are conflated to the latest value.
+    pub outbox_ticks_max: usize,
 }
 
 /// `task_order`
@@ -348,6 +350,7 @@ impl Default for Gateway {
             source_window_ms: 5_000,
             shards: 1,
             subscriptions_per_client_max: 1_000,
+            outbox_ticks_max: 1_024,
         }
     }
 }

@@ -115,12 +115,13 @@ fn measure_all(arguments: &Arguments) -> Result<ExitCode, String> {
         let row = bench.row(bug);
         bench.progress.say(table::table(std::slice::from_ref(&row)).lines().nth(1).unwrap_or(""));
         rows.push(row);
+        // After each, so that what was measured outlives an interruption.
+        if let Some(path) = &arguments.json {
+            write_whole(path, table::json(&rows)?.as_bytes())?;
+        }
     }
     bench.progress.end();
     print!("{}", table::table(&rows));
-    if let Some(path) = &arguments.json {
-        write_whole(path, table::json(&rows)?.as_bytes())?;
-    }
     let good = rows.iter().filter(|row| row.judgement() == Judgement::Found).count();
     let seconds = bench.progress.elapsed().as_secs();
     println!("{good} of {} bugs found and explained, in {seconds} s", rows.len());

@@ -39,6 +39,7 @@ pub fn than(path: &[Key], node: &Node) -> Vec<Node> {
     match node {
         Node::Number(value) => simpler.extend(numbers(name, *value).map(Node::Number)),
         Node::Bool(true) => simpler.push(Node::Bool(false)),
+        Node::Fraction(value) if *value > 0.0 => simpler.push(Node::Fraction(0.0)),
         Node::Negative(value) if *value < -1 => {
             simpler.extend([Node::Number(0), Node::Negative(-1), Node::Negative(value / 2)]);
         }

@@ -1,7 +1,7 @@
 //! The server under test, as it is in production, on the simulated runtime.
 
 use tickgate::config::{
-    Admin, Auth, BrokerEntry, BrokerKind, BrokerTimes, Bus, Config, Limits, Server,
+    Admin, Auth, BrokerEntry, BrokerKind, BrokerTimes, Bus, Config, Limits, Outbox, Server,
 };
 use tickgate::runtime::{Clock, Runtime as _};
 use tickgate::server::Gateway;
@@ -58,6 +58,7 @@ fn config(plan: &Plan) -> Config {
             subscriptions_per_client_max: times.subscriptions_per_client_max,
             ..Limits::default()
         },
+        outbox: Outbox { ticks_max: times.outbox_ticks_max, ..Outbox::default() },
         admin: Admin { listen: "0.0.0.0:8766".into() },
         auth: Auth { keys_file: None, demo_key: false },
         broker: BrokerTimes {
