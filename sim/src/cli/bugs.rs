@@ -75,12 +75,12 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
 
 fn list() -> Result<ExitCode, String> {
     for bug in bugs_in(Path::new(BUGS))? {
-        println!("{:<7} {:<36} {}", bug.preamble.race, bug.name, bug.preamble.bug);
+        say!("{:<7} {:<36} {}", bug.preamble.race, bug.name, bug.preamble.bug);
     }
     for bug in bugs_in(Path::new(UNFOUND)).unwrap_or_default() {
         let why = bug.preamble.unfound.as_deref().unwrap_or("no reason is given");
-        println!("{:<7} {:<36} {}", bug.preamble.race, bug.name, bug.preamble.bug);
-        println!("{:<7} not found: {why}", "");
+        say!("{:<7} {:<36} {}", bug.preamble.race, bug.name, bug.preamble.bug);
+        say!("{:<7} not found: {why}", "");
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -124,7 +124,7 @@ fn measure_all(arguments: &Arguments) -> Result<ExitCode, String> {
     print!("{}", table::table(&rows));
     let good = rows.iter().filter(|row| row.judgement() == Judgement::Found).count();
     let seconds = bench.progress.elapsed().as_secs();
-    println!("{good} of {} bugs found and explained, in {seconds} s", rows.len());
+    say!("{good} of {} bugs found and explained, in {seconds} s", rows.len());
     Ok(if good == rows.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -24,7 +24,7 @@ pub fn print(work: &Work, tally: &Tally, orders: &Orders) {
     let faults: Vec<String> =
         tally.all_faults().iter().map(|(fault, hits)| format!("{fault} {hits}")).collect();
     if let Some(interleavings) = orders.summary() {
-        println!("{interleavings}");
+        say!("{interleavings}");
     }
     if !faults.is_empty() {
         say!("faults: {}", faults.join(", "));
