@@ -1,5 +1,14 @@
 //! `cargo sim`: the commands.
 
+/// Prints a line. Whoever closes the pipe has seen enough.
+macro_rules! say {
+    ($($words:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($words)*);
+    }};
+}
+
+mod bugs;
 mod chosen;
 mod determinism;
 mod list;
@@ -47,6 +56,7 @@ const REGRESSIONS: &str = "scenarios/regressions";
   cargo sim plan scenarios/rc_008.yaml --seed 3 > plan.yaml
   cargo sim run plan.yaml
   cargo sim walk --seeds 10000
+  cargo sim bugs --list
 
 Exit codes: 0 passed, 1 an invariant was violated, 2 bad scenario or usage, 3 stuck,
 4 crashed, 5 not reproducible. `run` and `replay` return what happened; `sweep`
@@ -75,6 +85,8 @@ enum Command {
     Plan(PlanArguments),
     /// Leads the hub alone through random events and compares it with a reference model
     Walk(walk::Arguments),
+    /// Plants bugs, one after the other, and tells how soon the ordinary scenarios find them
+    Bugs(bugs::Arguments),
     /// Lists the scenarios and what they are about
     List(list::Arguments),
 }
@@ -97,6 +109,7 @@ pub fn main() -> ExitCode {
         Command::Report(arguments) => report::run(&arguments),
         Command::Plan(arguments) => show_plan(&arguments),
         Command::Walk(arguments) => walk::run(&arguments),
+        Command::Bugs(arguments) => bugs::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
     }
 }
@@ -109,7 +122,7 @@ fn show_plan(arguments: &PlanArguments) -> ExitCode {
     let origin = format!("cargo sim plan {}", arguments.chosen.shown(plan.seed));
     match plan::to_yaml(&plan, &origin) {
         Ok(text) => {
-            print!("{text}");
+            say!("{}", text.trim_end());
             ExitCode::SUCCESS
         }
         Err(problem) => complain(&problem),

@@ -26,6 +26,8 @@ pub enum FaultKind {
     LateEnd,
     /// A bit flips; the connection is reset soon after.
     Corrupt,
+    /// A client reads nothing for a while.
+    StoppedReader,
     /// Connecting fails at once.
     RefuseConnect,
     /// Connecting takes long.
@@ -135,6 +137,7 @@ impl FaultKind {
             Self::HalfClose => "half_close",
             Self::LateEnd => "late_end",
             Self::Corrupt => "corrupt",
+            Self::StoppedReader => "stopped_reader",
             Self::RefuseConnect => "refuse_connect",
             Self::HangConnect => "hang_connect",
             Self::Hold => "hold",

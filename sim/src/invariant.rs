@@ -7,6 +7,7 @@ mod answered_in_order;
 mod broker_agrees;
 mod failed_subscribe_leaves_nothing;
 mod forbidden_line;
+mod limits_hold;
 mod new_credentials_are_used;
 mod no_errors_logged;
 mod no_tick_after_unsubscribe;
@@ -48,6 +49,9 @@ pub trait Invariant: Send {
     /// Fails with a sentence if the property is broken.
     fn observe(&mut self, event: &Event) -> Result<(), String>;
 
+    /// Takes note of an event that nobody judges: of a connection on which bytes were corrupted.
+    fn overhear(&mut self, _event: &Event) {}
+
     /// Judges the history as a whole, when it has come to its end.
     ///
     /// # Errors
@@ -71,6 +75,7 @@ pub fn all(plan: &Plan) -> Vec<Box<dyn Invariant>> {
         Box::new(only_what_was_asked_for::OnlyWhatWasAskedFor::default()),
         Box::new(ticks_in_order::TicksInOrder::new(plan)),
         Box::new(order_updates_complete::OrderUpdatesComplete::new(plan)),
+        Box::new(limits_hold::LimitsHold::new(plan)),
         Box::new(success_after_the_broker::SuccessAfterTheBroker::new(plan)),
         Box::new(one_broker_call_per_want::OneBrokerCallPerWant::new(plan)),
         Box::new(one_session_per_user::OneSessionPerUser::new(plan)),

@@ -4,6 +4,7 @@
 //! others as they were.
 
 mod check;
+mod check_faults;
 mod draw;
 mod draw_faults;
 mod faults;
@@ -135,6 +136,11 @@ pub enum Action {
     Connect,
     /// Writes a request and does not wait for the answer. Skipped while not connected.
     Send(Request),
+    /// Reads nothing for so many milliseconds.
+    StopReading {
+        /// Milliseconds.
+        for_ms: u64,
+    },
     /// Leaves.
     Leave {
         /// With a close frame.

@@ -207,7 +207,7 @@ pub struct Network {
     pub random_host_order: bool,
 }
 
-/// `gateway`: `[broker]` and `[server]` keys of its configuration.
+/// `gateway`: `[broker]`, `[server]`, `[limits]` and `[outbox]` keys of its configuration.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Gateway {
@@ -229,6 +229,10 @@ pub struct Gateway {
     pub source_window_ms: u64,
     /// Shards that clients are dealt to.
     pub shards: usize,
+    /// Topics that one client may hold.
+    pub subscriptions_per_client_max: usize,
+    /// Ticks that wait for one client before its topics are conflated to the latest value.
+    pub outbox_ticks_max: usize,
 }
 
 /// `task_order`
@@ -302,6 +306,8 @@ pub enum StepKind {
     SupportedBrokers,
     /// Client: sends what is no request.
     Garbage,
+    /// Client: reads nothing for `for_ms`.
+    StopReading,
     /// Client: leaves with a close frame.
     Disconnect,
     /// Client: leaves without a word.
@@ -343,6 +349,8 @@ impl Default for Gateway {
             drain_timeout_ms: 3_000,
             source_window_ms: 5_000,
             shards: 1,
+            subscriptions_per_client_max: 1_000,
+            outbox_ticks_max: 1_024,
         }
     }
 }

@@ -29,6 +29,30 @@ storm:
   incidents: { invalidations: [0, 2], broker_deaths: [0, 1] }
 "#;
 
+/// Everything goes wrong that can, and nobody's connection is to be reset.
+const STORMY: &str = r#"
+about: Everything goes wrong that can.
+forbid: [{ actor: network, line: "reset strikes" }]
+world:
+  duration_ms: 900
+  users:
+    - { name: alice, clients: 3, arrive_ms: [0, 60] }
+    - { name: bob, clients: 2, arrive_ms: [0, 60] }
+  topics: [NSE:TCS/LTP, NSE:INFY/LTP, NSE:SBIN/Quote]
+storm:
+  pause_ms: [0, 80]
+  weights: { subscribe: 10, unsubscribe: 4, ping: 4, vanish: 1, flip: 1 }
+  incidents: { broker_deaths: [1, 1], invalidations: [1, 1] }
+faults:
+  chop: { share: 0.3, bytes_max: 5 }
+  reset: { share: 0.3, after_bytes: [200, 3000], of: [clients] }
+  corrupt: { share: 0.3, after_bytes: [200, 2000], of: [clients] }
+  hold: { times: [1, 2], for_ms: [20, 200] }
+  stall: { times: [1, 2], for_ms: [20, 200] }
+  clock_step: { times: [1, 2], by_ms: [-5000, -1] }
+  feed_silence: { times: [1, 1], for_ms: [50, 300] }
+"#;
+
 fn text(path: &Path) -> String {
     std::fs::read_to_string(path).expect("it was written")
 }
@@ -66,6 +90,46 @@ fn a_plan_replays_the_trace_of_its_scenario_and_seed() {
         assert!(trace(&[&plan]) == first, "{file} seed {seed}: its plan plays otherwise");
         assert!(trace(&[&plan, "--seed", seed]) == first);
     }
+}
+
+/// The trace, as a replay shows it.
+fn replayed(file: &str, seed: &str) -> String {
+    let shown = said(&sim(&["replay", file, "--seed", seed]));
+    let (trace, _) = shown.rsplit_once("\n\n").expect("the verdict stands below the trace");
+    format!("{trace}\n")
+}
+
+#[test]
+fn faults_are_replayed_too_and_what_a_garbled_connection_carried_is_shown() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (_, allowed) = STORMY.split_once("world:").expect("it has a world");
+    let story = Scenario::new(&format!("about: Stormy.\nworld:{allowed}"));
+    for seed in ["1", "2", "3"] {
+        let first = trace(&[story.path(), "--seed", seed]);
+        assert!(first.contains(" strikes "), "faults strike");
+        assert!(replayed(story.path(), seed) == first, "seed {seed}: the replay leaves out lines");
+        let plan = plan(directory.path(), story.path(), seed);
+        assert!(trace(&[&plan]) == first, "seed {seed}: its plan plays otherwise");
+    }
+}
+
+#[test]
+fn faults_that_are_not_needed_are_taken_out() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let small = directory.path().join("small.yaml");
+    let small = small.to_str().expect("it is UTF-8");
+    let story = Scenario::new(STORMY);
+    let seed = (1..20).map(|seed| seed.to_string());
+    let fails = |seed: &String| code(&sim(&["run", story.path(), "--seed", seed])) == Some(1);
+    let seed = seed.into_iter().find(fails).expect("one of them is reset");
+    let output = sim(&["shrink", story.path(), "--seed", &seed, "--out", small]);
+    assert_eq!(code(&output), Some(0), "{}", said(&output));
+    let plan = text(Path::new(small));
+    assert_eq!(plan.matches("reset:").count(), 1, "{plan}");
+    for fault in ["chop:", "corrupt:", "hold:", "stall:", "clock_step:", "feed_silence"] {
+        assert!(!plan.contains(fault), "{fault} is not needed: {plan}");
+    }
+    assert!(plan.matches("at_ms:").count() <= 8, "{plan}");
 }
 
 #[test]

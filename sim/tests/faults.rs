@@ -1,7 +1,7 @@
 //! Each fault strikes when a scenario asks for it, and the gateway gets over it.
 
 use tickgate_sim::fault::FaultKind;
-use tickgate_sim::plan;
+use tickgate_sim::plan::{self, NetworkKind};
 use tickgate_sim::scenario;
 use tickgate_sim::verdict::Verdict;
 use tickgate_sim::world::{Options, play};
@@ -134,4 +134,29 @@ fn a_fault_less_leaves_the_others_as_they_were() {
         serde_json::to_string(&plan::draw(&scenario, 7).faults.connections).expect("it is JSON")
     };
     assert_eq!(chopped(&both), chopped(&one));
+}
+
+#[test]
+fn a_client_stops_reading() {
+    let text = story("window: { share: 1.0, bytes: [200, 400] }", "normal")
+        .replace("ping: 2 }", "ping: 2, stop_reading: 4 }");
+    strikes(FaultKind::StoppedReader, &text);
+    strikes(FaultKind::Window, &text);
+}
+
+/// Turmoil's clock shows nothing between two steps, which is when links and hosts are struck.
+#[test]
+fn links_and_hosts_are_struck_on_either_network() {
+    let faults = "hold: { of: [clients, broker, feed], times: [1, 1], for_ms: [10, 100] }\n  \
+                  gateway_crash: { times: [1, 1], for_ms: [0, 100] }";
+    let scenario = scenario::parse("story.yaml", &story(faults, "normal")).expect("it is good");
+    for kind in [NetworkKind::Events, NetworkKind::Turmoil] {
+        let mut plan = plan::draw(&scenario, 1);
+        plan.network.kind = kind;
+        let outcome = play(&plan, Options::default());
+        assert!(Verdict::of(&outcome).passed(), "{kind:?}: {}", Verdict::of(&outcome));
+        for fault in [FaultKind::Hold, FaultKind::GatewayCrash] {
+            assert!(outcome.counters.faults.contains_key(&fault), "{fault} on {kind:?}");
+        }
+    }
 }

@@ -66,12 +66,12 @@ impl Bench {
                 (Err(error), _) | (_, Err(error)) => return complain(&error),
             };
             if let Some(difference) = first_difference(&first, &second) {
-                println!("{} seed {seed}: two processes differ\n{difference}", file.display());
+                say!("{} seed {seed}: two processes differ\n{difference}", file.display());
                 return ExitCode::from(EXIT_NOT_REPRODUCIBLE);
             }
             events += first.lines().count();
         }
-        println!(
+        say!(
             "{}: {} seeds, each in two processes, {events} events: traces are identical",
             file.display(),
             seeds.len()

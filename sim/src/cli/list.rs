@@ -19,7 +19,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     };
     for file in files {
         match load(&file) {
-            Ok(playable) => println!("{:<32} {}", file.display(), playable.about()),
+            Ok(playable) => say!("{:<32} {}", file.display(), playable.about()),
             Err(exit) => return exit,
         }
     }
@@ -37,7 +37,7 @@ pub(super) fn files_or_all(named: &[PathBuf]) -> Result<Vec<PathBuf>, ExitCode> 
 }
 
 /// The scenarios of a directory, by name.
-fn scenarios_in(directory: &Path) -> Result<Vec<PathBuf>, String> {
+pub(super) fn scenarios_in(directory: &Path) -> Result<Vec<PathBuf>, String> {
     let unreadable = |error| format!("cannot read {}: {error}", directory.display());
     let mut files = Vec::new();
     for entry in std::fs::read_dir(directory).map_err(unreadable)? {

@@ -32,7 +32,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     if let Err(problem) = written {
         return complain(&problem);
     }
-    println!("{title}: {verdict}");
-    println!("open {} in a browser", quoted(&arguments.out.display().to_string()));
+    say!("{title}: {verdict}");
+    say!("open {} in a browser", quoted(&arguments.out.display().to_string()));
     ExitCode::SUCCESS
 }

@@ -41,22 +41,22 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     if verdict.passed() && *quiet {
         return verdict.exit_code();
     }
-    println!("{} seed {}: {verdict}{}", file.display(), plan.seed, remark(&plan, &verdict));
+    say!("{} seed {}: {verdict}{}", file.display(), plan.seed, remark(&plan, &verdict));
     if !verdict.passed() {
-        println!("  what led to it:");
+        say!("  what led to it:");
         for line in last_lines(&verdict, &outcome) {
-            println!("    {line}");
+            say!("    {line}");
         }
     }
     let real_ms = stopwatch.elapsed().as_millis();
     let simulated_ms = outcome.ended_us / 1_000;
-    println!("  {}", summary(&outcome.counters));
+    say!("  {}", summary(&outcome.counters));
     let hash = outcome.trace_hash.unwrap_or_default();
-    println!("  {simulated_ms} ms simulated in {real_ms} ms, trace {hash:016x}");
+    say!("  {simulated_ms} ms simulated in {real_ms} ms, trace {hash:016x}");
     if !verdict.passed() {
         let chosen = chosen.shown(plan.seed);
-        println!("take it apart with");
-        next_commands(&chosen).iter().for_each(|command| println!("  {command}"));
+        say!("take it apart with");
+        next_commands(&chosen).iter().for_each(|command| say!("  {command}"));
     }
     verdict.exit_code()
 }

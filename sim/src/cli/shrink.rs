@@ -69,8 +69,8 @@ fn shrink_and_write(arguments: &Arguments) -> Result<(), ExitCode> {
     let path = write(&shrunk, &shown, arguments.out.as_deref()).map_err(|why| complain(&why))?;
     let after = Size::of(&shrunk.plan).map_err(broken)?;
     let file = quoted(&path.display().to_string());
-    println!("{file}: {}", shrunk.verdict);
-    println!(
+    say!("{file}: {}", shrunk.verdict);
+    say!(
         "  {} clients became {}, {} steps {}; {played} simulations in {:.1} s{}",
         before.clients,
         after.clients,
@@ -79,9 +79,9 @@ fn shrink_and_write(arguments: &Arguments) -> Result<(), ExitCode> {
         progress.elapsed().as_secs_f64(),
         if shrunk.complete { "" } else { ", stopped early: --seconds gives it more time" }
     );
-    println!("take it apart with");
-    next_commands(&file).iter().for_each(|command| println!("  {command}"));
-    println!(
+    say!("take it apart with");
+    next_commands(&file).iter().for_each(|command| say!("  {command}"));
+    say!(
         "it expects its own failure; when the bug is fixed, write `expect: pass` into it and keep it"
     );
     Ok(())

@@ -124,7 +124,11 @@ impl Recorder {
         if self.recent.len() == RECENT_EVENTS_MAX {
             self.recent.pop_front();
         }
-        let judged = self.violation.is_none() && !self.is_garbled(&event);
+        let garbled = self.violation.is_none() && self.is_garbled(&event);
+        if garbled {
+            self.invariants.iter_mut().for_each(|invariant| invariant.overhear(&event));
+        }
+        let judged = self.violation.is_none() && !garbled;
         let mut judges = self.invariants.iter_mut().filter(|_| judged);
         let broken = judges.find_map(|invariant| {
             invariant.observe(&event).err().map(|message| (invariant.name(), message))

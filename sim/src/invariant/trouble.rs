@@ -114,7 +114,7 @@ impl Trouble {
         let lasts_us = strike.lasts_ms * 1_000;
         let party = strike.party.clone();
         match (strike.fault, &strike.party) {
-            (FaultKind::Stall | FaultKind::Hold, _) => {
+            (FaultKind::Stall | FaultKind::Hold | FaultKind::StoppedReader, _) => {
                 let end_us = at_us + lasts_us + TOLERANCE_US;
                 self.delays.push((party, at_us, end_us, lasts_us + TOLERANCE_US));
             }

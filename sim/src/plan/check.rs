@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use tickgate::topic::UserId;
 
+use super::check_faults::check_faults;
 use super::{Action, ClientPlan, IncidentKind, Plan};
 use crate::history::Request;
 use crate::runtime::TaskOrder;
@@ -38,6 +39,7 @@ pub fn check(plan: &Plan) -> Result<(), String> {
     check_network(plan)?;
     check_broker(plan, &users)?;
     check_feed(plan, &users)?;
+    check_faults(plan)?;
     let mut names = BTreeSet::new();
     for client in &plan.clients {
         if !names.insert(&client.name) {
@@ -57,12 +59,16 @@ fn check_network(plan: &Plan) -> Result<(), String> {
     if !(1..=3).contains(&network.client_hosts) {
         return Err("`client_hosts` must be 1, 2 or 3".into());
     }
-    if let TaskOrder::Jitter(p) = plan.task_order
-        && !(0.0..=0.9).contains(&p)
-    {
-        return Err("`jitter` must be from 0.0 to 0.9".into());
+    let within = |most: f64, number: f64, name: &str| match (0.0..=most).contains(&number) {
+        true => Ok(()),
+        false => Err(format!("`{name}` must be from 0.0 to {most:?}")),
+    };
+    within(0.9, plan.yield_share, "yield_share")?;
+    match plan.task_order {
+        TaskOrder::Jitter(share) => within(0.9, share, "jitter"),
+        TaskOrder::Starve(share) => within(1.0, share, "starve"),
+        TaskOrder::None | TaskOrder::Priorities(_) => Ok(()),
     }
-    Ok(())
 }
 
 fn check_broker(plan: &Plan, users: &BTreeSet<&UserId>) -> Result<(), String> {
@@ -125,7 +131,10 @@ fn check_client(client: &ClientPlan, plan: &Plan, users: &BTreeSet<&UserId>) -> 
                     return Err("an unsubscribe names an instrument, and each once".into());
                 }
             }
-            Action::Connect | Action::Send(_) | Action::Leave { .. } => {}
+            Action::Connect
+            | Action::Send(_)
+            | Action::StopReading { .. }
+            | Action::Leave { .. } => {}
         }
     }
     rising(client.actions.iter().map(|timed| timed.at_ms), "actions")
@@ -147,7 +156,7 @@ fn known(user: &UserId, users: &BTreeSet<&UserId>) -> Result<(), String> {
     if users.contains(user) { Ok(()) } else { Err(format!("there is no user `{user}`")) }
 }
 
-fn rising(moments: impl Iterator<Item = u64>, name: &str) -> Result<(), String> {
+pub(super) fn rising(moments: impl Iterator<Item = u64>, name: &str) -> Result<(), String> {
     if moments.is_sorted() { Ok(()) } else { Err(format!("`{name}` must be in order of `at_ms`")) }
 }
 
@@ -184,6 +193,7 @@ mod tests {
         assert!(problem(|plan| plan.users.clear()).contains("users"));
         assert!(problem(|plan| plan.network.latency_ms = [9, 1]).contains("latency_ms"));
         assert!(problem(|plan| plan.feed.topics.clear()).contains("lacks NSE:A/LTP"));
+        assert!(problem(|plan| plan.yield_share = 1.0).contains("0.0 to 0.9"));
         assert!(problem(|plan| plan.network.tick_ms = 0).contains("tick_ms"));
         assert!(problem(|plan| plan.feed.topics[0].period_ms = 0).contains("period_ms"));
         assert!(problem(|plan| plan.clients[1].name = "alice-1".into()).contains("two clients"));

@@ -229,6 +229,9 @@ fn client_step(step: &Step, user: &UserId) -> Vec<TimedAction> {
         StepKind::BrokerInfo => send(Request::BrokerInfo),
         StepKind::SupportedBrokers => send(Request::SupportedBrokers),
         StepKind::Garbage => send(Request::Garbage(GARBAGE[0].to_owned())),
+        StepKind::StopReading => {
+            one(Action::StopReading { for_ms: step.for_ms.unwrap_or_default() })
+        }
         StepKind::Disconnect => one(Action::Leave { politely: true }),
         StepKind::Vanish => one(Action::Leave { politely: false }),
         // Not a client's doing.
@@ -266,6 +269,7 @@ fn happen(step: &Step, plan: &mut Plan) {
         | StepKind::BrokerInfo
         | StepKind::SupportedBrokers
         | StepKind::Garbage
+        | StepKind::StopReading
         | StepKind::Disconnect
         | StepKind::Vanish => {}
     }

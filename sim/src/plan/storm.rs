@@ -95,7 +95,11 @@ impl<'a> ClientStorm<'a> {
             12 => push(Action::Send(Request::BrokerInfo)),
             13 => push(Action::Send(Request::SubscribeOrders)),
             14 => push(Action::Send(Request::UnsubscribeOrders)),
-            _ => push(Action::Send(Request::Garbage(self.stream.pick(&GARBAGE).to_string()))),
+            15 => push(Action::Send(Request::Garbage(self.stream.pick(&GARBAGE).to_string()))),
+            _ => {
+                let [least, most] = self.storm.stopped_ms;
+                push(Action::StopReading { for_ms: self.stream.between(least, most) });
+            }
         }
         at_ms
     }

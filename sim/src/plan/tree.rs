@@ -21,6 +21,8 @@ pub enum Node {
     Bool(bool),
     /// A whole number.
     Number(u64),
+    /// A whole number below zero.
+    Negative(i64),
     /// A number with a fraction.
     Fraction(f64),
     /// Words.
@@ -102,7 +104,12 @@ impl Node {
                     path.pop();
                 }
             }
-            Self::Null | Self::Bool(_) | Self::Number(_) | Self::Fraction(_) | Self::Text(_) => {}
+            Self::Null
+            | Self::Bool(_)
+            | Self::Number(_)
+            | Self::Negative(_)
+            | Self::Fraction(_)
+            | Self::Text(_) => {}
         }
     }
 
@@ -112,7 +119,12 @@ impl Node {
         match self {
             Self::List(items) => items.iter().map(Self::size).sum::<usize>() + 1,
             Self::Map(fields) => fields.values().map(Self::size).sum::<usize>() + 1,
-            Self::Null | Self::Bool(_) | Self::Number(_) | Self::Fraction(_) | Self::Text(_) => 1,
+            Self::Null
+            | Self::Bool(_)
+            | Self::Number(_)
+            | Self::Negative(_)
+            | Self::Fraction(_)
+            | Self::Text(_) => 1,
         }
     }
 }
@@ -123,6 +135,7 @@ impl Serialize for Node {
             Self::Null => serializer.serialize_unit(),
             Self::Bool(value) => serializer.serialize_bool(*value),
             Self::Number(value) => serializer.serialize_u64(*value),
+            Self::Negative(value) => serializer.serialize_i64(*value),
             Self::Fraction(value) => serializer.serialize_f64(*value),
             Self::Text(value) => serializer.serialize_str(value),
             Self::List(items) => {
@@ -164,6 +177,10 @@ impl<'de> Visitor<'de> for Reader {
 
     fn visit_u64<E>(self, value: u64) -> Result<Node, E> {
         Ok(Node::Number(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Node, E> {
+        Ok(u64::try_from(value).map_or(Node::Negative(value), Node::Number))
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Node, E> {

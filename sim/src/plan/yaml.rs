@@ -102,6 +102,7 @@ fn inline(node: &Node) -> String {
         Node::Null => "null".into(),
         Node::Bool(value) => value.to_string(),
         Node::Number(value) => value.to_string(),
+        Node::Negative(value) => value.to_string(),
         // With a point even if there is nothing behind it.
         Node::Fraction(value) => format!("{value:?}"),
         Node::Text(text) => scalar(text),
@@ -148,6 +149,7 @@ world:
 storm:
   weights: { subscribe: 5, unsubscribe: 3, vanish: 1, garbage: 9, wrong_key: 2 }
   incidents: { broker_deaths: [1, 1], sessions_lost: [1, 1] }
+faults: { clock_step: { times: [3, 3], by_ms: [-900, -1] }, chop: { share: 1.0, bytes_max: 3 } }
 "#;
 
     #[test]
@@ -159,6 +161,7 @@ storm:
             let long = text.lines().find(|line| line.chars().count() > 100);
             assert_eq!(long, None, "lines fit the screen");
             let back: Plan = serde_saphyr::from_str(&text).expect("it is a plan");
+            assert!(text.contains("by_ms: -"), "{text}");
             assert_eq!(Node::of(&back), Node::of(&plan));
         }
     }

@@ -18,7 +18,8 @@ const showAll = () => show(-lastU() * 0.02, lastU() * 1.03);
 function showStory() {
   const began = uOf(data.storyUs);
   const span = lastU() - began;
-  show(began - span * 0.03, lastU() + span * 0.1);
+  // The words of the last events need room.
+  show(began - span * 0.03, lastU() + span * (events.length < FOLD_BELOW ? 0.25 : 0.08));
 }
 const showAround = (t, span) => show(uOf(t) - span / 2, uOf(t) + span / 2);
 

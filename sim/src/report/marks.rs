@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::data::Lanes;
+use crate::fault::Party;
 use crate::history::{Actor, Event, Phase, Seen};
 use crate::plan::Plan;
 
@@ -39,29 +40,28 @@ pub(super) fn bands(events: &[Event], plan: &Plan, lanes: &Lanes) -> Vec<Band> {
             Seen::BrokerDied { back_in_ms } => strike(lane, *back_in_ms, "broker is dead".into()),
             Seen::SessionLost { user, .. } => strike(lane, 0, format!("loses session of {user}")),
             Seen::Invalidated { user } => strike(lane, 0, format!("credentials of {user} invalid")),
-            seen => {
-                let text = seen.to_string();
-                let Some((fault, rest)) = text.split_once(" strikes ") else { continue };
-                let (party, lasts) = rest.split_once(" for ").unwrap_or((rest, ""));
-                let lasts_ms = lasts.trim_end_matches(" ms").parse().unwrap_or(0);
-                for lane in struck(party, plan, lanes) {
-                    strike(Some(lane), lasts_ms, fault.to_owned());
+            Seen::Struck(struck) => {
+                for lane in lanes_of(&struck.party, plan, lanes) {
+                    strike(Some(lane), struck.lasts_ms, struck.fault.label().to_owned());
                 }
             }
+            _ => {}
         }
     }
     bands
 }
 
 /// The lanes of a party: one actor's, or those of all clients of a host.
-fn struck(party: &str, plan: &Plan, lanes: &Lanes) -> Vec<usize> {
-    let host: Option<u32> = party.strip_prefix("clients-").and_then(|host| host.parse().ok());
-    match host {
-        Some(host) => {
-            let there = plan.clients.iter().filter(|client| client.host == host);
+fn lanes_of(party: &Party, plan: &Plan, lanes: &Lanes) -> Vec<usize> {
+    match party {
+        Party::ClientHost(host) => {
+            let there = plan.clients.iter().filter(|client| client.host == *host);
             there.filter_map(|client| lanes.named(&client.name)).collect()
         }
-        None => lanes.named(party).into_iter().collect(),
+        Party::Client(name) => lanes.named(name).into_iter().collect(),
+        Party::Broker => vec![lanes.actor(&Actor::Broker)],
+        Party::Feed => vec![lanes.actor(&Actor::Feed)],
+        Party::Gateway => vec![lanes.actor(&Actor::Gateway)],
     }
 }
 

@@ -66,7 +66,7 @@ function applyFilter() {
   });
   const text = filter.text.toLowerCase();
   const passes = (event) =>
-    !filter.hidden.has(event.group) && laneIsShown(event.lane) &&
+    !filter.hidden.has(event.group) && laneIsShown(event.lane) && concerns(event) &&
     (!filter.topic || event.group === "other" || event.topics.some((at) => wanted.has(at))) &&
     (!text || event.text.toLowerCase().includes(text));
   const broke = data.end.event;
@@ -84,6 +84,16 @@ function applyFilter() {
       (!filter.client ||
         strip.label.startsWith(filter.client.replace(/-\d+$/, "") + " "))),
   };
+}
+
+// Whether an event of the broker or the feed has to do with the chosen client.
+function concerns(event) {
+  if (!filter.client) return true;
+  if (event.group === "broker") {
+    return event.text.includes(` ${filter.client.replace(/-\d+$/, "")}/s`);
+  }
+  const published = event.kind === "Published" || event.kind === "PublishedOrder";
+  return !published || event.links.some((id) => laneIsShown(events[id].lane));
 }
 
 // Those that one actor sees at one moment stand below one another.

@@ -192,6 +192,7 @@ fn check_step(step: &Step, names: &Names, duration_ms: u64) -> Result<(), String
         StepKind::Authenticate => user = step.user.is_some(),
         StepKind::Invalidate | StepKind::LoseSession => (user, client) = (true, false),
         StepKind::KillBroker => (for_ms, client) = (true, false),
+        StepKind::StopReading => for_ms = true,
         StepKind::Join
         | StepKind::Connect
         | StepKind::WrongKey
@@ -242,6 +243,7 @@ fn check_storm(storm: &Storm, world: &World, names: &Names) -> Result<(), Proble
     for (range, name) in [
         (storm.pause_ms, "pause_ms"),
         (storm.away_ms, "away_ms"),
+        (storm.stopped_ms, "stopped_ms"),
         (storm.symbols_per_request, "symbols_per_request"),
         (storm.incidents.invalidations, "invalidations"),
         (storm.incidents.sessions_lost, "sessions_lost"),

@@ -264,8 +264,12 @@ impl Scenario {
             ];
             asked.extend(incidents.iter().filter(|([_, most], _)| *most > 0).map(|(_, kind)| kind));
         }
+        if self.storm.as_ref().is_some_and(|storm| storm.weights.value.stop_reading > 0) {
+            asked.insert(FaultKind::StoppedReader);
+        }
         for step in &self.steps {
             asked.extend(match step.value.r#do {
+                StepKind::StopReading => Some(FaultKind::StoppedReader),
                 StepKind::Invalidate => Some(FaultKind::Invalidation),
                 StepKind::LoseSession => Some(FaultKind::SessionLoss),
                 StepKind::KillBroker => Some(FaultKind::BrokerDeath),

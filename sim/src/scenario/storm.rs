@@ -24,6 +24,9 @@ pub struct Storm {
     /// How long a client that left stays away.
     #[serde(default = "default_away_ms")]
     pub away_ms: RangeMs,
+    /// How long a client that stops reading reads nothing.
+    #[serde(default = "default_stopped_ms")]
+    pub stopped_ms: RangeMs,
     /// How many topics one request names.
     #[serde(default = "default_symbols_per_request")]
     pub symbols_per_request: [u64; 2],
@@ -70,12 +73,14 @@ pub struct Weights {
     pub unsubscribe_orders: u32,
     /// Sends what is no request.
     pub garbage: u32,
+    /// Reads nothing for a while.
+    pub stop_reading: u32,
 }
 
 impl Weights {
     /// From the order of the fields.
     #[must_use]
-    pub const fn of(all: [u32; 16]) -> Self {
+    pub const fn of(all: [u32; 17]) -> Self {
         let [
             subscribe,
             unsubscribe,
@@ -93,6 +98,7 @@ impl Weights {
             subscribe_orders,
             unsubscribe_orders,
             garbage,
+            stop_reading,
         ] = all;
         Self {
             subscribe,
@@ -111,12 +117,13 @@ impl Weights {
             subscribe_orders,
             unsubscribe_orders,
             garbage,
+            stop_reading,
         }
     }
 
     /// In the order of the fields.
     #[must_use]
-    pub const fn all(&self) -> [u32; 16] {
+    pub const fn all(&self) -> [u32; 17] {
         [
             self.subscribe,
             self.unsubscribe,
@@ -134,6 +141,7 @@ impl Weights {
             self.subscribe_orders,
             self.unsubscribe_orders,
             self.garbage,
+            self.stop_reading,
         ]
     }
 }
@@ -156,6 +164,10 @@ const fn default_pause_ms() -> RangeMs {
 
 const fn default_away_ms() -> RangeMs {
     [0, 150]
+}
+
+const fn default_stopped_ms() -> RangeMs {
+    [20, 300]
 }
 
 const fn default_symbols_per_request() -> [u64; 2] {

@@ -3,8 +3,14 @@
 use crate::plan::tree::{Key, Node};
 use crate::scenario::Gateway;
 
-/// Fields in which more is simpler, up to this much: a slower feed tells the same with less.
-const SLOWER: [(&str, u64); 1] = [("period_ms", 1_000)];
+/// Fields in which more is simpler, up to this much: a slower feed tells the same with less, and a
+/// wider connection stands less in the way.
+const MORE: [(&str, u64); 4] = [
+    ("period_ms", 1_000),
+    ("bytes_max", 65_536),
+    ("bytes", 65_536),
+    ("bytes_per_second", 1_000_000),
+];
 /// Fields that hold moments, or end with the last one.
 const MOMENTS: [&str; 3] = ["at_ms", "duration_ms", "first_at_ms"];
 /// Silences that are shortened at a time, the longest first.
@@ -33,7 +39,12 @@ pub fn than(path: &[Key], node: &Node) -> Vec<Node> {
     match node {
         Node::Number(value) => simpler.extend(numbers(name, *value).map(Node::Number)),
         Node::Bool(true) => simpler.push(Node::Bool(false)),
+        Node::Fraction(value) if *value > 0.0 => simpler.push(Node::Fraction(0.0)),
+        Node::Negative(value) if *value < -1 => {
+            simpler.extend([Node::Number(0), Node::Negative(-1), Node::Negative(value / 2)]);
+        }
         Node::Null
+        | Node::Negative(_)
         | Node::Bool(false)
         | Node::Fraction(_)
         | Node::Text(_)
@@ -95,8 +106,8 @@ fn words(name: &str, node: &Node) -> Vec<Node> {
 }
 
 fn numbers(name: &str, value: u64) -> impl Iterator<Item = u64> {
-    let slower = SLOWER.iter().find(|(field, _)| *field == name);
-    let candidates = match slower {
+    let limit = MORE.iter().find(|(field, _)| *field == name);
+    let candidates = match limit {
         Some((_, most)) => vec![*most, most / 10],
         None => {
             let power = value.checked_ilog10().map_or(1, |digits| 10_u64.pow(digits));
@@ -104,7 +115,7 @@ fn numbers(name: &str, value: u64) -> impl Iterator<Item = u64> {
             vec![0, 1, power, value / 2, round(power), round(power / 10), value.saturating_sub(1)]
         }
     };
-    let more = slower.is_some();
+    let more = limit.is_some();
     let simpler = move |other: &u64| if more { *other > value } else { *other < value };
     let mut seen = std::collections::BTreeSet::new();
     candidates.into_iter().filter(simpler).filter(move |other| seen.insert(*other))

@@ -28,7 +28,11 @@ impl Invariant for Keeper {
     }
 
     fn observe(&mut self, event: &Event) -> Result<(), String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(event.clone());
+        self.overhear(event);
         Ok(())
+    }
+
+    fn overhear(&mut self, event: &Event) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(event.clone());
     }
 }

@@ -1,6 +1,8 @@
 //! The server under test, as it is in production, on the simulated runtime.
 
-use tickgate::config::{Admin, Auth, BrokerEntry, BrokerKind, BrokerTimes, Bus, Config, Server};
+use tickgate::config::{
+    Admin, Auth, BrokerEntry, BrokerKind, BrokerTimes, Bus, Config, Limits, Outbox, Server,
+};
 use tickgate::runtime::{Clock, Runtime as _};
 use tickgate::server::Gateway;
 use tickgate::server::auth::KeyTable;
@@ -52,6 +54,11 @@ fn config(plan: &Plan) -> Config {
             source_window_ms: times.source_window_ms,
             ..Bus::default()
         },
+        limits: Limits {
+            subscriptions_per_client_max: times.subscriptions_per_client_max,
+            ..Limits::default()
+        },
+        outbox: Outbox { ticks_max: times.outbox_ticks_max, ..Outbox::default() },
         admin: Admin { listen: "0.0.0.0:8766".into() },
         auth: Auth { keys_file: None, demo_key: false },
         broker: BrokerTimes {

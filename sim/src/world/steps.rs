@@ -9,7 +9,7 @@ use super::{finish, hosts, last_moment, play_host};
 use crate::actors::Stage;
 use crate::history::Phase;
 use crate::plan::Plan;
-use crate::runtime::{Crash, EPOCH_UNIX_MS, SimRuntime, crash};
+use crate::runtime::{Crash, EPOCH_UNIX_MS, SimRuntime, clock, crash};
 
 /// Segments that a connection holds, and connections that wait to be accepted. Beyond the
 /// latter the network would panic.
@@ -25,6 +25,7 @@ pub(super) fn play(
     let mut sim = build(plan, stage, runtimes);
     let end = last_moment(plan);
     while stage.phase() < Phase::Done && sim.elapsed() < end {
+        clock::between_steps(sim.elapsed());
         let step = || {
             weather.step(&mut sim, stage);
             sim.step()
@@ -47,6 +48,7 @@ pub(super) fn play(
             return Ok(());
         }
     }
+    clock::between_steps(sim.elapsed());
     finish(stage);
     Ok(())
 }

@@ -30,7 +30,7 @@ pub struct Page<'a> {
 }
 
 fn program() -> String {
-    if let Ok(program) = std::env::var("CHROMIUM") {
+    if let Some(program) = std::env::var("CHROMIUM").ok().filter(|name| !name.is_empty()) {
         return program;
     }
     let answers = |name: &&str| Command::new(name).arg("--version").output().is_ok();

@@ -15,6 +15,7 @@ use tokio::time::{sleep, timeout};
 
 use self::connection::{Connection, Heard};
 use super::{Stage, WEBSOCKET_ADDR};
+use crate::fault::{FaultKind, Party, Strike};
 use crate::history::{Actor, ClientName, Phase, Request, Seen, Sent};
 use crate::plan::{Action, ClientPlan};
 use crate::runtime::clock::now_us;
@@ -143,6 +144,7 @@ impl<R: Runtime> Client<R> {
                 self.connect().await;
             }
             Action::Leave { politely } => self.leave(politely).await,
+            Action::StopReading { for_ms } => self.stop_reading(for_ms).await,
             Action::Send(request) => self.send(request).await,
         }
     }
@@ -164,6 +166,21 @@ impl<R: Runtime> Client<R> {
         }
         let tries = format!("no connection after {CONNECT_TRIES_MAX} tries");
         self.stage.saw(&self.actor, Seen::Unexpected(tries));
+    }
+
+    /// Reads nothing, until the faults have ended at the latest.
+    async fn stop_reading(&mut self, for_ms: u64) {
+        if self.connection.is_none() {
+            return;
+        }
+        let party = Party::Client(self.name.to_string());
+        let strike = Strike { fault: FaultKind::StoppedReader, party, lasts_ms: for_ms };
+        self.stage.saw(&self.actor, Seen::Struck(strike));
+        tokio::select! {
+            biased;
+            () = self.stage.reached(Phase::Settle) => {}
+            () = sleep(Duration::from_millis(for_ms)) => {}
+        }
     }
 
     async fn send(&mut self, request: Request) {

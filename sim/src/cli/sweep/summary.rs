@@ -15,25 +15,25 @@ pub const FAILURES_SHOWN_MAX: usize = 10;
 pub fn print(work: &Work, tally: &Tally, orders: &Orders) {
     for failure in tally.failures.values().take(FAILURES_SHOWN_MAX) {
         let file = work.stories()[failure.story].file.display();
-        println!("{file} seed {}: {}", failure.seed, failure.text);
-        commands(work, failure).iter().for_each(|command| println!("  {command}"));
+        say!("{file} seed {}: {}", failure.seed, failure.text);
+        commands(work, failure).iter().for_each(|command| say!("  {command}"));
     }
     if tally.failures.len() > FAILURES_SHOWN_MAX {
-        println!("and {} more", tally.failures.len() - FAILURES_SHOWN_MAX);
+        say!("and {} more", tally.failures.len() - FAILURES_SHOWN_MAX);
     }
     let faults: Vec<String> =
         tally.all_faults().iter().map(|(fault, hits)| format!("{fault} {hits}")).collect();
     if let Some(interleavings) = orders.summary() {
-        println!("{interleavings}");
+        say!("{interleavings}");
     }
     if !faults.is_empty() {
-        println!("faults: {}", faults.join(", "));
+        say!("faults: {}", faults.join(", "));
     }
     for (at, story) in work.stories().iter().enumerate() {
         let hits = tally.faults.get(&at);
         let missed = |fault: &FaultKind| hits.is_none_or(|hits| !hits.contains_key(fault));
         for fault in story.playable.asks_for().into_iter().filter(missed) {
-            println!("{}: {fault} never struck", story.file.display());
+            say!("{}: {fault} never struck", story.file.display());
         }
     }
     let (played, total) = (tally.done.count(), work.total());
@@ -43,7 +43,7 @@ pub fn print(work: &Work, tally: &Tally, orders: &Orders) {
         String::new()
     };
     let seeds = work.stories().iter().map(|story| work.seeds_of(story)).max().unwrap_or_default();
-    println!(
+    say!(
         "{} scenarios, {seeds} seeds each: {} of {played} failed; {early}{:.1} s, {:.0} seeds/s, \
          digest {:016x}",
         work.stories().len(),

@@ -184,16 +184,6 @@ mod tests {
     }
 
     #[test]
-    fn counters_of_counters_are_added_up_too() {
-        let mut tally = Tally::default();
-        let counters = serde_json::json!({ "ticks": 2, "faults": { "chop": 3 } });
-        tally.add_counters("", &counters);
-        tally.add_counters("", &counters);
-        let sums: Vec<_> = tally.counters.into_iter().collect();
-        assert_eq!(sums, [("faults.chop".to_owned(), 6), ("ticks".to_owned(), 4)]);
-    }
-
-    #[test]
     fn what_is_done_is_remembered_with_its_gaps() {
         let done = tally(&[0, 1, 3]).done;
         assert!(done.contains(1) && !done.contains(2) && done.contains(3));

@@ -1,0 +1,172 @@
+//! What was measured, for people and for programs.
+
+use serde::Serialize;
+
+use super::Bug;
+use super::judgement::{Judgement, Measured};
+use super::measure::Finding;
+
+/// One bug and what was measured of it.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// Which.
+    pub bug: Bug,
+    /// What was measured.
+    pub measured: Measured,
+}
+
+impl Row {
+    /// What is said of it.
+    #[must_use]
+    pub fn judgement(&self) -> Judgement {
+        Judgement::of(&self.measured, &self.bug.preamble.found_by)
+    }
+
+    fn verdict(&self) -> String {
+        match self.judgement() {
+            Judgement::Found => "found".into(),
+            Judgement::NotFound(missed) => {
+                format!("NOT FOUND from {missed} of {} starts", self.measured.starts.len())
+            }
+            Judgement::Unexplained(names) => {
+                let names: Vec<String> = names.into_iter().collect();
+                format!("NOT EXPLAINED by {}", names.join(", "))
+            }
+            Judgement::Broken(why) => format!("BROKEN: {why}"),
+        }
+    }
+
+    fn cells(&self) -> [String; 6] {
+        let explanations = self.measured.explanations().into_iter();
+        let words: Vec<String> =
+            explanations.map(|(name, times)| format!("{name} {times}")).collect();
+        let median = self.measured.seeds_median();
+        let (steps, clients) = match &self.measured.shrunk {
+            Some(Ok(size)) => (size.steps.to_string(), size.clients.to_string()),
+            Some(Err(_)) => ("?".into(), "?".into()),
+            None => ("-".into(), "-".into()),
+        };
+        [
+            self.bug.name.clone(),
+            self.bug.preamble.race.clone(),
+            median.map_or_else(|| "-".into(), |seeds| seeds.to_string()),
+            steps,
+            clients,
+            if words.is_empty() { "-".into() } else { words.join(", ") },
+        ]
+    }
+}
+
+/// The table for people: what fired, and from how many starts.
+#[must_use]
+pub fn table(rows: &[Row]) -> String {
+    let head = ["bug", "race", "seeds", "steps", "clients", "found by (starts)"];
+    let mut lines: Vec<([String; 6], String)> = vec![(head.map(Into::into), "verdict".into())];
+    lines.extend(rows.iter().map(|row| (row.cells(), row.verdict())));
+    let width = |column: usize| lines.iter().map(|(cells, _)| cells[column].len()).max();
+    let widths: Vec<usize> = (0..6).map(|column| width(column).unwrap_or(0)).collect();
+    let mut text = String::new();
+    for (cells, verdict) in &lines {
+        for (cell, width) in cells.iter().zip(&widths) {
+            text.push_str(&format!("{cell:<width$}  "));
+        }
+        text.push_str(verdict);
+        text.push('\n');
+    }
+    text
+}
+
+#[derive(Serialize)]
+struct Written<'a> {
+    bug: &'a str,
+    about: &'a str,
+    race: &'a str,
+    judgement: Judgement,
+    seeds_median: Option<u64>,
+    starts: &'a [Option<Finding>],
+    shrunk_steps: Option<usize>,
+    shrunk_clients: Option<usize>,
+    shrink_problem: Option<&'a str>,
+    unfound: Option<&'a str>,
+}
+
+/// The same for programs.
+///
+/// # Errors
+///
+/// Fails if it cannot be written down.
+pub fn json(rows: &[Row]) -> Result<String, String> {
+    let rows: Vec<Written<'_>> = rows
+        .iter()
+        .map(|row| {
+            let size = row.measured.shrunk.as_ref().and_then(|shrunk| shrunk.as_ref().ok());
+            let problem = row.measured.shrunk.as_ref().and_then(|shrunk| shrunk.as_ref().err());
+            Written {
+                bug: &row.bug.name,
+                about: &row.bug.preamble.bug,
+                race: &row.bug.preamble.race,
+                judgement: row.judgement(),
+                seeds_median: row.measured.seeds_median(),
+                starts: &row.measured.starts,
+                shrunk_steps: size.map(|size| size.steps),
+                shrunk_clients: size.map(|size| size.clients),
+                shrink_problem: problem.map(String::as_str),
+                unfound: row.bug.preamble.unfound.as_deref(),
+            }
+        })
+        .collect();
+    let text = serde_json::to_string_pretty(&rows).map_err(|error| error.to_string())?;
+    Ok(text + "\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bugs::preamble::Preamble;
+    use crate::shrink::Size;
+
+    fn row(name: &str, measured: Measured) -> Row {
+        let preamble = Preamble {
+            bug: "It is broken.".into(),
+            race: "RC-001".into(),
+            found_by: ["check".to_owned()].into(),
+            unfound: None,
+        };
+        Row { bug: Bug { name: name.into(), patch: "x.patch".into(), preamble }, measured }
+    }
+
+    fn found() -> Measured {
+        let finding = Finding {
+            file: "scenarios/a.yaml".into(),
+            seed: 12,
+            seeds: 12,
+            explanation: "check".into(),
+            text: "CRASHED".into(),
+        };
+        let size = Size { clients: 2, steps: 3, parts: 40 };
+        Measured { broken: None, starts: vec![Some(finding)], shrunk: Some(Ok(size)) }
+    }
+
+    #[test]
+    fn the_table_is_aligned_and_says_what_is_wrong() {
+        let missed = Measured { starts: vec![None], ..Measured::default() };
+        let broken = Measured { broken: Some("it does not apply".into()), ..Measured::default() };
+        let rows = [row("a_long_name", found()), row("b", missed), row("c", broken)];
+        let expected = "\
+bug          race    seeds  steps  clients  found by (starts)  verdict
+a_long_name  RC-001  12     3      2        check 1            found
+b            RC-001  -      -      -        -                  NOT FOUND from 1 of 1 starts
+c            RC-001  -      -      -        -                  BROKEN: it does not apply
+";
+        assert_eq!(table(&rows), expected);
+    }
+
+    #[test]
+    fn programs_get_every_start() {
+        let text = json(&[row("a", found())]).expect("it can be written");
+        let value: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
+        assert_eq!(value[0]["judgement"], "found");
+        assert_eq!(value[0]["starts"][0]["seed"], 12);
+        assert_eq!(value[0]["shrunk_steps"], 3);
+    }
+}
