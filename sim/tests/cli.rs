@@ -122,3 +122,20 @@ fn the_list_shows_what_each_scenario_is_about() {
     assert!(said.contains("scenarios/smoke.yaml") && said.contains("storm"), "{said}");
     assert_eq!(code(&sim(&["list", "no/such/directory"])), Some(2));
 }
+
+#[test]
+fn walks_and_searches_say_how_much_they_have_seen() {
+    for (arguments, seen) in [
+        (&["walk", "--seeds", "20"][..], "20 walks, "),
+        (&["walk", "--seed", "3", "--events", "40"], "1 walks, "),
+        (&["walk", "--delivery", "--seeds", "5"], "5 walks, "),
+        (&["walk", "--exhaustive", "--events", "3"], "every order of up to 3 events: "),
+    ] {
+        let output = sim(arguments);
+        let said = said(&output);
+        assert_eq!(code(&output), Some(0), "{said}");
+        assert!(said.contains(seen) && said.contains("as the model says"), "{said}");
+    }
+    assert_eq!(code(&sim(&["walk", "--exhaustive", "--seed", "3"])), Some(2));
+    assert_eq!(code(&sim(&["walk", "--seeds", "0"])), Some(2));
+}
