@@ -1,14 +1,30 @@
 //! `tickgate serve` and `tickgate paper-host` as processes: start-up message, signals, ports.
 #![cfg(unix)]
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 use tempfile::TempDir;
 use tickgate::runtime::{Runtime, TokioRuntime};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_tickgate");
+
+/// What a process prints until it is ready.
+fn read_welcome(child: &mut Child) -> String {
+    let mut welcome = String::new();
+    for line in BufReader::new(child.stdout.take().expect("piped")).lines() {
+        let line = line.expect("UTF-8");
+        if line == "Ctrl-C ends." {
+            break;
+        }
+        welcome.push_str(&line);
+        welcome.push('\n');
+    }
+    welcome
+}
 
 /// A process that is killed if the test fails before it has ended.
 struct Process {
@@ -26,15 +42,7 @@ impl Process {
             .stderr(Stdio::piped())
             .spawn()
             .expect("runs");
-        let mut welcome = String::new();
-        for line in BufReader::new(child.stdout.take().expect("piped")).lines() {
-            let line = line.expect("UTF-8");
-            if line == "Ctrl-C ends." {
-                break;
-            }
-            welcome.push_str(&line);
-            welcome.push('\n');
-        }
+        let welcome = read_welcome(&mut child);
         Self { child, welcome, _directory: directory }
     }
 
@@ -96,6 +104,67 @@ fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("UTF-8")
+}
+
+#[test]
+fn a_log_that_nobody_reads_any_more_ends_nothing() {
+    let mut gateway = Process::gateway(&[("TICKGATE_LOG_LEVEL", "debug")]);
+    drop(gateway.child.stderr.take());
+    let url = gateway.shown("clients").to_owned();
+    for _ in 0..2 {
+        let arguments = ["tail", "NSE:TCS", "--count", "1", "--url", &url];
+        let output = run(&arguments, &[]);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    }
+    gateway.signal("-TERM");
+    assert_eq!(gateway.child.wait().expect("ends").code(), Some(0));
+}
+
+#[test]
+fn a_gateway_that_runs_out_of_files_does_not_fill_the_log_and_recovers() {
+    let directory = tempfile::tempdir().expect("directory");
+    let mut child = Command::new("sh")
+        .args(["-c", "ulimit -n 40; exec \"$0\"", PROGRAM])
+        .current_dir(directory.path())
+        .env_clear()
+        .envs(FREE_PORTS)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("runs");
+    let welcome = read_welcome(&mut child);
+    let gateway = Process { child, welcome, _directory: directory };
+    let url = gateway.shown("clients").to_owned();
+    let address = url.trim_start_matches("ws://");
+    let crowd: Vec<_> =
+        (0..60).map(|_| TcpStream::connect(address).expect("in the queue")).collect();
+    std::thread::sleep(Duration::from_secs(2));
+    drop(crowd);
+    let output = run(&["tail", "NSE:TCS", "--count", "1", "--url", &url], &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    gateway.signal("-TERM");
+    let (code, log) = gateway.end();
+    assert_eq!(code, Some(0));
+    let told = log.matches("could not be accepted").count();
+    assert!((1..=8).contains(&told), "{told} times in two seconds: {log}");
+}
+
+#[test]
+fn whoever_knocks_at_the_bus_and_leaves_does_not_fill_the_log() {
+    let gateway = Process::gateway(&[]);
+    let address = gateway.shown("publishers").trim_start_matches("tcp://").to_owned();
+    for _ in 0..100 {
+        drop(TcpStream::connect(&address).expect("connects"));
+        let mut peer = TcpStream::connect(&address).expect("connects");
+        peer.write_all(b"GET / HTTP/1.1\r\n\r\n").expect("writes");
+        let _ = peer.read_to_end(&mut Vec::new());
+    }
+    gateway.signal("-TERM");
+    let (code, log) = gateway.end();
+    assert_eq!(code, Some(0));
+    let told = log.matches("peer disconnected").count();
+    assert!(told <= 10, "{told} lines for 200 visits: {log}");
 }
 
 #[test]

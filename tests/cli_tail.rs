@@ -226,7 +226,9 @@ async fn a_lost_connection_comes_back_with_its_subscriptions() {
     assert_eq!(gateway.connections.load(Ordering::SeqCst), 2);
     let said = text(&output.stderr);
     assert!(
-        said.contains("the gateway closed the connection (1012 restarting); trying again in 0."),
+        said.contains(
+            "the gateway closed the connection (1012 restarting); trying again until it is back"
+        ),
         "{said}"
     );
     assert_eq!(output.status.code(), Some(0));

@@ -73,7 +73,7 @@ fn a_value_out_of_its_limits_is_told_with_the_limits() {
             ("[server]\nauth_timeout_ms = 0", &[]),
             ("[server]\nauth_timeout_ms = -1", &[]),
             ("[server]\nauth_timeout_ms = 99999999999999999999999999999999999999999", &[]),
-            ("[server]\nshards = 257", &[]),
+            ("[server]\nshards = 65", &[]),
             ("[limits]\nmessage_bytes_max = 10", &[]),
             ("[server]\nlisten = \"8765\"", &[]),
             ("[server]\nlisten = \"ws://127.0.0.1:8765\"", &[]),

@@ -187,3 +187,44 @@ async fn unread_answers_close_the_client_with_1013_rather_than_grow() {
     gateway.wait_until(|status| status["clients"]["total"] == 0).await;
     gateway.stop().await;
 }
+
+#[tokio::test]
+async fn a_connection_that_says_nothing_does_not_hold_up_the_end() {
+    let gateway = TestGateway::start().await;
+    let silent = gateway.silent().await;
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(2), gateway.stop()).await;
+    assert!(ended.is_ok(), "it waits for somebody who never came in");
+    drop(silent);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flooded_gateway_whose_clients_do_not_read_still_ends_in_time() {
+    let gateway = TestGateway::start_with(|config| {
+        common::quiet_market(config);
+        config.server.close_timeout_ms = 500;
+    })
+    .await;
+    let mut sleepers = Vec::new();
+    for _ in 0..5 {
+        let mut client = Client::connect(&gateway).await;
+        client.enter("alice-key").await;
+        client.ask(r#"{"action":"subscribe","symbol":"TCS","exchange":"NSE","mode":1}"#).await;
+        sleepers.push(client);
+    }
+    let publisher = Publisher::connect(&gateway).await;
+    let flood = common::spawn(async move {
+        let payload = format!(r#"{{"ltp":1,"filler":"{}"}}"#, "x".repeat(8_000));
+        loop {
+            publisher.send("NSE_TCS_LTP", &payload).await;
+            tokio::task::yield_now().await;
+        }
+    });
+    gateway
+        .wait_until(|status| {
+            status["shards"][0]["ticks_conflated_total"].as_u64().is_some_and(|count| count > 100)
+        })
+        .await;
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(3), gateway.stop()).await;
+    assert!(ended.is_ok(), "five sleepers and a flood hold it up");
+    flood.abort();
+}

@@ -1,19 +1,25 @@
 //! `cargo sim`: the commands.
 
+mod chosen;
 mod determinism;
 mod list;
+mod progress;
+mod replay;
+mod report;
 mod run;
+mod shrink;
 mod stopwatch;
 mod sweep;
 mod walk;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::plan::{self, Plan};
-use crate::scenario::{self, Scenario};
+use self::chosen::Chosen;
+use crate::plan;
+use crate::playable::Playable;
 
 /// Bad usage or a bad scenario.
 const EXIT_USAGE: u8 = 2;
@@ -22,6 +28,8 @@ const EXIT_NOT_REPRODUCIBLE: u8 = 5;
 
 /// Where scenarios are, seen from the workspace.
 const SCENARIOS: &str = "scenarios";
+/// Where shrunk failures are: plans, one for each bug that was found.
+const REGRESSIONS: &str = "scenarios/regressions";
 
 /// Runs the gateway under a simulated network, where one seed decides everything.
 #[derive(Debug, Parser)]
@@ -30,14 +38,19 @@ const SCENARIOS: &str = "scenarios";
     bin_name = "cargo sim",
     after_help = "Examples:
   cargo sim run scenarios/smoke.yaml --seed 1
-  cargo sim run scenarios/smoke.yaml --seed 7 --trace /tmp/seven.txt
+  cargo sim replay scenarios/smoke.yaml --seed 7 --client alice-1 --topic NSE:TCS
+  cargo sim shrink scenarios/smoke.yaml --seed 7
+  cargo sim report scenarios/smoke.yaml --seed 7 --out report.html
   cargo sim sweep scenarios/*.yaml --seeds 200
+  cargo sim sweep --seeds 10000 --resume state.json --json result.json --stop-after 5
   cargo sim determinism scenarios/smoke.yaml --seeds 20
-  cargo sim plan scenarios/rc_008.yaml --seed 3
+  cargo sim plan scenarios/rc_008.yaml --seed 3 > plan.yaml
+  cargo sim run plan.yaml
   cargo sim walk --seeds 10000
 
 Exit codes: 0 passed, 1 an invariant was violated, 2 bad scenario or usage, 3 stuck,
-4 crashed, 5 not reproducible."
+4 crashed, 5 not reproducible. `run` and `replay` return what happened; `sweep`
+returns 0 for what ended as its file expects (`expect: { violated: NAME }`)."
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -52,7 +65,13 @@ enum Command {
     Sweep(sweep::Arguments),
     /// Plays each seed in two processes and compares the traces byte for byte
     Determinism(determinism::Arguments),
-    /// Shows what a scenario and a seed expand into
+    /// Plays one seed and shows everything that happens, with the violation in its place
+    Replay(replay::Arguments),
+    /// Makes the plan of a failing seed as small as it gets, and writes it down as a regression
+    Shrink(shrink::Arguments),
+    /// Plays one seed and draws what happens: one HTML file that needs no network
+    Report(report::Arguments),
+    /// Shows what a scenario and a seed expand into: a file that can itself be played
     Plan(PlanArguments),
     /// Leads the hub alone through random events and compares it with a reference model
     Walk(walk::Arguments),
@@ -62,11 +81,8 @@ enum Command {
 
 #[derive(Debug, clap::Args)]
 struct PlanArguments {
-    /// The scenario
-    file: PathBuf,
-    /// The seed
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
+    #[command(flatten)]
+    chosen: Chosen,
 }
 
 /// Runs the program.
@@ -76,6 +92,9 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Sweep(arguments) => sweep::run(&arguments),
         Command::Determinism(arguments) => determinism::run(&arguments),
+        Command::Replay(arguments) => replay::run(&arguments),
+        Command::Shrink(arguments) => shrink::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Plan(arguments) => show_plan(&arguments),
         Command::Walk(arguments) => walk::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
@@ -83,25 +102,22 @@ pub fn main() -> ExitCode {
 }
 
 fn show_plan(arguments: &PlanArguments) -> ExitCode {
-    let plan = match load_plan(&arguments.file, arguments.seed) {
+    let plan = match arguments.chosen.plan() {
         Ok(plan) => plan,
         Err(exit) => return exit,
     };
-    match serde_saphyr::to_string(&plan) {
+    let origin = format!("cargo sim plan {}", arguments.chosen.shown(plan.seed));
+    match plan::to_yaml(&plan, &origin) {
         Ok(text) => {
             print!("{text}");
             ExitCode::SUCCESS
         }
-        Err(error) => complain(&error.to_string()),
+        Err(problem) => complain(&problem),
     }
 }
 
-fn load_scenario(file: &Path) -> Result<Scenario, ExitCode> {
-    scenario::load(file).map_err(|error| complain(&error.to_string()))
-}
-
-fn load_plan(file: &Path, seed: u64) -> Result<Plan, ExitCode> {
-    Ok(plan::draw(&load_scenario(file)?, seed))
+fn load(file: &Path) -> Result<Playable, ExitCode> {
+    Playable::load(file).map_err(|error| complain(&error.to_string()))
 }
 
 /// One sentence for the user's mistake.

@@ -5,6 +5,7 @@
 //! the wire.
 
 mod line;
+mod mention;
 mod recorder;
 
 use std::fmt;
@@ -14,8 +15,10 @@ use serde::{Deserialize, Serialize};
 use tickgate::server::status::Status;
 use tickgate::topic::{Mode, UserId};
 
+pub use mention::Mention;
 pub use recorder::{Counters, Recorder, Violation};
 
+use crate::fault::{Party, Strike};
 use crate::topic_name::TopicName;
 
 /// Name of a simulated client, e.g. `alice-1`.
@@ -45,6 +48,8 @@ pub enum Actor {
     Operator,
     /// The server under test.
     Gateway,
+    /// Whatever lies between them.
+    Network,
     /// Whoever wrote a line to the log: mostly the server under test.
     Log,
 }
@@ -166,6 +171,16 @@ pub enum Seen {
         /// Whose.
         user: UserId,
     },
+
+    /// Broker: it is going to say that it has carried out a command, and has not.
+    Lied(Call),
+    /// Broker: it undid what this command had turned on, without a word.
+    Forgot(Call),
+
+    /// Network, feed or broker: a fault strikes.
+    Struck(Strike),
+    /// Network: the broker or the feed is connected, perhaps again.
+    Linked(Party),
 
     /// Log: a line of `INFO` or worse.
     Log {
@@ -355,6 +370,7 @@ impl fmt::Display for Actor {
             Self::Feed => "feed",
             Self::Operator => "operator",
             Self::Gateway => "gateway",
+            Self::Network => "network",
             Self::Log => "log",
         })
     }

@@ -6,6 +6,7 @@
 mod answered_in_order;
 mod broker_agrees;
 mod failed_subscribe_leaves_nothing;
+mod forbidden_line;
 mod new_credentials_are_used;
 mod no_errors_logged;
 mod no_tick_after_unsubscribe;
@@ -24,10 +25,13 @@ mod success_after_the_broker;
 mod ticks_in_order;
 mod wanted_is_served;
 
+mod broker_link;
 mod broker_view;
-mod holdings;
+mod feed_loss;
+pub(crate) mod holdings;
 #[cfg(test)]
 mod testing;
+mod trouble;
 
 use crate::history::Event;
 use crate::plan::Plan;
@@ -58,6 +62,7 @@ pub trait Invariant: Send {
 #[must_use]
 pub fn all(plan: &Plan) -> Vec<Box<dyn Invariant>> {
     vec![
+        Box::new(forbidden_line::ForbiddenLine::new(plan.forbid.clone())),
         Box::new(no_errors_logged::NoErrorsLogged),
         Box::new(speaks_the_protocol::SpeaksTheProtocol),
         Box::new(nobody_is_thrown_out::NobodyIsThrownOut::new(plan)),
@@ -65,11 +70,11 @@ pub fn all(plan: &Plan) -> Vec<Box<dyn Invariant>> {
         Box::new(no_tick_after_unsubscribe::NoTickAfterUnsubscribe::default()),
         Box::new(only_what_was_asked_for::OnlyWhatWasAskedFor::default()),
         Box::new(ticks_in_order::TicksInOrder::new(plan)),
-        Box::new(order_updates_complete::OrderUpdatesComplete::default()),
+        Box::new(order_updates_complete::OrderUpdatesComplete::new(plan)),
         Box::new(success_after_the_broker::SuccessAfterTheBroker::new(plan)),
         Box::new(one_broker_call_per_want::OneBrokerCallPerWant::new(plan)),
         Box::new(one_session_per_user::OneSessionPerUser::new(plan)),
-        Box::new(new_credentials_are_used::NewCredentialsAreUsed::default()),
+        Box::new(new_credentials_are_used::NewCredentialsAreUsed::new(plan)),
         Box::new(slow_delays_nobody_else::SlowDelaysNobodyElse::new(plan)),
         Box::new(failed_subscribe_leaves_nothing::FailedSubscribeLeavesNothing::default()),
         Box::new(reference_counts::ReferenceCounts::default()),

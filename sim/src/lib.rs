@@ -18,15 +18,20 @@ compile_error!(
 
 pub mod actors;
 pub mod cli;
+pub mod expect;
+pub mod fault;
 pub mod fuzzing;
 pub mod history;
 pub mod invariant;
 pub mod log_capture;
 pub mod model;
 pub mod plan;
+pub mod playable;
+pub mod report;
 pub mod rng;
 pub mod runtime;
 pub mod scenario;
+pub mod shrink;
 pub mod story;
 pub mod topic_name;
 pub mod verdict;

@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 
 use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
+use tracing::span::{Attributes, Id, Record};
 use tracing::{Level, Metadata, Subscriber};
-use tracing_subscriber::Layer;
-use tracing_subscriber::layer::{Context, Filter, SubscriberExt as _};
 
 use crate::actors::Stage;
 use crate::history::{Actor, Seen};
@@ -14,33 +14,41 @@ use crate::history::{Actor, Seen};
 /// simulation's thread.
 #[must_use]
 pub fn subscriber(stage: Stage) -> impl Subscriber + Send + Sync {
-    tracing_subscriber::registry().with(Capture(stage).with_filter(Wanted))
+    Capture(stage)
 }
 
 struct Capture(Stage);
 
-/// The network reports itself in spans and at `TRACE`; none of that concerns us.
-struct Wanted;
-
-impl<S> Filter<S> for Wanted {
-    fn enabled(&self, metadata: &Metadata<'_>, _: &Context<'_, S>) -> bool {
+impl Subscriber for Capture {
+    /// Networks report themselves in spans and at `TRACE`; none of that concerns us.
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.is_event()
             && *metadata.level() <= Level::INFO
             && (metadata.target().starts_with("tickgate") || *metadata.level() <= Level::WARN)
     }
 
-    fn max_level_hint(&self) -> Option<tracing::level_filters::LevelFilter> {
-        Some(tracing::level_filters::LevelFilter::INFO)
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(LevelFilter::INFO)
     }
-}
 
-impl<S: Subscriber> Layer<S> for Capture {
-    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+    fn event(&self, event: &tracing::Event<'_>) {
         let mut line = Line(format!("{}:", event.metadata().target()));
         event.record(&mut line);
         let level = *event.metadata().level();
         self.0.saw(&Actor::Log, Seen::Log { level, text: line.0 });
     }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
 }
 
 struct Line(String);

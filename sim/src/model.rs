@@ -91,11 +91,13 @@ struct Client {
     account: Option<(UserNo, Standing)>,
     /// While it is nobody.
     authenticate_by_ms: Option<u64>,
-    /// In the order in which it asked for them.
+    /// In the order in which it asked for them, but for [`take_out`].
     wants: Vec<Topic>,
     follows_orders: bool,
     queue: VecDeque<(Option<u32>, Ask)>,
     busy: Option<Busy>,
+    /// Times that it was not let in.
+    failures: u64,
     closing: bool,
 }
 
@@ -131,7 +133,7 @@ enum OpenRow {
 #[derive(Clone, Debug)]
 struct Account {
     broker: BrokerNo,
-    /// In the order in which they came.
+    /// In the order in which they came, but for [`take_out`].
     clients: Vec<ClientNo>,
     life: Life,
     session: u64,
@@ -159,7 +161,7 @@ struct Share {
     at_broker: AtBroker,
     /// The broker may send it all the same.
     in_doubt: bool,
-    /// In the order in which they asked.
+    /// In the order in which they asked, but for [`take_out`].
     holders: Vec<Holder>,
     pause: Pause,
     /// The deepest book that anybody has asked for.
@@ -368,4 +370,11 @@ enum Due {
     Nobody(ClientNo),
     Request(ClientNo),
     Command(u64),
+}
+
+/// Takes one item out of a list; the last one takes its place. Nobody is promised an order, but it
+/// is the same in every run, and taking one of many out costs nothing.
+fn take_out<T>(list: &mut Vec<T>, is_it: impl FnMut(&T) -> bool) -> Option<T> {
+    let at = list.iter().position(is_it)?;
+    Some(list.swap_remove(at))
 }

@@ -3,14 +3,24 @@
 //! Each actor has a stream of its own, so that a client more or less leaves the decisions of all
 //! others as they were.
 
+mod check;
 mod draw;
+mod draw_faults;
+mod faults;
 mod storm;
+mod swarm;
+pub mod tree;
+mod yaml;
 
 use serde::{Deserialize, Serialize};
 use tickgate::topic::UserId;
 
+pub use check::check;
 pub use draw::draw;
+pub use faults::{ConnectionFault, FaultPlan, StruckConnection, TimedFault, TimedKind};
+pub use yaml::to_yaml;
 
+use crate::expect::{Expectation, Forbidden};
 use crate::history::Request;
 use crate::runtime::TaskOrder;
 use crate::scenario::{Gateway, Manner, RangeMs};
@@ -25,12 +35,21 @@ pub const BROKER_NAME: &str = "simbroker";
 pub struct Plan {
     /// The story in one sentence.
     pub about: String,
+    /// How it is expected to end.
+    #[serde(default, skip_serializing_if = "Expectation::is_pass")]
+    pub expect: Expectation,
+    /// What must not happen, besides what the invariants say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forbid: Vec<Forbidden>,
     /// What the rest was drawn from. Latencies and entropy follow from it too.
     pub seed: u64,
     /// Length of the story.
     pub duration_ms: u64,
     /// Order of ready tasks.
     pub task_order: TaskOrder,
+    /// How likely a read or write is to let other tasks go first (0.0 to 1.0).
+    #[serde(default)]
+    pub yield_share: f64,
     /// The network.
     pub network: NetworkPlan,
     /// Configuration of the gateway.
@@ -43,12 +62,29 @@ pub struct Plan {
     pub feed: FeedPlan,
     /// The clients.
     pub clients: Vec<ClientPlan>,
+    /// What goes wrong.
+    #[serde(default)]
+    pub faults: FaultPlan,
+}
+
+/// Which network carries the bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum NetworkKind {
+    /// From event to event: many times faster
+    #[default]
+    Events,
+    /// turmoil's, step by step: the reference
+    Turmoil,
 }
 
 /// The network.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkPlan {
+    /// What carries the bytes.
+    #[serde(default)]
+    pub kind: NetworkKind,
     /// Time a message takes from host to host.
     pub latency_ms: RangeMs,
     /// Step of simulated time.
@@ -75,6 +111,10 @@ pub struct ClientPlan {
     pub leaves_after_ms: u64,
     /// Whether it says goodbye then.
     pub leaves_politely: bool,
+    /// How long it stays away each time it is cut off, in turn; after the last it stays away for
+    /// good.
+    #[serde(default)]
+    pub returns_after_ms: Vec<u64>,
 }
 
 /// One action of a client.

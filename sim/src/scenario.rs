@@ -5,15 +5,24 @@
 //! line, column and the nearest key that exists.
 
 mod check;
+mod check_faults;
+mod faults;
 mod load;
 mod storm;
 
 use serde::{Deserialize, Serialize};
 use serde_saphyr::Spanned;
 
+pub use faults::{
+    AtByte, Chop, ClockStep, Faults, Flood, Happening, Lasting, Latency, Of, RateCap, Share, Timed,
+    Window,
+};
 pub use load::{BadScenario, load, parse};
+pub(crate) use load::{parse_yaml, read};
 pub use storm::{Incidents, Storm, Weights};
 
+use crate::expect::{Expectation, Forbidden};
+use crate::plan::NetworkKind;
 use crate::topic_name::TopicName;
 
 /// A range of milliseconds, both ends included: `[1, 20]`.
@@ -25,6 +34,12 @@ pub type RangeMs = [u64; 2];
 pub struct Scenario {
     /// The story in one sentence.
     pub about: String,
+    /// How it is expected to end, with every seed.
+    #[serde(default)]
+    pub expect: Expectation,
+    /// What must not happen, besides what the invariants say.
+    #[serde(default)]
+    pub forbid: Vec<Forbidden>,
     /// Who is there and how they behave.
     pub world: World,
     /// What happens at exact times.
@@ -33,6 +48,12 @@ pub struct Scenario {
     /// What happens at random.
     #[serde(default)]
     pub storm: Option<Storm>,
+    /// What goes wrong at random.
+    #[serde(default)]
+    pub faults: Option<Faults>,
+    /// Whether the seed decides which actions of the storm and which faults there are at all.
+    #[serde(default)]
+    pub swarm: bool,
 }
 
 /// `world`
@@ -61,10 +82,14 @@ pub struct World {
     /// What the configuration of the gateway says instead of this simulator's defaults.
     #[serde(default)]
     pub gateway: Gateway,
-    /// Order of ready tasks: `seeded` (default: the seed chooses among the others), `none`, or
-    /// `jitter: 0.25`.
+    /// Order of ready tasks: `seeded` (default: the seed chooses among the others), `none`,
+    /// `jitter: 0.25`, `starve: 0.2` or `priorities: 3`.
     #[serde(default)]
     pub task_order: TaskOrderChoice,
+    /// How likely a read or write is to let other tasks go first (0.0 to 1.0); absent: the seed
+    /// chooses.
+    #[serde(default)]
+    pub yield_share: Option<f64>,
 }
 
 /// One entry of `users`
@@ -145,6 +170,11 @@ pub enum Manner {
     Late,
     /// Does it and answers twice.
     Twice,
+    /// Says that it has done it and has not. Drops the session when faults end.
+    Lie,
+    /// Does it, and undoes it after so many milliseconds without a word. Drops the session when
+    /// faults end.
+    Forget(u64),
     /// Dies instead, loses all sessions and is back after so many milliseconds.
     Die(u64),
 }
@@ -167,6 +197,8 @@ pub struct Feed {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Network {
+    /// What carries the bytes.
+    pub kind: NetworkKind,
     /// Time a message takes from host to host.
     pub latency_ms: RangeMs,
     /// Step of simulated time; not longer than the least latency.
@@ -210,6 +242,10 @@ pub enum TaskOrderChoice {
     None,
     /// Tasks step back with this probability.
     Jitter(f64),
+    /// This share of the tasks is overtaken by all others.
+    Starve(f64),
+    /// The ready task with the highest random priority runs; so many times it becomes the least.
+    Priorities(u32),
 }
 
 /// One entry of `steps`
@@ -291,7 +327,7 @@ impl Default for Feed {
 
 impl Default for Network {
     fn default() -> Self {
-        Self { latency_ms: [1, 8], tick_ms: 1, random_host_order: true }
+        Self { kind: NetworkKind::Events, latency_ms: [1, 8], tick_ms: 1, random_host_order: true }
     }
 }
 

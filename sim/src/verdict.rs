@@ -43,12 +43,18 @@ impl Verdict {
     /// What the program returns: 0 passed, 1 violated, 3 stuck, 4 crashed.
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
-        ExitCode::from(match self {
+        ExitCode::from(self.code())
+    }
+
+    /// As [`Verdict::exit_code`], as a number.
+    #[must_use]
+    pub const fn code(&self) -> u8 {
+        match self {
             Self::Passed => 0,
             Self::Violated(_) => 1,
             Self::Stuck(_) => 3,
             Self::Crashed(_) => 4,
-        })
+        }
     }
 }
 

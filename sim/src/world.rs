@@ -3,30 +3,40 @@
 //! Hosts: `gateway`, `broker`, `feed`, `operator`, and one to three groups of clients. One host
 //! for each client would cost the cube of their number.
 
+mod events;
 mod gateway;
+mod leaps;
 mod outcome;
+mod steps;
+mod weather;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::collections::BTreeMap;
 use std::sync::mpsc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use tickgate::runtime::{Runtime as _, TaskGroup};
 
+pub use events::play_keeping_events;
 pub use outcome::Outcome;
 
+use self::weather::Weather;
+
 use crate::actors::{Stage, broker, client, feed, operator};
+use crate::fault::Party;
 use crate::history::{Phase, Recorder};
 use crate::invariant::{self, Invariant};
-use crate::plan::Plan;
-use crate::runtime::{Crash, EPOCH_UNIX_MS, SimRuntime, crash};
+use crate::plan::{NetworkKind, Plan};
+use crate::runtime::clock::now_us;
+use crate::runtime::{FaultBook, SimRuntime, crash};
 
 /// Simulated time after which a simulation is stuck, beyond the length of the story.
 const BEYOND_THE_STORY: Duration = Duration::from_secs(120);
 /// Real time without an end after which a simulation is stuck: the gateway spins.
 const REAL_TIME_MAX: Duration = Duration::from_secs(120);
-/// Segments that a connection holds, and connections that wait to be accepted. Beyond the
-/// latter the network would panic.
-const TCP_CAPACITY: usize = 4_096;
+/// The host of the server under test.
+const GATEWAY: &str = "gateway";
+/// Begins the name of each host of clients.
+const CLIENTS: &str = "clients-";
 
 /// How to play.
 #[derive(Clone, Copy, Debug, Default)]
@@ -66,103 +76,88 @@ pub fn play_judged(plan: &Plan, options: Options, invariants: Vec<Box<dyn Invari
 fn play_here(plan: Plan, options: Options, invariants: Vec<Box<dyn Invariant>>) -> Outcome {
     let stage = Stage::new(Recorder::new(invariants, options.keep_trace));
     let subscriber = crate::log_capture::subscriber(stage.clone());
+    let book = fault_book(&plan, &stage);
+    let hosts = runtimes(&plan, &book);
+    let weather = Weather::new(&plan, book);
     crash::catch_on_this_thread();
-    let crash =
-        tracing::subscriber::with_default(subscriber, || step_to_the_end(&plan, &stage)).err();
-    Outcome::of(&stage, crash)
+    let crash = tracing::subscriber::with_default(subscriber, || match plan.network.kind {
+        NetworkKind::Events => leaps::play(&plan, &stage, weather, &hosts),
+        NetworkKind::Turmoil => steps::play(&plan, &stage, weather, &hosts),
+    });
+    Outcome::of(&stage, crash.err(), hosts[GATEWAY].interleavings())
 }
 
-/// Steps through simulated time until the end, or until something is wrong.
-fn step_to_the_end(plan: &Plan, stage: &Stage) -> Result<(), Crash> {
-    let mut sim = build(plan, stage);
-    let end = Duration::from_millis(plan.duration_ms) + BEYOND_THE_STORY;
-    while stage.phase() < Phase::Done && sim.elapsed() < end {
-        let ended = match catch_unwind(AssertUnwindSafe(|| sim.step())) {
-            Ok(Ok(_)) => None,
-            Ok(Err(error)) => Some(Crash { message: error.to_string(), place: String::new() }),
-            Err(payload) => {
-                crash::remember(payload.as_ref());
-                None
-            }
-        };
-        // What ends on its own after a panic ends because of it.
-        if let Some(crash) = crash::first().or(ended) {
-            std::mem::forget(sim);
-            return Err(crash);
-        }
-        let recorder = stage.recorder();
-        if recorder.violation().is_some() || recorder.is_stuck() {
-            return Ok(());
-        }
-    }
-    if stage.phase() == Phase::Done {
-        stage.recorder().finish(u64::try_from(sim.elapsed().as_micros()).unwrap_or(u64::MAX));
-    }
-    Ok(())
+/// The hosts. The order is part of the seed's meaning.
+fn hosts(plan: &Plan) -> Vec<String> {
+    let clients = (0..plan.network.client_hosts).map(|host| format!("{CLIENTS}{host}"));
+    ["gateway", "broker", "feed", "operator"].map(String::from).into_iter().chain(clients).collect()
 }
 
-fn build<'a>(plan: &Plan, stage: &Stage) -> turmoil::Sim<'a> {
-    let network = &plan.network;
-    let mut builder = turmoil::Builder::new();
-    builder
-        .epoch(UNIX_EPOCH + Duration::from_millis(EPOCH_UNIX_MS))
-        .rng_seed(plan.seed)
-        .tick_duration(Duration::from_millis(network.tick_ms))
-        .min_message_latency(Duration::from_millis(network.latency_ms[0]))
-        .max_message_latency(Duration::from_millis(network.latency_ms[1]))
-        .simulation_duration(Duration::MAX)
-        .tcp_capacity(TCP_CAPACITY);
-    if network.random_host_order {
-        builder.enable_random_order();
-    }
-    let mut sim = builder.build();
-    // The order of registration is part of the seed's meaning.
-    let runtime = |host: &str| SimRuntime::new(plan.seed, host, plan.task_order);
-
-    let part = (runtime("gateway"), stage.clone(), plan.clone());
-    sim.host("gateway", move || {
-        let (runtime, stage, plan) = part.clone();
-        crash::caught(async move { Ok(gateway::serve(runtime, stage, plan).await?) })
-    });
-    let part = (runtime("broker"), stage.clone(), plan.clone());
-    sim.host("broker", move || {
-        let (runtime, stage, plan) = part.clone();
-        crash::caught(async move { Ok(broker::play(runtime, stage, plan).await?) })
-    });
-    let part = (runtime("feed"), stage.clone(), plan.clone());
-    sim.host("feed", move || {
-        let (runtime, stage, plan) = part.clone();
-        crash::caught(async move {
+/// Plays the part of a host.
+async fn play_host(
+    host: String,
+    runtime: SimRuntime,
+    stage: Stage,
+    plan: Plan,
+) -> Result<(), String> {
+    match host.as_str() {
+        "gateway" => gateway::serve(runtime, stage, plan).await,
+        "broker" => broker::play(runtime, stage, plan).await,
+        "feed" => {
             feed::play(runtime, stage, plan).await;
             Ok(())
-        })
-    });
-    let part = (runtime("operator"), stage.clone(), plan.clone());
-    sim.host("operator", move || {
-        let (runtime, stage, plan) = part.clone();
-        crash::caught(async move {
+        }
+        "operator" => {
             operator::lead(runtime, stage, plan).await;
             Ok(())
-        })
-    });
-    for host in 0..network.client_hosts {
-        let name = format!("clients-{host}");
-        let part = (runtime(&name), stage.clone(), plan.clone());
-        sim.host(name, move || {
-            let (runtime, stage, plan) = part.clone();
-            crash::caught(async move {
-                play_clients(&runtime, &stage, plan, host).await;
-                Ok(())
-            })
-        });
+        }
+        clients => {
+            let number = clients.strip_prefix(CLIENTS).and_then(|number| number.parse().ok());
+            let number = number.ok_or_else(|| format!("there is no host {clients}"))?;
+            play_clients(&runtime, &stage, plan, number).await;
+            Ok(())
+        }
     }
-    sim
+}
+
+/// What each host has of the world. The gateway connects to the broker and to nobody else.
+fn runtimes(plan: &Plan, book: &FaultBook) -> BTreeMap<String, SimRuntime> {
+    let runtime_of = |host: String| {
+        let runtime = SimRuntime::new(plan.seed, &host, plan.task_order)
+            .with_yields(plan.seed, &host, plan.yield_share)
+            .with_faults(book.clone());
+        let runtime = match host.as_str() {
+            GATEWAY => runtime.acting_as(Party::Broker),
+            "feed" => runtime.acting_as(Party::Feed),
+            _ => runtime,
+        };
+        (host, runtime)
+    };
+    hosts(plan).into_iter().map(runtime_of).collect()
+}
+
+fn fault_book(plan: &Plan, stage: &Stage) -> FaultBook {
+    let stage = stage.clone();
+    FaultBook::new(plan.seed, &plan.faults, move |notice| weather::note(&stage, notice))
+}
+
+/// When to stop a story that does not end.
+fn last_moment(plan: &Plan) -> Duration {
+    Duration::from_millis(plan.duration_ms) + BEYOND_THE_STORY
+}
+
+/// The story has been played: asks for everybody's last word.
+fn finish(stage: &Stage) {
+    if stage.phase() == Phase::Done {
+        stage.recorder().finish(now_us());
+    }
 }
 
 async fn play_clients(runtime: &SimRuntime, stage: &Stage, plan: Plan, host: u32) {
     let group = TaskGroup::new();
     for client in plan.clients.into_iter().filter(|client| client.host == host) {
-        group.spawn(runtime, "client", client::play(runtime.clone(), stage.clone(), client));
+        let runtime = runtime.acting_as(Party::Client(client.name.clone()));
+        group.spawn(&runtime.clone(), "client", client::play(runtime, stage.clone(), client));
     }
     group.emptied().await;
     debug_assert_eq!(runtime.tasks().total(), 0, "clients leave no task behind");

@@ -1,41 +1,11 @@
 //! The commands, as they are typed.
 
-use std::path::PathBuf;
-use std::process::{Command, Output};
+mod common;
+#[path = "common/scenario.rs"]
+mod scenario;
 
-fn sim(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_tickgate-sim"))
-        .args(arguments)
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
-        .output()
-        .expect("the program can be started")
-}
-
-fn code(output: &Output) -> Option<i32> {
-    output.status.code()
-}
-
-fn said(output: &Output) -> String {
-    let both = [&*output.stdout, &*output.stderr].concat();
-    String::from_utf8(both).expect("it speaks UTF-8")
-}
-
-/// A scenario file that is removed in the end.
-struct Scenario(tempfile::TempDir, PathBuf);
-
-impl Scenario {
-    fn new(text: &str) -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        let path = directory.path().join("story.yaml");
-        std::fs::write(&path, text).expect("it can be written");
-        Self(directory, path)
-    }
-
-    fn path(&self) -> &str {
-        let Self(_directory, path) = self;
-        path.to_str().expect("it is UTF-8")
-    }
-}
+use common::{code, said, sim};
+use scenario::Scenario;
 
 #[test]
 fn a_run_that_passes_says_so_and_ends_with_0() {
@@ -82,14 +52,14 @@ steps:
     let said = said(&output);
     assert_eq!(code(&output), Some(3), "{said}");
     assert!(said.contains("STUCK") && said.contains("NSE:TCS"), "{said}");
-    let line = format!("cargo sim run {} --seed 5 --trace trace.txt", story.path());
+    let line = format!("cargo sim replay {} --seed 5\n", story.path());
     assert!(said.contains(&line), "{said}");
 }
 
 #[test]
 fn a_bad_scenario_is_one_sentence_and_ends_with_2() {
     let story = Scenario::new("about: A story.\nworld:\n  duration: 100\n");
-    for command in ["run", "plan", "sweep", "determinism"] {
+    for command in ["run", "replay", "plan", "sweep", "determinism"] {
         let output = sim(&[command, story.path()]);
         let said = said(&output);
         assert_eq!(code(&output), Some(2), "{command}: {said}");
@@ -109,7 +79,7 @@ fn bad_usage_ends_with_2_and_help_has_examples() {
         &["run", "scenarios/smoke.yaml", "--seed", "-1"],
         &["run", "scenarios/smoke.yaml", "--seed", "18446744073709551616"],
         &["sweep", "scenarios/smoke.yaml", "--seeds", "0"],
-        &["sweep", "scenarios/smoke.yaml", "--seeds", "2", "--from", "18446744073709551615"],
+        &["sweep", "scenarios/smoke.yaml", "--seeds", "3", "--from", "18446744073709551614"],
     ] {
         assert_eq!(code(&sim(arguments)), Some(2), "{arguments:?}");
     }

@@ -37,6 +37,8 @@ macro_rules! scenarios {
 
 scenarios! {
     a_storm_over_shared_topics => "scenarios/smoke.yaml",
+    the_standard_storm => "scenarios/standard_storm.yaml",
+    a_storm_of_faults => "scenarios/fault_storm.yaml",
     a_storm_over_four_shards => "scenarios/many_shards.yaml",
     several_modes_of_one_instrument => "scenarios/modes.yaml",
     broken_broker_sessions => "scenarios/sessions.yaml",

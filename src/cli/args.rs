@@ -110,8 +110,10 @@ pub(super) struct TailArgs {
     /// How much of it: ltp, quote or depth
     #[arg(long, default_value = "quote", value_parser = mode)]
     pub(super) mode: Mode,
-    /// Levels of the order book to ask for
-    #[arg(long, value_name = "LEVELS", default_value_t = 5)]
+    /// Levels of the order book to ask for, 1 to 200, with `--mode depth`; what the broker has
+    /// comes
+    #[arg(long, value_name = "LEVELS", default_value_t = 5,
+        value_parser = clap::value_parser!(u32).range(1..=200))]
     pub(super) depth: u32,
     /// Where the gateway is
     #[arg(long, default_value = "ws://127.0.0.1:8765", value_parser = Url::parse)]
@@ -126,7 +128,8 @@ pub(super) struct TailArgs {
     /// End after this many ticks
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) count: Option<u64>,
-    /// End after this many seconds; exit code 1 if less came by then than was asked for
+    /// End after this many seconds, connected or not; exit code 1 if less came by then than was
+    /// asked for
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
     pub(super) timeout_seconds: Option<u64>,
     /// Print the frames as they come, one a line

@@ -19,7 +19,11 @@ pub(super) fn start(log: &Log) -> Result<(), Failure> {
     let filter = EnvFilter::builder()
         .parse(&log.level)
         .map_err(|error| Failure::Usage(format!("`log.level` {:?}: {error}", log.level)))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        // It would tell of a log that cannot be written on the same stderr, and panic there.
+        .log_internal_errors(false);
     let started = if log.json {
         tracing::subscriber::set_global_default(builder.json().finish())
     } else {

@@ -91,7 +91,11 @@ fn raise_open_files_limit(clients_max: usize) {
     };
     let needed = clients_max as u64 + OTHER_FILES;
     if limit < needed {
-        tracing::warn!(limit, needed, "limits.clients_max needs a higher limit of open files");
+        let clients = limit.saturating_sub(OTHER_FILES);
+        tracing::warn!(
+            "no more than {clients} clients can connect: this process may open {limit} files; \
+             raise that (`ulimit -n {needed}`) or lower `limits.clients_max`"
+        );
     }
 }
 

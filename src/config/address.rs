@@ -22,7 +22,7 @@ pub enum BadAddress {
     #[error("leave out `{0}`")]
     Scheme(String),
     /// No `tcp://` where one was wanted.
-    #[error("`tcp://` is missing")]
+    #[error("it must begin with `tcp://`")]
     NotTcp,
     /// No colon.
     #[error("the port is missing")]

@@ -88,7 +88,10 @@ impl Draft {
                         .any(|key| places.get(key).is_some_and(|place| broken.contains(place)));
                     if !refused {
                         let place = places.get(&entry).cloned();
-                        let message = format!("`{entry}` has no `{missing}`");
+                        let message = match missing {
+                            "kind" => format!("`{entry}` has no `kind`: \"paper\" or \"remote\""),
+                            _ => format!("`{entry}` has no `{missing}`"),
+                        };
                         problems.push(Problem { place, message });
                     }
                     // Later entries would be named by a wrong number.

@@ -22,6 +22,9 @@ pub use address::{Address, BadAddress};
 pub use load::{DEFAULT_FILE, Loaded, load, parse};
 pub use problem::{BadConfig, Place, Problem};
 
+/// Most shards one gateway can have: the feed notes each in one bit.
+pub const SHARDS_MAX: usize = 64;
+
 /// Everything a gateway can be told.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -89,6 +92,8 @@ pub struct Limits {
 pub struct Outbox {
     /// Ticks that wait for one client before its topics are conflated to the latest value.
     pub ticks_max: usize,
+    /// Bytes of ticks that wait for one client before that; the last one may exceed it.
+    pub tick_bytes_max: usize,
     /// Bytes of answers and order updates that wait for one client; beyond, it is closed with
     /// 1013.
     pub control_bytes_max: usize,
@@ -262,7 +267,12 @@ impl Default for Limits {
 
 impl Default for Outbox {
     fn default() -> Self {
-        Self { ticks_max: 1_024, control_bytes_max: 1_048_576, write_bytes_max: 65_536 }
+        Self {
+            ticks_max: 1_024,
+            tick_bytes_max: 4_194_304,
+            control_bytes_max: 1_048_576,
+            write_bytes_max: 65_536,
+        }
     }
 }
 

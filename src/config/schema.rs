@@ -1,7 +1,7 @@
 //! Every key: its section, its name, what it holds and its limits.
 
 use super::value::Slot;
-use super::{BrokerEntry, BrokerKind, Config};
+use super::{BrokerEntry, BrokerKind, Config, SHARDS_MAX};
 
 /// One key of a section.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ pub(super) const KEYS: &[Key<Config>] = &[
     key("server", "auth_timeout_ms", millis(|c| &mut c.server.auth_timeout_ms)),
     key("server", "close_timeout_ms", millis(|c| &mut c.server.close_timeout_ms)),
     key("server", "drain_timeout_ms", millis(|c| &mut c.server.drain_timeout_ms)),
-    key("server", "shards", Slot::Count(|c| &mut c.server.shards, 0..=256)),
+    key("server", "shards", Slot::Count(|c| &mut c.server.shards, 0..=SHARDS_MAX)),
     key("limits", "clients_max", Slot::Count(|c| &mut c.limits.clients_max, 1..=1_000_000)),
     key(
         "limits",
@@ -71,6 +71,11 @@ pub(super) const KEYS: &[Key<Config>] = &[
     ),
     key("limits", "name_bytes_max", Slot::Bytes(|c| &mut c.limits.name_bytes_max, 1..=256)),
     key("outbox", "ticks_max", Slot::Count(|c| &mut c.outbox.ticks_max, 1..=1_048_576)),
+    key(
+        "outbox",
+        "tick_bytes_max",
+        Slot::Bytes(|c| &mut c.outbox.tick_bytes_max, 4_096..=1_024 * MIB),
+    ),
     key(
         "outbox",
         "control_bytes_max",

@@ -4,8 +4,12 @@ use std::hash::{Hash, Hasher};
 
 use indexmap::{Equivalent, IndexMap};
 
-use super::{RouteId, SHARDS_MAX, ShardId};
+use super::{RouteId, ShardId};
+use crate::config::SHARDS_MAX;
 use crate::topic::{BrokerName, Instrument, Mode, Topic};
+
+/// One bit for each shard.
+const _: () = assert!(SHARDS_MAX <= u64::BITS as usize);
 
 /// Where a tick came from: its bus topic, taken apart.
 #[derive(Clone, Copy, Debug)]

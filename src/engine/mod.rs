@@ -28,9 +28,6 @@ pub use upstream::{Upstream, UpstreamCommand};
 /// Number of a shard, from 0.
 pub type ShardId = usize;
 
-/// Most shards one gateway can have: one bit each in [`Served::shards`].
-pub const SHARDS_MAX: usize = 64;
-
 /// Names one (topic, broker) pair that somebody wants, in feed and shards. Never reused, so that
 /// a tick still under way cannot reach the subscribers of another topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -169,7 +166,8 @@ pub enum Effect {
 /// Something an operator wants to find in the log. Holds no secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Note {
-    /// A credential was accepted and the user's broker session is live.
+    /// A credential was accepted and the user's broker session is live. Said once until the client
+    /// becomes another user.
     Authenticated {
         /// Which connection.
         client: ClientId,
@@ -182,6 +180,9 @@ pub enum Note {
         client: ClientId,
         /// The answer's code.
         code: &'static str,
+        /// How often this connection has been turned down. Told of when it is a power of two: a
+        /// client that guesses must not fill the log.
+        failures: u64,
     },
     /// A subscription is in place: the broker has agreed.
     Subscribed {
@@ -213,6 +214,15 @@ pub enum Note {
         /// In the broker's words.
         reason: String,
     },
+    /// A broker refused a topic that nobody held; whoever asked for it has been told.
+    TopicRefused {
+        /// Whose.
+        user: UserId,
+        /// What.
+        topic: Topic,
+        /// In the broker's words.
+        reason: String,
+    },
     /// A broker did not do what it was asked for a topic.
     TopicFailed {
         /// Whose.
@@ -222,7 +232,7 @@ pub enum Note {
         /// In the broker's words.
         reason: String,
     },
-    /// A user's credentials changed; the session is rebuilt.
+    /// A user's credentials changed; the session is rebuilt. Said once until that has begun.
     Invalidated {
         /// Whose.
         user: UserId,

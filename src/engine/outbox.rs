@@ -1,6 +1,6 @@
 //! What waits for one client.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use indexmap::IndexMap;
@@ -12,6 +12,8 @@ use super::RouteId;
 pub struct OutboxLimits {
     /// Ticks that wait before the topics are conflated to their latest value.
     pub ticks_max: usize,
+    /// Bytes of ticks that wait before that; the last one may exceed it.
+    pub tick_bytes_max: usize,
     /// Bytes of answers and order updates that may wait.
     pub control_bytes_max: usize,
 }
@@ -23,14 +25,16 @@ pub struct Overflow;
 
 /// A bounded queue of complete WebSocket frames.
 ///
-/// Up to `ticks_max` ticks wait in order. Beyond that the client lags: each further tick replaces
-/// the one of its topic that waits at the end, so that at most one a topic is added however long
-/// the client sleeps, and what it reads last is the latest. Within a topic the order is kept.
+/// Up to `ticks_max` ticks, or `tick_bytes_max` bytes of them, wait in order. Beyond that the
+/// client lags: each further tick replaces the one of its topic that waits at the end, so that at
+/// most one a topic is added however long the client sleeps, and what it reads last is the latest.
+/// Within a topic the order is kept.
 #[derive(Debug, Default)]
 pub struct Outbox {
     queue: VecDeque<Waiting>,
-    /// Ticks in `queue`.
+    /// Ticks in `queue`, and their bytes.
     ticks: usize,
+    tick_bytes: usize,
     control_bytes: usize,
     /// Latest values behind the queue, in the order in which their topics began to lag.
     lagging: IndexMap<RouteId, Bytes>,
@@ -67,9 +71,9 @@ impl Outbox {
 
     /// Queues a tick. Says whether it replaced one, which the client will never see.
     pub fn push_tick(&mut self, limits: &OutboxLimits, route: RouteId, frame: Bytes) -> bool {
-        if self.lagging.is_empty() && self.ticks < limits.ticks_max {
-            self.ticks += 1;
-            self.queue.push_back(Waiting::Tick(route, frame));
+        let has_room = self.ticks < limits.ticks_max && self.tick_bytes < limits.tick_bytes_max;
+        if self.lagging.is_empty() && has_room {
+            self.queue_tick(route, frame);
             return false;
         }
         self.lagging.insert(route, frame).is_some()
@@ -77,17 +81,19 @@ impl Outbox {
 
     /// Drops the ticks of these routes: their subscriptions have ended.
     pub fn forget(&mut self, routes: &[RouteId]) {
-        if self.ticks > 0 {
-            self.queue.retain(|waiting| match waiting {
-                Waiting::Control(_) => true,
-                Waiting::Tick(route, _) => !routes.contains(route),
-            });
-            let is_tick = |waiting: &&Waiting| matches!(waiting, Waiting::Tick(..));
-            self.ticks = self.queue.iter().filter(is_tick).count();
+        if routes.is_empty() || self.ticks == 0 && self.lagging.is_empty() {
+            return;
         }
-        if !self.lagging.is_empty() {
-            self.lagging.retain(|route, _| !routes.contains(route));
-        }
+        let routes: BTreeSet<RouteId> = routes.iter().copied().collect();
+        self.queue.retain(|waiting| match waiting {
+            Waiting::Tick(route, frame) if routes.contains(route) => {
+                self.ticks -= 1;
+                self.tick_bytes -= frame.len();
+                false
+            }
+            Waiting::Tick(..) | Waiting::Control(_) => true,
+        });
+        self.lagging.retain(|route, _| !routes.contains(route));
     }
 
     /// Drops everything.
@@ -117,6 +123,7 @@ impl Outbox {
             }
             Waiting::Tick(_, frame) => {
                 self.ticks -= 1;
+                self.tick_bytes -= frame.len();
                 Some(frame)
             }
         }
@@ -124,9 +131,15 @@ impl Outbox {
 
     /// Queues the latest values of the lagging topics behind what waits.
     fn catch_up(&mut self) {
-        self.ticks += self.lagging.len();
-        let lagging = self.lagging.drain(..);
-        self.queue.extend(lagging.map(|(route, frame)| Waiting::Tick(route, frame)));
+        for (route, frame) in std::mem::take(&mut self.lagging) {
+            self.queue_tick(route, frame);
+        }
+    }
+
+    fn queue_tick(&mut self, route: RouteId, frame: Bytes) {
+        self.ticks += 1;
+        self.tick_bytes += frame.len();
+        self.queue.push_back(Waiting::Tick(route, frame));
     }
 
     /// Whether nothing waits.
@@ -144,10 +157,8 @@ impl Outbox {
     /// How many bytes wait.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let queued = self.queue.iter().map(|waiting| match waiting {
-            Waiting::Control(frame) | Waiting::Tick(_, frame) => frame.len(),
-        });
-        queued.sum::<usize>() + self.lagging.values().map(Bytes::len).sum::<usize>()
+        let lagging = self.lagging.values().map(Bytes::len).sum::<usize>();
+        self.control_bytes + self.tick_bytes + lagging
     }
 
     /// Asserts that the counters agree with the contents.
@@ -156,14 +167,18 @@ impl Outbox {
     ///
     /// Panics if they do not.
     pub fn check(&self) {
-        let (mut ticks, mut control_bytes) = (0, 0);
+        let (mut ticks, mut tick_bytes, mut control_bytes) = (0, 0, 0);
         for waiting in &self.queue {
             match waiting {
                 Waiting::Control(frame) => control_bytes += frame.len(),
-                Waiting::Tick(..) => ticks += 1,
+                Waiting::Tick(_, frame) => {
+                    ticks += 1;
+                    tick_bytes += frame.len();
+                }
             }
         }
-        assert_eq!((self.ticks, self.control_bytes), (ticks, control_bytes));
+        assert_eq!((self.ticks, self.tick_bytes), (ticks, tick_bytes));
+        assert_eq!(self.control_bytes, control_bytes);
     }
 }
 
@@ -171,7 +186,8 @@ impl Outbox {
 mod tests {
     use super::*;
 
-    const LIMITS: OutboxLimits = OutboxLimits { ticks_max: 2, control_bytes_max: 10 };
+    const LIMITS: OutboxLimits =
+        OutboxLimits { ticks_max: 2, tick_bytes_max: 100, control_bytes_max: 10 };
 
     fn frame(text: &'static str) -> Bytes {
         Bytes::from_static(text.as_bytes())
@@ -202,6 +218,20 @@ mod tests {
             ticks.map(|(route, text)| outbox.push_tick(&LIMITS, RouteId(route), frame(text)));
         assert_eq!(replaced, [false, false, false, false, true, true]);
         assert_eq!(drained(&mut outbox), "abef");
+    }
+
+    #[test]
+    fn a_client_that_sleeps_through_large_ticks_costs_a_bounded_number_of_bytes() {
+        let limits = OutboxLimits { ticks_max: 1_000, tick_bytes_max: 100, control_bytes_max: 10 };
+        let mut outbox = Outbox::default();
+        let tick = Bytes::from(vec![b'x'; 60]);
+        for _ in 0..10 {
+            outbox.push_tick(&limits, RouteId(1), tick.clone());
+        }
+        outbox.check();
+        assert_eq!(outbox.bytes(), 3 * 60, "two within the limit, and the latest");
+        drained(&mut outbox);
+        assert!(!outbox.push_tick(&limits, RouteId(1), tick), "it has caught up");
     }
 
     #[test]

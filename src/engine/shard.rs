@@ -5,10 +5,11 @@ mod check;
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 
 use super::RouteId;
 use super::outbox::{Outbox, OutboxLimits, Overflow};
+use super::timers::Timers;
 use crate::protocol::frame;
 use crate::topic::{ClientId, UserId};
 
@@ -76,11 +77,11 @@ pub struct Shard {
     free: Vec<usize>,
     by_id: BTreeMap<ClientId, usize>,
     routes: IndexMap<RouteId, Route>,
-    orders: BTreeMap<UserId, Vec<usize>>,
+    orders: BTreeMap<UserId, IndexSet<usize>>,
     /// Slots with something new to write.
     dirty: VecDeque<usize>,
-    /// Clients being closed, with their deadlines, earliest first.
-    closing: VecDeque<(u64, ClientId)>,
+    /// Until when clients being closed have time.
+    closing: Timers<ClientId>,
     totals: ShardTotals,
 }
 
@@ -114,7 +115,7 @@ impl Shard {
             routes: IndexMap::new(),
             orders: BTreeMap::new(),
             dirty: VecDeque::new(),
-            closing: VecDeque::new(),
+            closing: Timers::new(),
             totals: ShardTotals::default(),
         }
     }
@@ -151,10 +152,12 @@ impl Shard {
             self.leave(slot, route);
         }
         self.stop_orders(slot);
+        if self.client(slot).dirty {
+            self.dirty.retain(|dirty| *dirty != slot);
+        }
+        self.closing.cancel(&id);
         self.slots[slot] = None;
         self.free.push(slot);
-        self.dirty.retain(|dirty| *dirty != slot);
-        self.closing.retain(|(_, closing)| *closing != id);
     }
 
     /// From now on ticks of this route may come; the latest is kept.
@@ -216,7 +219,8 @@ impl Shard {
 
     /// Gives an order update to everyone who follows this user's.
     pub fn order(&mut self, user: &UserId, frame: &Bytes) {
-        for slot in self.orders.get(user).cloned().unwrap_or_default() {
+        let followers: Vec<usize> = self.orders.get(user).into_iter().flatten().copied().collect();
+        for slot in followers {
             self.totals.orders += 1;
             self.push_control(slot, frame.clone());
         }
@@ -238,7 +242,7 @@ impl Shard {
             self.leave(slot, route);
         }
         self.stop_orders(slot);
-        self.closing.push_back((self.now_ms + self.options.close_timeout_ms, id));
+        self.closing.set(id, self.now_ms + self.options.close_timeout_ms);
         self.mark_dirty(slot);
     }
 
@@ -267,17 +271,13 @@ impl Shard {
 
     /// The next client that has taken too long to be closed.
     pub fn pop_overdue(&mut self) -> Option<ClientId> {
-        let (deadline_ms, _) = self.closing.front()?;
-        if *deadline_ms > self.now_ms {
-            return None;
-        }
-        self.closing.pop_front().map(|(_, id)| id)
+        self.closing.pop_due(self.now_ms)
     }
 
     /// When [`Shard::pop_overdue`] is due next, if ever.
     #[must_use]
     pub fn next_deadline_ms(&self) -> Option<u64> {
-        self.closing.front().map(|(deadline_ms, _)| *deadline_ms)
+        self.closing.next_ms()
     }
 
     /// Counters since the start.
@@ -338,14 +338,14 @@ impl Shard {
 
     fn follow_orders(&mut self, slot: usize, user: UserId) {
         self.stop_orders(slot);
-        self.orders.entry(user.clone()).or_default().push(slot);
+        self.orders.entry(user.clone()).or_default().insert(slot);
         self.client_mut(slot).orders = Some(user);
     }
 
     fn stop_orders(&mut self, slot: usize) {
         let Some(user) = self.client_mut(slot).orders.take() else { return };
         let followers = self.orders.get_mut(&user).expect("a followed user");
-        followers.retain(|follower| *follower != slot);
+        followers.swap_remove(&slot);
         if followers.is_empty() {
             self.orders.remove(&user);
         }

@@ -91,10 +91,16 @@ impl Clock {
         u64::try_from(self.now().as_millis()).unwrap_or(u64::MAX)
     }
 
+    /// The instant at which [`Clock::now`] will read `at`, for a timer that is reset.
+    #[must_use]
+    pub fn instant_at(&self, at: Duration) -> tokio::time::Instant {
+        self.origin + at
+    }
+
     /// The instant at which [`Clock::now_ms`] will read `at_ms`, for a timer that is reset.
     #[must_use]
     pub fn instant_at_ms(&self, at_ms: u64) -> tokio::time::Instant {
-        self.origin + Duration::from_millis(at_ms)
+        self.instant_at(Duration::from_millis(at_ms))
     }
 
     /// Waits until [`Clock::now_ms`] reads `at_ms`.

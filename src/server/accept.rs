@@ -15,7 +15,7 @@ use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 
 use super::client::{ClientContext, Upgraded, serve_client};
@@ -38,7 +38,8 @@ pub(super) struct DoorCounts {
     pub turned_away: AtomicU64,
 }
 
-/// Accepts connections until it is dropped, and owns their tasks.
+/// Accepts connections until it is dropped. Who has come in by then stays, owned by `clients`; who
+/// has not is sent away.
 pub(super) async fn accept_clients<R: Runtime>(
     context: Arc<ClientContext<R>>,
     mut listener: R::Listener,
@@ -46,12 +47,16 @@ pub(super) async fn accept_clients<R: Runtime>(
     counts: Arc<DoorCounts>,
 ) {
     let places = Arc::new(Semaphore::new(context.config.limits.clients_max));
-    let mut next_id = 0;
+    let (_open, door) = watch::channel(());
+    let (mut next_id, mut failures) = (0, 0_u64);
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
+                failures += 1;
+                if failures.is_power_of_two() {
+                    tracing::warn!(%error, failures, "a connection could not be accepted");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
@@ -63,7 +68,7 @@ pub(super) async fn accept_clients<R: Runtime>(
         }
         let place = places.clone().try_acquire_owned().ok();
         next_id += 1;
-        let visitor = Visitor { id: ClientId(next_id), peer, place };
+        let visitor = Visitor { id: ClientId(next_id), peer, place, door: door.clone() };
         let (task_context, task_counts) = (context.clone(), counts.clone());
         clients.spawn(&context.runtime, "client", async move {
             receive(task_context, stream, visitor, &task_counts).await;
@@ -77,17 +82,24 @@ struct Visitor {
     peer: SocketAddr,
     /// `None`: the house is full.
     place: Option<OwnedSemaphorePermit>,
+    /// Errs once the door is closed.
+    door: watch::Receiver<()>,
 }
 
 async fn receive<R: Runtime>(
     context: Arc<ClientContext<R>>,
     stream: R::Stream,
-    visitor: Visitor,
+    mut visitor: Visitor,
     counts: &DoorCounts,
 ) {
     let limit = Duration::from_millis(context.config.server.handshake_timeout_ms);
     let upgrading = upgrade::<R>(stream, visitor.place.is_some(), limit);
-    let Some((stream, early)) = tokio::time::timeout(limit, upgrading).await.ok().flatten() else {
+    let upgraded = tokio::select! {
+        biased;
+        _ = visitor.door.changed() => None,
+        upgraded = tokio::time::timeout(limit, upgrading) => upgraded.ok().flatten(),
+    };
+    let Some((stream, early)) = upgraded else {
         counts.turned_away.fetch_add(1, Ordering::Relaxed);
         return;
     };

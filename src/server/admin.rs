@@ -57,13 +57,17 @@ pub async fn serve_admin<R: Runtime, S: StatusSource>(
     source: S,
 ) {
     let connections = TaskGroup::new();
+    let mut failures = 0_u64;
     let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     // `acquire_owned` fails only once the semaphore is closed, which nobody does.
     while let Ok(permit) = permits.clone().acquire_owned().await {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
-                warn!(%error, "cannot accept an admin connection");
+                failures += 1;
+                if failures.is_power_of_two() {
+                    warn!(%error, failures, "cannot accept an admin connection");
+                }
                 sleep(ACCEPT_PAUSE).await;
                 continue;
             }

@@ -3,9 +3,10 @@
 //! A tick is checked once, encoded once for each mode that somebody wants, and shared from there.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::hub::HubMessage;
 use super::shard::ShardMessage;
@@ -14,6 +15,27 @@ use crate::protocol::{self, BusTopic, TopicRules, frame};
 use crate::runtime::Clock;
 use crate::topic::{BrokerName, Topic, UserId};
 use crate::zmtp::{Message, Sub};
+
+/// Ticks, and KiB of them, that may wait for one shard. Answers go through the same mailbox, so
+/// this is what they may have to wait behind; beyond, the bus is not read.
+const WAITING_MAX: u32 = 4_096;
+
+/// Users whose invalidation may wait for the hub; beyond, the bus is not read.
+const INVALIDATED_MAX: usize = 4_096;
+
+/// Why messages are dropped.
+const DROP_REASONS: [&str; 7] = [
+    "bad_payload",
+    "bad_topic",
+    "no_interest",
+    "not_two_parts",
+    "order_without_user",
+    "other_source",
+    "private",
+];
+
+/// Bytes of a topic that go into the log.
+const SHOWN_BYTES_MAX: usize = 64;
 
 /// Something the feed is told or asked.
 pub(super) enum FeedMessage {
@@ -46,11 +68,15 @@ pub(super) async fn run_feed<S: Send>(
     clock: Clock,
     outlets: FeedOutlets<S>,
 ) {
-    let batches = outlets.shards.iter().map(|_| Vec::new()).collect();
+    let batches = outlets.shards.iter().map(|_| Batch::default()).collect();
     let mut feed = Feed {
         index,
         rules,
-        counts: FeedCounts::default(),
+        counts: FeedCounts {
+            // From the start, so that the first drop is an increase too.
+            dropped: DROP_REASONS.iter().map(|reason| (*reason, 0)).collect(),
+            ..FeedCounts::default()
+        },
         served: Vec::new(),
         batches,
         orders: Vec::new(),
@@ -70,7 +96,7 @@ pub(super) async fn run_feed<S: Send>(
                     permit.send(HubMessage::Event(Event::Invalidate { user }));
                 }
             }
-            batch = bus.recv() => {
+            batch = bus.recv(), if feed.invalidated.len() < INVALIDATED_MAX => {
                 let Some(batch) = batch else { return };
                 let now_ms = clock.now_ms();
                 for message in batch {
@@ -87,11 +113,42 @@ struct Feed {
     rules: TopicRules,
     counts: FeedCounts,
     served: Vec<Served>,
-    /// Ticks for each shard.
-    batches: Vec<Vec<(RouteId, Bytes)>>,
+    /// For each shard.
+    batches: Vec<Batch>,
     orders: Vec<(UserId, Bytes)>,
     /// Users whose credentials changed; a set, so that a storm of the same stays small.
     invalidated: BTreeSet<UserId>,
+}
+
+/// Ticks for one shard.
+struct Batch {
+    ticks: Vec<(RouteId, Bytes)>,
+    bytes: usize,
+    /// What is left of [`WAITING_MAX`]; the shard gives it back.
+    room: Arc<Semaphore>,
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        let room = Arc::new(Semaphore::new(WAITING_MAX as usize));
+        Self { ticks: Vec::new(), bytes: 0, room }
+    }
+}
+
+impl Batch {
+    fn push(&mut self, route: RouteId, tick: Bytes) {
+        self.bytes += tick.len();
+        self.ticks.push((route, tick));
+    }
+
+    /// Takes the ticks out once there is room for them. One batch always finds room.
+    async fn take(&mut self) -> Option<(Vec<(RouteId, Bytes)>, OwnedSemaphorePermit)> {
+        let size = self.ticks.len() + std::mem::take(&mut self.bytes) / 1_024;
+        let size = u32::try_from(size).unwrap_or(WAITING_MAX).min(WAITING_MAX);
+        // An error means that the semaphore is closed, which nobody does.
+        let room = self.room.clone().acquire_many_owned(size).await.ok()?;
+        Some((std::mem::take(&mut self.ticks), room))
+    }
 }
 
 impl Feed {
@@ -116,7 +173,7 @@ impl Feed {
         };
         match result {
             Ok(()) => self.counts.routed += 1,
-            Err(reason) => self.drop_one(reason),
+            Err(reason) => self.drop_one(reason, message.parts().first().map_or(b"", |at| at)),
         }
     }
 
@@ -166,9 +223,11 @@ impl Feed {
 
     async fn hand_over<S>(&mut self, shards: &[mpsc::Sender<ShardMessage<S>>]) {
         for (batch, shard) in self.batches.iter_mut().zip(shards) {
-            if !batch.is_empty() {
+            if !batch.ticks.is_empty()
+                && let Some((ticks, room)) = batch.take().await
+            {
                 // A closed mailbox means that the gateway is ending.
-                let _ = shard.send(ShardMessage::Ticks(std::mem::take(batch))).await;
+                let _ = shard.send(ShardMessage::Ticks { ticks, _room: room }).await;
             }
         }
         for (user, frame) in self.orders.drain(..) {
@@ -179,22 +238,132 @@ impl Feed {
         }
     }
 
-    fn drop_one(&mut self, reason: &'static str) {
+    fn drop_one(&mut self, reason: &'static str, topic: &[u8]) {
         let count = self.counts.dropped.entry(reason).or_default();
         *count += 1;
         // The first, and then ever more rarely: a publisher gone wrong must not fill the disk.
         let expected = matches!(reason, "no_interest" | "other_source" | "private");
         if !expected && count.is_power_of_two() {
-            tracing::warn!(reason, count = *count, "messages from the bus are dropped");
+            let topic = topic[..topic.len().min(SHOWN_BYTES_MAX)].escape_ascii();
+            tracing::warn!(reason, count = *count, %topic, "messages from the bus are dropped");
         }
     }
 }
 
-fn push(batches: &mut [Vec<(RouteId, Bytes)>], served: &Served, tick: &Bytes) {
+fn push(batches: &mut [Batch], served: &Served, tick: &Bytes) {
     let mut shards = served.shards;
     while shards != 0 {
         let shard = shards.trailing_zeros() as usize;
-        batches[shard].push((served.route, tick.clone()));
+        batches[shard].push(served.route, tick.clone());
         shards &= shards - 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::runtime::{Runtime, Task, TokioRuntime};
+    use crate::topic::{Instrument, Mode};
+    use crate::zmtp::{Options, Pub};
+
+    /// A feed with one publisher, and a shard whose mailbox nobody empties.
+    struct Stalled {
+        publisher: Pub,
+        to_feed: mpsc::Sender<FeedMessage>,
+        shard: mpsc::Receiver<ShardMessage<tokio::io::DuplexStream>>,
+        _hub: mpsc::Receiver<HubMessage>,
+        _feed: Task,
+    }
+
+    async fn stalled() -> Stalled {
+        let runtime = TokioRuntime::new();
+        let bind = ["127.0.0.1:0".to_owned()];
+        let everything = [Bytes::new()];
+        let bus = Sub::start(&runtime, Options::default(), &bind, &[], &everything);
+        let bus = bus.await.expect("a free port");
+        let address = bus.bound()[0].to_string();
+        let (to_feed, mailbox) = mpsc::channel(1_024);
+        let (to_shard, shard) = mpsc::channel(1_024);
+        let (to_hub, hub) = mpsc::channel(1_024);
+        let outlets = FeedOutlets { shards: vec![to_shard], hub: to_hub };
+        let (index, rules) = (Index::new(5_000), TopicRules::default());
+        let feed = run_feed(bus, mailbox, index, rules, Clock::start(), outlets);
+        let feed = runtime.spawn("feed", feed);
+        let topic = Topic::new(Instrument::new("NSE", "TCS"), Mode::Ltp);
+        let broker = "paper".into();
+        let interest =
+            FeedMessage::Interest { route: RouteId(1), topic, broker, shard: 0, wanted: true };
+        to_feed.send(interest).await.expect("the feed runs");
+        let publisher = Pub::connect(&runtime, Options::default(), 1_000_000, &address);
+        while publisher.stats().subscriptions == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        Stalled { publisher, to_feed, shard, _hub: hub, _feed: feed }
+    }
+
+    impl Stalled {
+        /// Publishes more than can wait anywhere, and waits until the feed takes no more.
+        async fn flood(&self, messages: usize, filler: usize) {
+            let payload = format!(r#"{{"ltp":1,"filler":"{}"}}"#, "x".repeat(filler));
+            let message = Message::pair("NSE_TCS_LTP", payload);
+            for _ in 0..messages {
+                self.publisher.publish(message.clone());
+            }
+            let mut before = 0;
+            loop {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                let waiting = self.shard.len();
+                if waiting > 0 && waiting == before {
+                    return;
+                }
+                before = waiting;
+            }
+        }
+
+        /// Ticks that wait for the shard, and their bytes.
+        fn waiting(&mut self) -> (usize, usize) {
+            let (mut count, mut bytes) = (0, 0);
+            while let Ok(ShardMessage::Ticks { ticks, .. }) = self.shard.try_recv() {
+                count += ticks.len();
+                bytes += ticks.iter().map(|(_, frame)| frame.len()).sum::<usize>();
+            }
+            (count, bytes)
+        }
+    }
+
+    #[tokio::test]
+    async fn answers_wait_behind_few_ticks_however_many_are_published() {
+        let mut stalled = stalled().await;
+        stalled.flood(100_000, 0).await;
+        let (ticks, _) = stalled.waiting();
+        assert!(ticks <= 8_192, "{ticks} ticks wait for the shard");
+    }
+
+    #[tokio::test]
+    async fn invalidations_that_the_hub_has_no_time_for_wait_on_the_bus() {
+        let stalled = stalled().await;
+        for number in 0..100_000 {
+            let payload = format!(r#"{{"user_id":"user-{number}","cache_type":"ALL"}}"#);
+            stalled.publisher.publish(Message::pair("CACHE_INVALIDATE_ALL_x", payload));
+        }
+        let mut taken = (0, u64::MAX);
+        while taken.0 != taken.1 {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            let (answer, counts) = oneshot::channel();
+            stalled.to_feed.send(FeedMessage::Query(answer)).await.expect("the feed runs");
+            taken = (counts.await.expect("it answers").messages, taken.0);
+        }
+        assert!(taken.0 <= 8_192, "{} invalidations wait for the hub", taken.0);
+    }
+
+    #[tokio::test]
+    async fn large_ticks_that_wait_for_a_shard_take_little_memory() {
+        let mut stalled = stalled().await;
+        stalled.flood(400, 500_000).await;
+        let (_, bytes) = stalled.waiting();
+        assert!(bytes <= 8 << 20, "{bytes} bytes wait for the shard");
+        drop(stalled.to_feed);
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -23,8 +23,8 @@ use super::source::Source;
 use crate::broker::Command;
 use crate::broker::paper::{Paper, PaperOptions};
 use crate::broker::remote::{Remote, RemoteOptions};
-use crate::config::{BrokerEntry, BrokerKind, Config};
-use crate::engine::{Hub, HubOptions, Index, OutboxLimits, SHARDS_MAX, Shard, ShardOptions};
+use crate::config::{BrokerEntry, BrokerKind, Config, SHARDS_MAX};
+use crate::engine::{Hub, HubOptions, Index, OutboxLimits, Shard, ShardOptions};
 use crate::runtime::{Clock, Listener, Runtime, Task, TaskEnded, TaskGroup};
 use crate::topic::BrokerName;
 use crate::zmtp::{self, Sub};
@@ -302,6 +302,7 @@ fn start_shards<R: Runtime>(
     let options = ShardOptions {
         outbox: OutboxLimits {
             ticks_max: config.outbox.ticks_max,
+            tick_bytes_max: config.outbox.tick_bytes_max,
             control_bytes_max: config.outbox.control_bytes_max,
         },
         close_timeout_ms: config.server.close_timeout_ms,
@@ -357,8 +358,10 @@ fn start_broker<R: Runtime>(
 
 /// An address to connect to, for one that was bound to every interface.
 fn reachable(mut bound: SocketAddr) -> SocketAddr {
-    if bound.ip().is_unspecified() {
-        bound.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+    match bound.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => bound.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => bound.set_ip(Ipv6Addr::LOCALHOST.into()),
+        IpAddr::V4(_) | IpAddr::V6(_) => {}
     }
     bound
 }
@@ -369,4 +372,17 @@ fn broker_kind(entry: &BrokerEntry) -> (BrokerName, &'static str) {
         BrokerKind::Remote => "remote",
     };
     (entry.name.as_str().into(), kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bus_on_every_interface_is_reached_in_its_own_family() {
+        let reached = |text: &str| reachable(text.parse().expect("an address")).to_string();
+        assert_eq!(reached("0.0.0.0:5555"), "127.0.0.1:5555");
+        assert_eq!(reached("[::]:5555"), "[::1]:5555", "it may take no IPv4 there");
+        assert_eq!(reached("10.0.0.1:5555"), "10.0.0.1:5555");
+    }
 }

@@ -23,8 +23,8 @@ const MESSAGES_PER_TURN: usize = 64;
 pub(super) enum HubMessage {
     /// Something happened.
     Event(Event),
-    /// How are you?
-    Query(oneshot::Sender<HubSnapshot>),
+    /// How are you? With so many rows of users and topics.
+    Query(usize, oneshot::Sender<HubSnapshot>),
     /// Close the clients, then the sessions, and say when nothing is left.
     Drain(oneshot::Sender<()>),
 }
@@ -63,9 +63,9 @@ pub(super) async fn run_hub<S: Send>(
         for message in messages.drain(..) {
             match message {
                 HubMessage::Event(event) => hub.handle(now_ms, event, &mut effects),
-                HubMessage::Query(answer) => {
+                HubMessage::Query(rows_max, answer) => {
                     // Whoever asked may have given up.
-                    let _ = answer.send(hub.snapshot(now_ms));
+                    let _ = answer.send(hub.snapshot(now_ms, rows_max));
                 }
                 HubMessage::Drain(done) => {
                     hub.handle(now_ms, Event::Drain, &mut effects);
@@ -128,14 +128,17 @@ fn encode(answer: &Answer, request_id: Option<RequestId>) -> Bytes {
 fn log(note: &Note) {
     match note {
         Note::Authenticated { client, user } => tracing::info!(%client, %user, "authenticated"),
-        Note::AuthenticationFailed { client, code } => {
-            tracing::info!(%client, code, "authentication failed");
+        Note::AuthenticationFailed { client, code, failures } => {
+            tracing::info!(%client, code, failures, "authentication failed");
         }
         Note::Subscribed { client, topic } => tracing::debug!(%client, %topic, "subscribed"),
         Note::Unsubscribed { client, topic } => tracing::debug!(%client, %topic, "unsubscribed"),
         Note::SessionUp { user, broker } => tracing::info!(%user, %broker, "broker session is up"),
         Note::SessionDown { user, broker, reason } => {
             tracing::warn!(%user, %broker, reason, "broker session is down");
+        }
+        Note::TopicRefused { user, topic, reason } => {
+            tracing::debug!(%user, %topic, reason, "the broker refused a topic");
         }
         Note::TopicFailed { user, topic, reason } => {
             tracing::warn!(%user, %topic, reason, "the broker did not agree");

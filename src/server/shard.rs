@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncWrite, WriteHalf};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::engine::{Change, RouteId, Shard, ShardTotals};
 use crate::runtime::Clock;
@@ -61,7 +61,11 @@ pub(super) enum ShardMessage<S> {
     Forget {
         route: RouteId,
     },
-    Ticks(Vec<(RouteId, Bytes)>),
+    Ticks {
+        ticks: Vec<(RouteId, Bytes)>,
+        /// Held until the ticks are in the outboxes.
+        _room: OwnedSemaphorePermit,
+    },
     Order {
         user: UserId,
         frame: Bytes,
@@ -186,7 +190,7 @@ impl<S: AsyncWrite + Send + Unpin + 'static> Shell<S> {
             ShardMessage::Detach { client } => self.detach(client),
             ShardMessage::Expect { route } => self.shard.expect(route),
             ShardMessage::Forget { route } => self.shard.forget(route),
-            ShardMessage::Ticks(ticks) => {
+            ShardMessage::Ticks { ticks, _room } => {
                 for (route, frame) in &ticks {
                     self.shard.tick(*route, frame);
                 }

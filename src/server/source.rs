@@ -52,13 +52,13 @@ impl<R: Runtime> Clone for Source<R> {
 
 impl<R: Runtime> StatusSource for Source<R> {
     async fn status(&self, rows_max: usize) -> Option<Status> {
-        let hub = ask(&self.hub, HubMessage::Query).await?;
+        let hub = ask(&self.hub, |answer| HubMessage::Query(rows_max, answer)).await?;
         let feed = ask(&self.feed, FeedMessage::Query).await?;
         let mut shards = Vec::with_capacity(self.shards.len());
         for shard in &self.shards {
             shards.push(ask(shard, ShardMessage::Query).await?);
         }
-        Some(self.compose(&hub, feed, &shards, rows_max))
+        Some(self.compose(&hub, feed, &shards))
     }
 }
 
@@ -72,31 +72,25 @@ async fn ask<M, T>(
 }
 
 impl<R: Runtime> Source<R> {
-    fn compose(
-        &self,
-        hub: &HubSnapshot,
-        feed: FeedCounts,
-        shards: &[ShardSnapshot],
-        rows_max: usize,
-    ) -> Status {
+    fn compose(&self, hub: &HubSnapshot, feed: FeedCounts, shards: &[ShardSnapshot]) -> Status {
         let mut sessions_by_state = BTreeMap::new();
-        for session in &hub.sessions {
-            *sessions_by_state.entry(session_state(session.state)).or_default() += 1;
+        for state in &hub.session_states {
+            *sessions_by_state.entry(session_state(*state)).or_default() += 1;
         }
         let mut topics_by_state = BTreeMap::new();
-        for topic in &hub.topics {
-            *topics_by_state.entry(topic_state(topic)).or_default() += 1;
+        for (state, paused) in &hub.topic_states {
+            *topics_by_state.entry(topic_state(*state, *paused)).or_default() += 1;
         }
         Status {
             gateway: self.gateway(hub),
             clients: self.clients(hub),
-            users_total: hub.sessions.len() as u64,
-            users: hub.sessions.iter().take(rows_max).map(user_row).collect(),
+            users_total: hub.session_states.len() as u64,
+            users: hub.sessions.iter().map(user_row).collect(),
             sessions_by_state,
-            topics_total: hub.topics.len() as u64,
+            topics_total: hub.topic_states.len() as u64,
             topics_by_state,
-            subscriptions: hub.topics.iter().map(|topic| topic.count as u64).sum(),
-            topics: hub.topics.iter().take(rows_max).map(topic_row).collect(),
+            subscriptions: hub.subscriptions as u64,
+            topics: hub.topics.iter().map(topic_row).collect(),
             broker_calls: broker_calls(hub),
             brokers: self.brokers(hub),
             feed: self.feed(feed),
@@ -214,7 +208,7 @@ fn topic_row(topic: &TopicSnapshot) -> TopicStatus {
         symbol: topic.topic.instrument.symbol.clone(),
         mode: topic.topic.mode.number(),
         count: topic.count as u64,
-        state: topic_state(topic),
+        state: topic_state(topic.state, topic.paused),
         depth: topic.depth,
         ticks_total: None,
         last_tick_age_ms: None,
@@ -244,9 +238,9 @@ fn session_state(state: engine::SessionState) -> SessionState {
     }
 }
 
-fn topic_state(topic: &TopicSnapshot) -> TopicState {
-    match topic.state {
-        Upstream::Off | Upstream::Unsure if topic.paused => TopicState::Retrying,
+fn topic_state(state: Upstream, paused: bool) -> TopicState {
+    match state {
+        Upstream::Off | Upstream::Unsure if paused => TopicState::Retrying,
         Upstream::Off => TopicState::Off,
         Upstream::TurningOn(_) => TopicState::TurningOn,
         Upstream::On => TopicState::On,

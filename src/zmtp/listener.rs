@@ -91,7 +91,12 @@ pub(super) async fn admit<R: Runtime>(
             Some(link)
         }
         Err(fault) => {
-            report(from, &fault, counters);
+            // Whoever can connect can fail at it as often as he likes.
+            if counters.fault(&fault) {
+                warn!(%from, "peer turned away: {fault}");
+            } else {
+                debug!(%from, "peer turned away: {fault}");
+            }
             None
         }
     }

@@ -65,6 +65,13 @@ impl TestGateway {
         self.gateway.stop().await;
     }
 
+    /// A connection that is accepted and then says nothing.
+    pub async fn silent(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.addresses.websocket).await.unwrap();
+        self.wait_until(|status| status["tasks"]["client"] == 1).await;
+        stream
+    }
+
     /// The page `/status`, as an operator reads it.
     pub async fn status(&self) -> Value {
         let request = "GET /status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";

@@ -11,29 +11,43 @@ use tickgate::topic::{Mode, UserId};
 use tickgate::zmtp::{Message, Options, Pub};
 use tokio::time::sleep;
 
-use super::stage::now_us;
 use super::{BUS_ADDR, Stage};
+use crate::fault::{Party, Strike};
 use crate::history::{Actor, Phase, Seen};
-use crate::plan::{BROKER_NAME, FeedPlan, OrderRhythm, Plan, TopicRhythm};
+use crate::plan::{BROKER_NAME, FeedPlan, OrderRhythm, Plan, TimedFault, TimedKind, TopicRhythm};
+use crate::runtime::clock::now_us;
 use crate::topic_name::TopicName;
 
 /// Messages that may wait for the gateway.
 const HIGH_WATER_MARK: usize = 10_000;
+/// Pause between two tries to say something while dead.
+const DEAD_PAUSE_MS: u64 = 20;
 
 /// Plays the publisher's part until the feed falls silent.
 pub async fn play<R: Runtime>(runtime: R, stage: Stage, plan: Plan) {
-    let publisher = Pub::connect(&runtime, Options::default(), HIGH_WATER_MARK, BUS_ADDR);
+    let publisher = Some(connect(&runtime));
     stage.reached(Phase::Play).await;
-    let mut feed = Feed { stage, publisher, plan: plan.feed, seqs: BTreeMap::new() };
+    let faults = plan.faults.timed.into_iter();
+    let faults = faults.filter(|timed| timed.what.party() == Party::Feed).collect();
+    let seqs = BTreeMap::new();
+    let mut feed = Feed { runtime, stage, publisher, plan: plan.feed, faults, seqs };
     feed.publish_until_silence().await;
     // The connection stays until the simulation ends.
     std::future::pending().await
 }
 
-struct Feed {
+fn connect<R: Runtime>(runtime: &R) -> Pub {
+    Pub::connect(runtime, Options::default(), HIGH_WATER_MARK, BUS_ADDR)
+}
+
+struct Feed<R> {
+    runtime: R,
     stage: Stage,
-    publisher: Pub,
+    /// `None` while it is dead.
+    publisher: Option<Pub>,
     plan: FeedPlan,
+    /// What goes wrong with it, in order.
+    faults: Vec<TimedFault>,
     /// Ticks published, by topic; order updates, by user.
     seqs: BTreeMap<String, u64>,
 }
@@ -41,12 +55,14 @@ struct Feed {
 /// What is published at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum What {
+    Fault(usize),
+    Back,
     Invalidation(usize),
     Tick(usize),
     Order(usize),
 }
 
-impl Feed {
+impl<R: Runtime> Feed<R> {
     async fn publish_until_silence(&mut self) {
         let began_us = now_us();
         let mut due = self.first_moments();
@@ -58,8 +74,8 @@ impl Feed {
                 () = self.stage.reached(Phase::Silence) => return,
                 () = sleep(wait) => {}
             }
-            if let Some(period_ms) = self.publish(what) {
-                due.insert((at_ms + period_ms, what));
+            if let Some((again, period_ms)) = self.publish(what) {
+                due.insert((at_ms + period_ms, again));
             }
         }
         self.stage.reached(Phase::Silence).await;
@@ -72,24 +88,55 @@ impl Feed {
         let invalidations = invalidations.enumerate().map(|(n, at)| (at, What::Invalidation(n)));
         let ticks = ticks.enumerate().map(|(n, at)| (at, What::Tick(n)));
         let orders = orders.enumerate().map(|(n, at)| (at, What::Order(n)));
-        invalidations.chain(ticks).chain(orders).collect()
+        let faults = self.faults.iter().map(|timed| timed.at_ms);
+        let faults = faults.enumerate().map(|(n, at)| (at, What::Fault(n)));
+        faults.chain(invalidations).chain(ticks).chain(orders).collect()
     }
 
-    /// Publishes; tells after how many milliseconds it is due again.
-    fn publish(&mut self, what: What) -> Option<u64> {
+    /// Publishes; tells what is due next, after how many milliseconds.
+    fn publish(&mut self, what: What) -> Option<(What, u64)> {
         match what {
+            What::Fault(n) => {
+                let TimedFault { for_ms, what, .. } = self.faults[n].clone();
+                // A stall of its connection is told when it bites.
+                if let TimedKind::FeedRestart
+                | TimedKind::FeedSilence
+                | TimedKind::FeedDuplicates
+                | TimedKind::FeedFlood { .. } = what
+                {
+                    let strike =
+                        Strike { fault: what.kind(), party: Party::Feed, lasts_ms: for_ms };
+                    self.stage.saw(&Actor::Feed, Seen::Struck(strike));
+                }
+                if what == TimedKind::FeedRestart {
+                    self.publisher = None;
+                    return Some((What::Back, for_ms));
+                }
+                None
+            }
+            What::Back => {
+                self.publisher.get_or_insert_with(|| connect(&self.runtime));
+                None
+            }
             What::Tick(n) => {
                 let TopicRhythm { topic, period_ms, unwanted, .. } = self.plan.topics[n].clone();
                 let wanted = self.stage.is_on_the_market(&topic);
-                if wanted || unwanted {
-                    self.tick(topic, wanted);
+                if (wanted || unwanted) && self.speaks() {
+                    for _ in 0..self.factor() {
+                        self.tick(topic.clone(), wanted);
+                    }
                 }
-                Some(period_ms)
+                Some((What::Tick(n), period_ms))
             }
             What::Order(n) => {
                 let OrderRhythm { user, period_ms, .. } = self.plan.orders[n].clone();
-                self.order(user);
-                Some(period_ms)
+                if self.speaks() {
+                    self.order(user);
+                }
+                Some((What::Order(n), period_ms))
+            }
+            What::Invalidation(n) if self.publisher.is_none() => {
+                Some((What::Invalidation(n), DEAD_PAUSE_MS))
             }
             What::Invalidation(n) => {
                 self.invalidate(self.plan.invalidations[n].user.clone());
@@ -102,8 +149,11 @@ impl Feed {
         let seq = self.next_seq(topic.to_string());
         let payload = payload(topic.mode(), seq);
         let name = topic.on_the_bus();
-        self.stage.saw(&Actor::Feed, Seen::Published { topic, seq, wanted });
-        self.send(name, &payload);
+        for _ in 0..self.copies() {
+            let published = Seen::Published { topic: topic.clone(), seq, wanted };
+            self.stage.saw(&Actor::Feed, published);
+            self.send(name.clone(), &payload);
+        }
     }
 
     fn order(&mut self, user: UserId) {
@@ -128,7 +178,37 @@ impl Feed {
     }
 
     fn send(&self, topic: String, payload: &serde_json::Value) {
-        self.publisher.publish(Message::pair(topic, Bytes::from(payload.to_string())));
+        if let Some(publisher) = &self.publisher {
+            publisher.publish(Message::pair(topic, Bytes::from(payload.to_string())));
+        }
+    }
+
+    /// Whether it is alive and not silent.
+    fn speaks(&self) -> bool {
+        let silent = |what: &TimedKind| *what == TimedKind::FeedSilence;
+        self.publisher.is_some() && self.now(silent).is_none()
+    }
+
+    /// Ticks for each one that is due.
+    fn factor(&self) -> u64 {
+        match self.now(|what| matches!(what, TimedKind::FeedFlood { .. })) {
+            Some(TimedKind::FeedFlood { factor }) => *factor,
+            Some(_) | None => 1,
+        }
+    }
+
+    /// How often each tick is sent.
+    fn copies(&self) -> u64 {
+        1 + u64::from(self.now(|what| *what == TimedKind::FeedDuplicates).is_some())
+    }
+
+    /// What goes wrong at this moment.
+    fn now(&self, is: impl Fn(&TimedKind) -> bool) -> Option<&TimedKind> {
+        let now_ms = self.stage.story_ms();
+        let lasts =
+            |timed: &&TimedFault| (timed.at_ms..timed.at_ms + timed.for_ms).contains(&now_ms);
+        let mut all = self.faults.iter().filter(lasts).map(|timed| &timed.what);
+        all.find(|what| is(what))
     }
 }
 

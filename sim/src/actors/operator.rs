@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use tickgate::runtime::Runtime;
 use tickgate::server::status::{BrokerState, GatewayState, SessionState, Status, TopicState};
+use tickgate::topic::Mode;
 use tokio::time::sleep;
 
-use super::stage::now_us;
 use super::{ADMIN_ADDR, Stage, http};
+use crate::fault::Party;
 use crate::history::{Actor, Phase, Seen};
-use crate::plan::Plan;
+use crate::plan::{Plan, TimedFault, TimedKind};
+use crate::runtime::clock::now_us;
+use crate::topic_name::TopicName;
 
 /// Pause between two looks while waiting.
 const LOOK_PAUSE: Duration = Duration::from_millis(10);
@@ -27,7 +30,9 @@ const REST_LOOKS: u32 = 3;
 
 /// Leads the simulation through all phases.
 pub async fn lead<R: Runtime>(runtime: R, stage: Stage, plan: Plan) {
-    let operator = Operator { runtime, stage, plan };
+    let crash = |timed: &TimedFault| matches!(timed.what, TimedKind::GatewayCrash);
+    let may_be_down = plan.faults.timed.iter().any(crash);
+    let operator = Operator { runtime, stage, plan, may_be_down };
     let Some(idle_tasks) = operator.warm_up().await else { return };
     operator.stage.enter(Phase::Play);
     operator.watch_the_story().await;
@@ -53,6 +58,8 @@ struct Operator<R> {
     runtime: R,
     stage: Stage,
     plan: Plan,
+    /// Whether the gateway crashes in the story.
+    may_be_down: bool,
 }
 
 impl<R: Runtime> Operator<R> {
@@ -84,19 +91,31 @@ impl<R: Runtime> Operator<R> {
                 return;
             }
             sleep(left.min(STORY_LOOK_PAUSE)).await;
-            self.look().await;
+            // A gateway that has crashed says nothing.
+            if !self.may_be_down {
+                self.look().await;
+            } else if let Some(status) = self.status().await {
+                self.stage.saw(&Actor::Operator, Seen::Status(Box::new(status)));
+            }
         }
     }
 
     /// Waits until every request is answered and nothing is in flight.
     async fn settle(&self) -> bool {
         let began_us = now_us();
+        let fed_from_us = self.feed_may_be_dead().then(|| {
+            self.stage.watch_ticks();
+            began_us + micros(self.there_and_back())
+        });
         let mut calm_looks = 0;
         let mut moving = "the status page".to_owned();
         while now_us() - began_us < micros(SETTLE_WITHIN) {
             sleep(LOOK_PAUSE).await;
             let unrest = match self.status().await {
-                Some(status) => self.unrest(&status),
+                Some(status) => {
+                    let unfed = || fed_from_us.and_then(|from_us| self.unfed(&status, from_us));
+                    self.unrest(&status).or_else(unfed)
+                }
                 None => Some("the status page".into()),
             };
             match unrest {
@@ -113,11 +132,36 @@ impl<R: Runtime> Operator<R> {
         false
     }
 
+    /// Whether the gateway may have to find out by itself that its publisher is gone.
+    fn feed_may_be_dead(&self) -> bool {
+        let mut timed = self.plan.faults.timed.iter();
+        timed.any(|timed| match &timed.what {
+            TimedKind::Partition { of } | TimedKind::PartitionOneWay { of, .. } => {
+                *of == Party::Feed
+            }
+            _ => false,
+        })
+    }
+
+    /// A topic that is on, but nobody has read it since this moment.
+    fn unfed(&self, status: &Status, from_us: u64) -> Option<String> {
+        let topics = status.topics.iter().filter_map(|row| {
+            let mode = Mode::from_number(row.mode.into())?;
+            Some(TopicName::new(&row.exchange, &row.symbol, mode))
+        });
+        let mut unfed = topics
+            .filter(|topic| self.stage.last_tick_us(topic).is_none_or(|last_us| last_us < from_us));
+        unfed.next().map(|topic| format!("no tick of {topic} is read"))
+    }
+
     /// What still moves.
     fn unrest(&self, status: &Status) -> Option<String> {
         for (name, client) in self.stage.clients() {
             if !client.finished {
                 return Some(format!("{name} has not done all that was planned"));
+            }
+            if client.returning {
+                return Some(format!("{name} is about to come back"));
             }
             if client.unanswered > 0 {
                 return Some(format!("{name} waits for {} answers", client.unanswered));
@@ -206,6 +250,9 @@ fn not_ready(status: &Status) -> Option<String> {
 
 /// What is in flight between gateway and broker.
 fn unsettled(status: &Status) -> Option<String> {
+    if let Some(what) = not_ready(status) {
+        return Some(format!("the gateway lacks {what}"));
+    }
     if let Some(broker) = status.brokers.iter().find(|broker| broker.commands_in_flight > 0) {
         return Some(format!("{} commands are in flight", broker.commands_in_flight));
     }

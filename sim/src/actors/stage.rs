@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::history::{Actor, ClientName, Phase, Recorder, Seen};
+use crate::runtime::clock::now_us;
 use crate::topic_name::TopicName;
 
 /// One simulation's common ground. Cheap to clone.
@@ -16,9 +17,13 @@ pub struct Stage(Arc<Shared>);
 struct Shared {
     recorder: Mutex<Recorder>,
     phase: watch::Sender<Phase>,
+    /// A violation was found, or an actor cannot go on.
+    ended: Notify,
     /// When the story began, in microseconds.
     story_began_us: Mutex<u64>,
     clients: Mutex<BTreeMap<ClientName, ClientState>>,
+    /// When a tick of each topic was read last, once somebody wants to know.
+    ticks: Mutex<Option<BTreeMap<TopicName, u64>>>,
     /// Topics that the broker was asked to publish.
     market: Mutex<BTreeSet<TopicName>>,
 }
@@ -30,6 +35,8 @@ pub struct ClientState {
     pub finished: bool,
     /// Whether it is connected.
     pub connected: bool,
+    /// Whether it was cut off and is about to come back.
+    pub returning: bool,
     /// Requests on its present connection that were not answered yet.
     pub unanswered: usize,
 }
@@ -41,15 +48,31 @@ impl Stage {
         Self(Arc::new(Shared {
             recorder: Mutex::new(recorder),
             phase: watch::Sender::new(Phase::WarmUp),
+            ended: Notify::new(),
             story_began_us: Mutex::new(0),
             clients: Mutex::default(),
+            ticks: Mutex::default(),
             market: Mutex::default(),
         }))
     }
 
     /// Reports what an actor sees now.
     pub fn saw(&self, actor: &Actor, seen: Seen) {
-        self.recorder().record(now_us(), actor.clone(), seen);
+        let mut recorder = self.recorder();
+        recorder.record(now_us(), actor.clone(), seen);
+        if recorder.violation().is_some() || recorder.is_stuck() {
+            drop(recorder);
+            self.0.ended.notify_one();
+        }
+    }
+
+    /// Waits until the story is over: played to its end, violated or stuck. Cancel-safe.
+    pub async fn ended(&self) {
+        tokio::select! {
+            biased;
+            () = self.0.ended.notified() => {}
+            () = self.reached(Phase::Done) => {}
+        }
     }
 
     /// The history so far.
@@ -79,6 +102,18 @@ impl Stage {
         let _ = phases.wait_for(|now| *now >= phase).await;
     }
 
+    /// When the story began, in microseconds; zero before that.
+    #[must_use]
+    pub fn story_began_us(&self) -> u64 {
+        *lock(&self.0.story_began_us)
+    }
+
+    /// How long the story has lasted, in milliseconds.
+    #[must_use]
+    pub fn story_ms(&self) -> u64 {
+        now_us().saturating_sub(self.story_began_us()) / 1_000
+    }
+
     /// Time from now to a moment of the story; zero if it has passed.
     #[must_use]
     pub fn until(&self, at_ms: u64) -> Duration {
@@ -97,6 +132,24 @@ impl Stage {
         lock(&self.0.clients).clone()
     }
 
+    /// From now on, notes when a tick of each topic is read.
+    pub fn watch_ticks(&self) {
+        lock(&self.0.ticks).get_or_insert_default();
+    }
+
+    /// A client has read a tick of this topic.
+    pub fn note_tick(&self, topic: &TopicName) {
+        if let Some(ticks) = &mut *lock(&self.0.ticks) {
+            ticks.insert(topic.clone(), now_us());
+        }
+    }
+
+    /// When a tick of this topic was read last.
+    #[must_use]
+    pub fn last_tick_us(&self, topic: &TopicName) -> Option<u64> {
+        lock(&self.0.ticks).as_ref()?.get(topic).copied()
+    }
+
     /// Says which topics the broker was asked to publish.
     pub fn set_market(&self, topics: BTreeSet<TopicName>) {
         *lock(&self.0.market) = topics;
@@ -107,12 +160,6 @@ impl Stage {
     pub fn is_on_the_market(&self, topic: &TopicName) -> bool {
         lock(&self.0.market).contains(topic)
     }
-}
-
-/// Microseconds of simulated time.
-pub(super) fn now_us() -> u64 {
-    let elapsed = turmoil::sim_elapsed().unwrap_or_default();
-    u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// A panic elsewhere ends the simulation anyway.

@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
+use super::chosen::name_of;
 use super::list::files_or_all;
-use super::{EXIT_NOT_REPRODUCIBLE, complain, load_scenario};
+use super::{EXIT_NOT_REPRODUCIBLE, complain, load};
+use crate::plan::NetworkKind;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -13,6 +15,15 @@ pub(super) struct Arguments {
     /// Play the seeds from 1 to this one
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
+    /// The network that carries the bytes; default: what each file says
+    #[arg(long, value_enum)]
+    network: Option<NetworkKind>,
+}
+
+/// What is compared, and where the traces go.
+struct Bench {
+    network: Option<NetworkKind>,
+    directory: PathBuf,
 }
 
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
@@ -20,55 +31,72 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         Ok(files) => files,
         Err(exit) => return exit,
     };
-    if let Some(exit) = files.iter().find_map(|file| load_scenario(file).err()) {
-        return exit;
+    let mut playables = Vec::new();
+    for file in &files {
+        match load(file) {
+            Ok(playable) => playables.push(playable),
+            Err(exit) => return exit,
+        }
     }
     let directory = std::env::temp_dir().join(format!("tickgate-sim-{}", std::process::id()));
     if let Err(error) = std::fs::create_dir_all(&directory) {
         return complain(&format!("cannot create {}: {error}", directory.display()));
     }
-    let mut exits = files.iter().map(|file| compare_all(file, arguments.seeds, &directory));
+    let bench = Bench { network: arguments.network, directory };
+    let mut exits = files.iter().zip(&playables).map(|(file, playable)| {
+        let seeds: Vec<u64> = match playable.only_seed() {
+            Some(seed) => vec![seed],
+            None => (1..=arguments.seeds).collect(),
+        };
+        bench.compare_all(file, &seeds)
+    });
     let exit = exits.find(|exit| *exit != ExitCode::SUCCESS).unwrap_or(ExitCode::SUCCESS);
     // What cannot be removed is the temporary directory's business.
-    let _ = std::fs::remove_dir_all(&directory);
+    let _ = std::fs::remove_dir_all(&bench.directory);
     exit
 }
 
-/// Whether each seed's trace is the same in two processes.
-fn compare_all(file: &Path, seeds: u64, directory: &Path) -> ExitCode {
-    let mut events = 0;
-    for seed in 1..=seeds {
-        let traces = (trace(file, seed, directory), trace(file, seed, directory));
-        let (first, second) = match traces {
-            (Ok(first), Ok(second)) => (first, second),
-            (Err(error), _) | (_, Err(error)) => return complain(&error),
-        };
-        if let Some(difference) = first_difference(&first, &second) {
-            println!("{} seed {seed}: two processes differ\n{difference}", file.display());
-            return ExitCode::from(EXIT_NOT_REPRODUCIBLE);
+impl Bench {
+    /// Whether each seed's trace is the same in two processes.
+    fn compare_all(&self, file: &Path, seeds: &[u64]) -> ExitCode {
+        let mut events = 0;
+        for &seed in seeds {
+            let (first, second) = match (self.trace(file, seed), self.trace(file, seed)) {
+                (Ok(first), Ok(second)) => (first, second),
+                (Err(error), _) | (_, Err(error)) => return complain(&error),
+            };
+            if let Some(difference) = first_difference(&first, &second) {
+                println!("{} seed {seed}: two processes differ\n{difference}", file.display());
+                return ExitCode::from(EXIT_NOT_REPRODUCIBLE);
+            }
+            events += first.lines().count();
         }
-        events += first.lines().count();
+        println!(
+            "{}: {} seeds, each in two processes, {events} events: traces are identical",
+            file.display(),
+            seeds.len()
+        );
+        ExitCode::SUCCESS
     }
-    println!(
-        "{}: {seeds} seeds, each in two processes, {events} events: traces are identical",
-        file.display()
-    );
-    ExitCode::SUCCESS
-}
 
-/// The trace of a process of its own.
-fn trace(file: &Path, seed: u64, directory: &Path) -> Result<String, String> {
-    let program = std::env::current_exe().map_err(|error| error.to_string())?;
-    let path = directory.join("trace.txt");
-    let mut command = Command::new(program);
-    command.arg("run").arg(file).args(["--seed", &seed.to_string(), "--quiet", "--trace"]);
-    let output = command.arg(&path).output().map_err(|error| error.to_string())?;
-    // A failing seed has to be reproducible too.
-    if output.status.code() == Some(2) || output.status.code().is_none() {
-        let words = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        return Err(format!("seed {seed} could not be played: {words}"));
+    /// The trace of a process of its own.
+    fn trace(&self, file: &Path, seed: u64) -> Result<String, String> {
+        let program = std::env::current_exe().map_err(|error| error.to_string())?;
+        let path = self.directory.join("trace.txt");
+        let mut command = Command::new(program);
+        command.arg("run").arg(file).args(["--seed", &seed.to_string(), "--quiet", "--trace"]);
+        command.arg(&path);
+        if let Some(network) = self.network {
+            command.args(["--network", &name_of(network)]);
+        }
+        let output = command.output().map_err(|error| error.to_string())?;
+        // A failing seed has to be reproducible too.
+        if output.status.code() == Some(2) || output.status.code().is_none() {
+            let words = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+            return Err(format!("seed {seed} could not be played: {words}"));
+        }
+        std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))
     }
-    std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 fn first_difference(first: &str, second: &str) -> Option<String> {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::{SCENARIOS, complain, load_scenario};
+use super::{REGRESSIONS, SCENARIOS, complain, load};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -18,18 +18,20 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         Err(problem) => return complain(&problem),
     };
     for file in files {
-        match load_scenario(&file) {
-            Ok(scenario) => println!("{:<28} {}", file.display(), scenario.about.trim()),
+        match load(&file) {
+            Ok(playable) => println!("{:<32} {}", file.display(), playable.about()),
             Err(exit) => return exit,
         }
     }
     ExitCode::SUCCESS
 }
 
-/// The files that were named; none: all scenarios there are.
+/// The files that were named; none: all scenarios there are, and the regressions.
 pub(super) fn files_or_all(named: &[PathBuf]) -> Result<Vec<PathBuf>, ExitCode> {
     if named.is_empty() {
-        return scenarios_in(Path::new(SCENARIOS)).map_err(|problem| complain(&problem));
+        let mut files = scenarios_in(Path::new(SCENARIOS)).map_err(|why| complain(&why))?;
+        files.extend(scenarios_in(Path::new(REGRESSIONS)).unwrap_or_default());
+        return Ok(files);
     }
     Ok(named.to_vec())
 }

@@ -3,19 +3,18 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use super::chosen::{Chosen, next_commands};
+use super::complain;
 use super::stopwatch::Stopwatch;
-use super::{complain, load_plan};
 use crate::history::Counters;
+use crate::plan::Plan;
 use crate::verdict::Verdict;
 use crate::world::{self, Options, Outcome};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The scenario
-    file: PathBuf,
-    /// The seed
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
+    #[command(flatten)]
+    chosen: Chosen,
     /// Write the whole trace to this file
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
@@ -25,13 +24,14 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
-    let Arguments { file, seed, trace, quiet } = arguments;
-    let plan = match load_plan(file, *seed) {
+    let Arguments { chosen, trace, quiet } = arguments;
+    let plan = match chosen.plan() {
         Ok(plan) => plan,
         Err(exit) => return exit,
     };
+    let file = &chosen.file;
     let stopwatch = Stopwatch::start();
-    let outcome = world::play(&plan, Options { keep_trace: trace.is_some() });
+    let outcome = world::play(&plan, Options { keep_trace: true });
     if let Some(path) = trace
         && let Err(error) = std::fs::write(path, outcome.trace.as_deref().unwrap_or_default())
     {
@@ -41,7 +41,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     if verdict.passed() && *quiet {
         return verdict.exit_code();
     }
-    println!("{} seed {seed}: {verdict}", file.display());
+    println!("{} seed {}: {verdict}{}", file.display(), plan.seed, remark(&plan, &verdict));
     if !verdict.passed() {
         println!("  what led to it:");
         for line in last_lines(&verdict, &outcome) {
@@ -51,9 +51,12 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let real_ms = stopwatch.elapsed().as_millis();
     let simulated_ms = outcome.ended_us / 1_000;
     println!("  {}", summary(&outcome.counters));
-    println!("  {simulated_ms} ms simulated in {real_ms} ms, trace {:016x}", outcome.trace_hash);
+    let hash = outcome.trace_hash.unwrap_or_default();
+    println!("  {simulated_ms} ms simulated in {real_ms} ms, trace {hash:016x}");
     if !verdict.passed() {
-        println!("reproduce it with\n  {}", reproduction(file, *seed));
+        let chosen = chosen.shown(plan.seed);
+        println!("take it apart with");
+        next_commands(&chosen).iter().for_each(|command| println!("  {command}"));
     }
     verdict.exit_code()
 }
@@ -66,9 +69,9 @@ fn last_lines<'a>(verdict: &'a Verdict, outcome: &'a Outcome) -> &'a [String] {
     }
 }
 
-/// The command that shows this failure again, with its whole trace.
-pub(super) fn reproduction(file: &std::path::Path, seed: u64) -> String {
-    format!("cargo sim run {} --seed {seed} --trace trace.txt", file.display())
+/// What is to be said if the file expects something, on a line of its own.
+pub(super) fn remark(plan: &Plan, verdict: &Verdict) -> String {
+    plan.expect.remark(verdict).map_or(String::new(), |text| format!("\n  ({text})"))
 }
 
 fn summary(counters: &Counters) -> String {
@@ -87,11 +90,15 @@ fn summary(counters: &Counters) -> String {
         sessions_lost,
         invalidations,
         events,
+        faults,
     } = counters;
+    let faults: Vec<String> =
+        faults.iter().map(|(fault, hits)| format!("{fault} {hits}")).collect();
+    let faults = if faults.is_empty() { "none".to_owned() } else { faults.join(", ") };
     format!(
         "{connections} connections ({lost} lost), {requests} requests, {answers} answers, \
          {published} ticks published, {ticks} read, {orders} orders read,\n  {broker_calls} \
          broker calls ({broker_failures} failed or late), {sessions_lost} sessions lost, \
-         {invalidations} invalidations, {events} events"
+         {invalidations} invalidations, {events} events,\n  faults: {faults}"
     )
 }

@@ -45,6 +45,10 @@ impl fmt::Display for Seen {
             }
             Self::PublishedOrder { user, seq } => write!(f, "publishes order of {user} #{seq}"),
             Self::Invalidated { user } => write!(f, "invalidates credentials of {user}"),
+            Self::Lied(call) => write!(f, "is about to lie about {call}"),
+            Self::Forgot(call) => write!(f, "forgets {call}"),
+            Self::Struck(strike) => strike.fmt(f),
+            Self::Linked(party) => write!(f, "connects {party}"),
             Self::Log { level, text } => write!(f, "{level} {text}"),
             Self::Stopped { took_ms, tasks_left } => {
                 write!(f, "stopped in {took_ms} ms, tasks left: {tasks_left:?}")

@@ -1,15 +1,16 @@
 //! Where actors report what they saw: it is judged at once and becomes a line of the trace.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::Serialize;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{Actor, Event, Request, Seen};
+use super::{Actor, ClientName, Event, Request, Seen};
+use crate::fault::{FaultKind, Party};
 use crate::invariant::Invariant;
 
-/// Lines kept to show what led to a violation.
-const RECENT_LINES_MAX: usize = 40;
+/// Events kept to show what led to a violation.
+const RECENT_EVENTS_MAX: usize = 40;
 
 /// What is shown of a violation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,18 +56,42 @@ pub struct Counters {
     pub invalidations: u64,
     /// Lines of the trace.
     pub events: u64,
+    /// How often each fault struck.
+    pub faults: BTreeMap<FaultKind, u64>,
+}
+
+/// Everything that was seen, as text.
+#[derive(Default)]
+struct Trace {
+    text: String,
+    hash: Xxh3,
+    /// The latest line. Kept to use its memory again.
+    line: String,
+}
+
+impl Trace {
+    fn push(&mut self, event: &Event) {
+        use std::fmt::Write as _;
+        self.line.clear();
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.line, "{event}");
+        self.hash.update(self.line.as_bytes());
+        self.text.push_str(&self.line);
+    }
 }
 
 /// Judges and writes down what is seen.
 pub struct Recorder {
     invariants: Vec<Box<dyn Invariant>>,
     violation: Option<Violation>,
-    recent: VecDeque<String>,
-    hash: Xxh3,
-    trace: Option<String>,
+    recent: VecDeque<Event>,
+    trace: Option<Trace>,
     counters: Counters,
     stuck: Option<String>,
     ended_us: u64,
+    /// Clients on a connection that was corrupted: what they say and hear means nothing until
+    /// they are cut off.
+    garbled: BTreeSet<ClientName>,
 }
 
 impl Recorder {
@@ -77,11 +102,11 @@ impl Recorder {
             invariants,
             violation: None,
             recent: VecDeque::new(),
-            hash: Xxh3::new(),
-            trace: keep_trace.then(String::new),
+            trace: keep_trace.then(Trace::default),
             counters: Counters::default(),
             stuck: None,
             ended_us: 0,
+            garbled: BTreeSet::new(),
         }
     }
 
@@ -93,30 +118,21 @@ impl Recorder {
         if let Seen::Stuck(what) = &event.seen {
             self.stuck.get_or_insert(what.clone());
         }
-        let line = event.to_string();
-        self.hash.update(line.as_bytes());
-        self.hash.update(b"\n");
         if let Some(trace) = &mut self.trace {
-            trace.push_str(&line);
-            trace.push('\n');
+            trace.push(&event);
         }
-        if self.recent.len() == RECENT_LINES_MAX {
+        if self.recent.len() == RECENT_EVENTS_MAX {
             self.recent.pop_front();
         }
-        self.recent.push_back(line);
-        if self.violation.is_some() {
-            return;
-        }
-        for invariant in &mut self.invariants {
-            if let Err(message) = invariant.observe(&event) {
-                self.violation = Some(Violation {
-                    invariant: invariant.name(),
-                    at_us,
-                    message,
-                    recent: self.recent.iter().cloned().collect(),
-                });
-                return;
-            }
+        let judged = self.violation.is_none() && !self.is_garbled(&event);
+        let mut judges = self.invariants.iter_mut().filter(|_| judged);
+        let broken = judges.find_map(|invariant| {
+            invariant.observe(&event).err().map(|message| (invariant.name(), message))
+        });
+        self.recent.push_back(event);
+        if let Some((invariant, message)) = broken {
+            let recent = self.recent();
+            self.violation = Some(Violation { invariant, at_us, message, recent });
         }
     }
 
@@ -125,16 +141,12 @@ impl Recorder {
         if self.violation.is_some() {
             return;
         }
-        for invariant in &mut self.invariants {
-            if let Err(message) = invariant.finish() {
-                self.violation = Some(Violation {
-                    invariant: invariant.name(),
-                    at_us,
-                    message,
-                    recent: self.recent.iter().cloned().collect(),
-                });
-                return;
-            }
+        let broken = self.invariants.iter_mut().find_map(|invariant| {
+            invariant.finish().err().map(|message| (invariant.name(), message))
+        });
+        if let Some((invariant, message)) = broken {
+            let recent = self.recent();
+            self.violation = Some(Violation { invariant, at_us, message, recent });
         }
     }
 
@@ -168,25 +180,54 @@ impl Recorder {
         &self.counters
     }
 
-    /// The hash of all lines so far.
+    /// The hash of the trace, if it is kept.
     #[must_use]
-    pub fn hash(&self) -> u64 {
-        self.hash.digest()
+    pub fn hash(&self) -> Option<u64> {
+        self.trace.as_ref().map(|trace| trace.hash.digest())
     }
 
     /// The last lines, the newest last.
     #[must_use]
     pub fn recent(&self) -> Vec<String> {
-        self.recent.iter().cloned().collect()
+        self.recent.iter().map(ToString::to_string).collect()
     }
 
     /// The whole trace, if it was kept.
     pub fn take_trace(&mut self) -> Option<String> {
-        self.trace.take()
+        self.trace.take().map(|trace| trace.text)
+    }
+
+    fn is_garbled(&mut self, event: &Event) -> bool {
+        if let Seen::Struck(strike) = &event.seen
+            && strike.fault == FaultKind::Corrupt
+            && let Party::Client(name) = &strike.party
+        {
+            self.garbled.insert(name.as_str().into());
+        }
+        let Actor::Client(client) = &event.actor else { return false };
+        match &event.seen {
+            Seen::Lost { .. } | Seen::Leaves { .. } | Seen::Connected { .. } => {
+                self.garbled.remove(client);
+                false
+            }
+            _ => self.garbled.contains(client),
+        }
     }
 
     fn count(&mut self, seen: &Seen) {
         let counters = &mut self.counters;
+        let fault = match seen {
+            Seen::Struck(strike) => Some(strike.fault),
+            Seen::Lied(_) => Some(FaultKind::BrokerLies),
+            Seen::Forgot(_) => Some(FaultKind::BrokerForgets),
+            Seen::SessionLost { .. } => Some(FaultKind::SessionLoss),
+            Seen::BrokerDied { .. } => Some(FaultKind::BrokerDeath),
+            Seen::Invalidated { .. } => Some(FaultKind::Invalidation),
+            _ => None,
+        };
+        if let Some(fault) = fault {
+            *counters.faults.entry(fault).or_default() += 1;
+        }
         counters.events += 1;
         match seen {
             Seen::Connected { .. } => counters.connections += 1,
@@ -213,6 +254,10 @@ impl Recorder {
             | Seen::Finished
             | Seen::Greeted
             | Seen::TookEffect(_)
+            | Seen::Lied(_)
+            | Seen::Forgot(_)
+            | Seen::Struck(_)
+            | Seen::Linked(_)
             | Seen::PublishedOrder { .. }
             | Seen::Log { .. }
             | Seen::Stopped { .. } => {}

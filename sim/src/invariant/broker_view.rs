@@ -17,6 +17,13 @@ impl BrokerView {
     pub fn observe(&mut self, event: &Event) {
         match &event.seen {
             Seen::TookEffect(call) => self.apply(call),
+            Seen::Forgot(call) => {
+                if let (Some(topic), Some((_, topics))) =
+                    (call.op.topic(), self.sessions.get_mut(&call.user))
+                {
+                    topics.remove(topic);
+                }
+            }
             Seen::SessionLost { user, .. } => {
                 self.sessions.remove(user);
             }

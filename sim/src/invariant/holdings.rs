@@ -9,13 +9,13 @@ use crate::topic_name::TopicName;
 
 /// All clients that are connected.
 #[derive(Debug, Default)]
-pub(super) struct Holdings {
+pub(crate) struct Holdings {
     clients: BTreeMap<ClientName, Holding>,
 }
 
 /// One connection of a client.
 #[derive(Debug, Default)]
-pub(super) struct Holding {
+pub(crate) struct Holding {
     /// As whom it is authenticated.
     pub user: Option<UserId>,
     /// What it is subscribed to.
@@ -28,7 +28,7 @@ pub(super) struct Holding {
 
 /// A request that has just been answered.
 #[derive(Debug)]
-pub(super) struct Settled {
+pub(crate) struct Settled {
     pub client: ClientName,
     pub sent_us: u64,
     pub request: Request,

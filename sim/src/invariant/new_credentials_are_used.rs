@@ -3,12 +3,14 @@ use std::collections::BTreeMap;
 use tickgate::topic::UserId;
 
 use super::Invariant;
+use super::feed_loss::FeedLoss;
 use crate::history::{Event, Op, Phase, Seen};
+use crate::plan::Plan;
 
 /// When a user's credentials are declared invalid, the session that was opened with them is given
 /// up: a new one is opened, unless nobody needs it any more.
-#[derive(Default)]
 pub(super) struct NewCredentialsAreUsed {
+    feed_loss: FeedLoss,
     /// Users with a session that is open or being opened.
     sessions: BTreeMap<UserId, Session>,
 }
@@ -26,6 +28,7 @@ impl Invariant for NewCredentialsAreUsed {
     }
 
     fn observe(&mut self, event: &Event) -> Result<(), String> {
+        self.feed_loss.observe(event);
         match &event.seen {
             Seen::Called(call) if call.op == Op::Connect => {
                 let session = Session { number: call.session, invalid_us: None };
@@ -46,7 +49,10 @@ impl Invariant for NewCredentialsAreUsed {
             }
             Seen::Phase(Phase::Rest) => {
                 let mut sessions = self.sessions.iter();
-                let old = sessions.find_map(|(user, session)| Some((user, session.invalid_us?)));
+                let old = sessions.find_map(|(user, session)| {
+                    let invalid_us = session.invalid_us?;
+                    (!self.feed_loss.may_have_lost(invalid_us)).then_some((user, invalid_us))
+                });
                 if let Some((user, invalid_us)) = old {
                     return Err(format!(
                         "{user} still uses the broker session whose credentials were declared \
@@ -62,6 +68,10 @@ impl Invariant for NewCredentialsAreUsed {
 }
 
 impl NewCredentialsAreUsed {
+    pub fn new(plan: &Plan) -> Self {
+        Self { feed_loss: FeedLoss::new(plan), sessions: BTreeMap::new() }
+    }
+
     fn end(&mut self, user: &UserId, number: u64) {
         if self.sessions.get(user).is_some_and(|session| session.number == number) {
             self.sessions.remove(user);
@@ -71,12 +81,12 @@ impl NewCredentialsAreUsed {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::Story;
+    use super::super::testing::{Story, plan};
     use super::*;
     use crate::history::Actor;
 
     fn story() -> Story<NewCredentialsAreUsed> {
-        let mut story = Story::of(NewCredentialsAreUsed::default());
+        let mut story = Story::of(NewCredentialsAreUsed::new(&plan()));
         story.serve("alice", 1, Op::Connect);
         story.good(&Actor::Feed, Seen::Invalidated { user: "alice".into() });
         story

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use super::Invariant;
 use super::holdings::Holdings;
+use super::trouble::Trouble;
 use crate::history::{Actor, ClientName, Event, Seen};
 use crate::plan::Plan;
 
@@ -9,10 +10,11 @@ use crate::plan::Plan;
 const TOLERANCE_US: u64 = 100_000;
 
 /// The gateway ends a connection only for a documented reason: with 4401, if its client did not
-/// authenticate in time. The simulated network cuts nobody off.
+/// authenticate in time. The network cuts off nobody but those whom a fault has struck.
 pub(super) struct NobodyIsThrownOut {
     auth_timeout_us: u64,
     holdings: Holdings,
+    trouble: Trouble,
     /// Since when each client is connected without being anybody.
     nobody_since: BTreeMap<ClientName, u64>,
 }
@@ -20,7 +22,12 @@ pub(super) struct NobodyIsThrownOut {
 impl NobodyIsThrownOut {
     pub fn new(plan: &Plan) -> Self {
         let auth_timeout_us = plan.gateway.auth_timeout_ms * 1_000;
-        Self { auth_timeout_us, holdings: Holdings::default(), nobody_since: BTreeMap::new() }
+        Self {
+            auth_timeout_us,
+            holdings: Holdings::default(),
+            trouble: Trouble::new(plan),
+            nobody_since: BTreeMap::new(),
+        }
     }
 }
 
@@ -31,6 +38,11 @@ impl Invariant for NobodyIsThrownOut {
 
     fn observe(&mut self, event: &Event) -> Result<(), String> {
         self.holdings.observe(event);
+        let may_be_cut_off = match &event.actor {
+            Actor::Client(client) => self.trouble.may_be_cut_off(client),
+            _ => false,
+        };
+        self.trouble.observe(event);
         let Actor::Client(client) = &event.actor else { return Ok(()) };
         match &event.seen {
             Seen::Connected { .. } => {
@@ -51,6 +63,7 @@ impl Invariant for NobodyIsThrownOut {
                     event.at_us + TOLERANCE_US >= since_us + self.auth_timeout_us
                 });
                 return match code {
+                    _ if may_be_cut_off => Ok(()),
                     Some(4401) if overdue => Ok(()),
                     Some(code) => Err(format!("{client} was closed with {code} ({reason})")),
                     None => Err(format!("{client} was cut off: {reason}")),

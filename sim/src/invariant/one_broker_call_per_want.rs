@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use tickgate::topic::UserId;
 
 use super::Invariant;
+use super::broker_link::BrokerLink;
 use crate::history::{Call, Event, Op, Seen};
 use crate::plan::Plan;
 use crate::topic_name::TopicName;
@@ -15,8 +16,10 @@ const TOLERANCE_US: u64 = 20_000;
 pub(super) struct OneBrokerCallPerWant {
     /// After this time the gateway may have given up waiting.
     patience_us: u64,
+    link: BrokerLink,
     sessions: BTreeMap<UserId, u64>,
-    topics: BTreeMap<(UserId, TopicName), State>,
+    /// With the moment since when it is so.
+    topics: BTreeMap<(UserId, TopicName), (State, u64)>,
 }
 
 /// What the gateway must believe about a topic.
@@ -37,6 +40,7 @@ impl OneBrokerCallPerWant {
         let patience_ms = plan.gateway.answer_timeout_ms.saturating_sub(plan.network.latency_ms[1]);
         Self {
             patience_us: (patience_ms * 1_000).saturating_sub(TOLERANCE_US),
+            link: BrokerLink::new(plan),
             sessions: BTreeMap::new(),
             topics: BTreeMap::new(),
         }
@@ -56,7 +60,7 @@ impl OneBrokerCallPerWant {
             Op::UnsubscribeAll => {
                 let user = &call.user;
                 let all = self.topics.iter_mut().filter(|((of, _), _)| of == user);
-                all.for_each(|(_, state)| *state = State::Doubt);
+                all.for_each(|(_, (state, _))| *state = State::Doubt);
                 Ok(())
             }
             Op::Subscribe(topic) | Op::Unsubscribe(topic) => self.topic_called(call, topic, now_us),
@@ -69,18 +73,20 @@ impl OneBrokerCallPerWant {
             return Ok(());
         }
         let key = (call.user.clone(), topic.clone());
-        let state = self.topics.get(&key).copied().unwrap_or(State::Off);
+        let (state, known_us) = self.topics.get(&key).copied().unwrap_or((State::Off, now_us));
         let next = State::InFlight { id: call.id, since_us: now_us };
-        self.topics.insert(key, next);
+        self.topics.insert(key, (next, now_us));
         let subscribes = matches!(call.op, Op::Subscribe(_));
         let user = &call.user;
         match state {
+            State::InFlight { since_us, .. } if self.link.unsure(since_us, now_us) => Ok(()),
             State::InFlight { id, since_us } if now_us < since_us + self.patience_us => {
                 Err(format!(
                     "the broker was told to {} for {user} while command {id} of that topic was in flight",
                     call.op
                 ))
             }
+            State::On | State::Off if self.link.unsure_of_answer(known_us) => Ok(()),
             State::On if subscribes => {
                 Err(format!("the broker was asked for {topic} for {user}, which was on already"))
             }
@@ -91,13 +97,19 @@ impl OneBrokerCallPerWant {
         }
     }
 
-    fn replied(&mut self, call: &Call, error: Option<&str>, in_time: bool) {
+    fn replied(&mut self, call: &Call, error: Option<&str>, in_time: bool, now_us: u64) {
         let Some(topic) = call.op.topic() else { return };
-        let Some(state) = self.topics.get_mut(&(call.user.clone(), topic.clone())) else { return };
-        if !matches!(state, State::InFlight { id, .. } if *id == call.id) {
+        let Some((state, known_us)) = self.topics.get_mut(&(call.user.clone(), topic.clone()))
+        else {
+            return;
+        };
+        let State::InFlight { id, since_us } = *state else { return };
+        if id != call.id {
             return;
         }
+        *known_us = now_us;
         *state = match (&call.op, error) {
+            _ if self.link.unsure(since_us, now_us) => State::Doubt,
             _ if !in_time => State::Doubt,
             (Op::Subscribe(_), None) => State::On,
             (Op::Subscribe(_), Some("REFUSED")) | (Op::Unsubscribe(_), None) => State::Off,
@@ -117,9 +129,12 @@ impl Invariant for OneBrokerCallPerWant {
     }
 
     fn observe(&mut self, event: &Event) -> Result<(), String> {
+        self.link.observe(event);
         match &event.seen {
             Seen::Called(call) => return self.called(call, event.at_us),
-            Seen::Replied { call, error, in_time } => self.replied(call, *error, *in_time),
+            Seen::Replied { call, error, in_time } => {
+                self.replied(call, *error, *in_time, event.at_us)
+            }
             Seen::SessionLost { user, .. } => self.forget(user),
             Seen::BrokerDied { .. } | Seen::Greeted => {
                 self.sessions.clear();

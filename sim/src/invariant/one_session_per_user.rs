@@ -3,6 +3,8 @@ use std::collections::BTreeMap;
 use tickgate::topic::UserId;
 
 use super::Invariant;
+use super::broker_link::BrokerLink;
+use crate::fault::FaultKind;
 use crate::history::{Call, Event, Op, Seen};
 use crate::plan::Plan;
 
@@ -14,6 +16,9 @@ const TOLERANCE_US: u64 = 20_000;
 pub(super) struct OneSessionPerUser {
     /// After this time the gateway may have given up waiting.
     patience_us: u64,
+    link: BrokerLink,
+    /// Since the last greeting.
+    crashed: bool,
     users: BTreeMap<UserId, Session>,
 }
 
@@ -21,6 +26,8 @@ pub(super) struct OneSessionPerUser {
 struct Session {
     number: u64,
     state: State,
+    /// Since when it is so.
+    known_us: u64,
 }
 
 /// What the gateway must believe about a session.
@@ -42,15 +49,18 @@ impl OneSessionPerUser {
             plan.gateway.connect_timeout_ms.saturating_sub(plan.network.latency_ms[1]);
         Self {
             patience_us: (patience_ms * 1_000).saturating_sub(TOLERANCE_US),
+            link: BrokerLink::new(plan),
+            crashed: false,
             users: BTreeMap::new(),
         }
     }
 
     fn called(&mut self, call: &Call, now_us: u64) -> Result<(), String> {
-        let none = Session { number: 0, state: State::Closed };
+        let none = Session { number: 0, state: State::Closed, known_us: now_us };
         let session = self.users.entry(call.user.clone()).or_insert(none);
         let before = *session;
         session.state = State::InFlight { id: call.id, since_us: now_us };
+        session.known_us = now_us;
         if call.op == Op::Disconnect {
             return Ok(());
         }
@@ -61,10 +71,12 @@ impl OneSessionPerUser {
                 "session {} of {user} was opened after session {}",
                 call.session, before.number
             )),
+            State::Open if self.link.unsure_of_answer(before.known_us) => Ok(()),
             State::Open => Err(format!(
                 "session {} of {user} was opened while session {} was open",
                 call.session, before.number
             )),
+            State::InFlight { since_us, .. } if self.link.unsure(since_us, now_us) => Ok(()),
             State::InFlight { id, since_us } if now_us < since_us + patience_us => Err(format!(
                 "session {} of {user} was opened while command {id} was opening or closing \
                  session {}",
@@ -74,12 +86,15 @@ impl OneSessionPerUser {
         }
     }
 
-    fn replied(&mut self, call: &Call, error: Option<&str>, in_time: bool) {
+    fn replied(&mut self, call: &Call, error: Option<&str>, in_time: bool, now_us: u64) {
         let Some(session) = self.users.get_mut(&call.user) else { return };
-        if !matches!(session.state, State::InFlight { id, .. } if id == call.id) {
+        let State::InFlight { id, since_us } = session.state else { return };
+        if id != call.id {
             return;
         }
+        session.known_us = now_us;
         session.state = match (&call.op, error) {
+            _ if self.link.unsure(since_us, now_us) => State::Doubt,
             _ if !in_time => State::Doubt,
             (Op::Connect, None) => State::Open,
             (Op::Connect, Some(_)) | (Op::Disconnect, None) => State::Closed,
@@ -94,16 +109,24 @@ impl Invariant for OneSessionPerUser {
     }
 
     fn observe(&mut self, event: &Event) -> Result<(), String> {
+        self.link.observe(event);
         match &event.seen {
             Seen::Called(call) if matches!(call.op, Op::Connect | Op::Disconnect) => {
                 return self.called(call, event.at_us);
             }
-            Seen::Replied { call, error, in_time } => self.replied(call, *error, *in_time),
+            Seen::Replied { call, error, in_time } => {
+                self.replied(call, *error, *in_time, event.at_us)
+            }
             Seen::SessionLost { user, .. } => {
                 if let Some(session) = self.users.get_mut(user) {
                     session.state = State::Closed;
                 }
             }
+            Seen::Struck(strike) if strike.fault == FaultKind::GatewayCrash => {
+                self.crashed = true;
+            }
+            // A new gateway knows nothing of the numbers of the one before.
+            Seen::Greeted if std::mem::take(&mut self.crashed) => self.users.clear(),
             Seen::BrokerDied { .. } | Seen::Greeted => {
                 self.users.values_mut().for_each(|session| session.state = State::Closed);
             }

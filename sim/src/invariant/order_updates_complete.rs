@@ -3,14 +3,17 @@ use std::collections::BTreeMap;
 use tickgate::topic::UserId;
 
 use super::Invariant;
+use super::feed_loss::FeedLoss;
 use super::holdings::Holdings;
 use crate::history::{Actor, ClientName, Event, Phase, Seen};
+use crate::plan::Plan;
 
 /// Who has asked for order updates reads each of them once, in order, and all until the end.
-#[derive(Default)]
 pub(super) struct OrderUpdatesComplete {
     holdings: Holdings,
-    published: BTreeMap<UserId, u64>,
+    feed_loss: FeedLoss,
+    /// When each update of a user was published.
+    published: BTreeMap<UserId, Vec<u64>>,
     /// The number of the update that was read last, or that came before the answer.
     last: BTreeMap<ClientName, (UserId, u64, bool)>,
 }
@@ -22,23 +25,29 @@ impl Invariant for OrderUpdatesComplete {
 
     fn observe(&mut self, event: &Event) -> Result<(), String> {
         self.holdings.observe(event);
+        self.feed_loss.observe(event);
         match (&event.actor, &event.seen) {
-            (_, Seen::PublishedOrder { user, seq }) => {
-                self.published.insert(user.clone(), *seq);
+            (_, Seen::PublishedOrder { user, .. }) => {
+                self.published.entry(user.clone()).or_default().push(event.at_us);
                 Ok(())
             }
             (_, Seen::Phase(Phase::Leave)) => self.nobody_misses_the_last(),
             (Actor::Client(client), Seen::OrderUpdate { user, seq }) => {
                 let last = self.last.insert(client.clone(), (user.clone(), *seq, true));
                 match last {
-                    Some((of, last, true)) if of == *user && *seq != last + 1 => {
+                    Some((of, last, true)) if of == *user && *seq <= last => {
                         Err(format!("{client} read order #{seq} of {user} after #{last}"))
                     }
-                    Some((of, last, false)) if of == *user && *seq > last + 1 => Err(format!(
-                        "{client} first read order #{seq} of {user}, although #{} was published \
+                    Some((of, last, true)) if of == *user && self.missed(user, last, *seq) => {
+                        Err(format!("{client} read order #{seq} of {user} after #{last}"))
+                    }
+                    Some((of, last, false)) if of == *user && self.missed(user, last, *seq) => {
+                        Err(format!(
+                            "{client} first read order #{seq} of {user}, although #{} was published \
                          after it had been told that orders come",
-                        last + 1
-                    )),
+                            last + 1
+                        ))
+                    }
                     Some(_) | None => Ok(()),
                 }
             }
@@ -52,6 +61,25 @@ impl Invariant for OrderUpdatesComplete {
 }
 
 impl OrderUpdatesComplete {
+    pub fn new(plan: &Plan) -> Self {
+        Self {
+            holdings: Holdings::default(),
+            feed_loss: FeedLoss::new(plan),
+            published: BTreeMap::new(),
+            last: BTreeMap::new(),
+        }
+    }
+
+    /// Whether one of the updates after `last` and before `next` cannot have been lost.
+    fn missed(&self, user: &UserId, last: u64, next: u64) -> bool {
+        let published = self.published.get(user).map_or(&[][..], Vec::as_slice);
+        let mut between = (last + 1..next).map(|seq| {
+            let at = usize::try_from(seq - 1).unwrap_or(usize::MAX);
+            published.get(at).copied()
+        });
+        between.any(|at_us| !at_us.is_some_and(|at_us| self.feed_loss.may_have_lost(at_us)))
+    }
+
     fn begin_or_end(&mut self, client: &ClientName) {
         let holding = self.holdings.get(client);
         let user = holding.filter(|held| held.orders).and_then(|held| held.user.clone());
@@ -60,14 +88,14 @@ impl OrderUpdatesComplete {
             self.last.remove(client);
             return;
         };
-        let so_far = self.published.get(&user).copied().unwrap_or_default();
+        let so_far = self.published.get(&user).map_or(0, Vec::len) as u64;
         self.last.entry(client.clone()).or_insert((user, so_far, false));
     }
 
     fn nobody_misses_the_last(&self) -> Result<(), String> {
         for (client, (user, last, _)) in &self.last {
-            let published = self.published.get(user).copied().unwrap_or_default();
-            if published > *last {
+            let published = self.published.get(user).map_or(0, Vec::len) as u64;
+            if self.missed(user, *last, published + 1) {
                 return Err(format!("{client} never read order #{published} of {user}"));
             }
         }
@@ -77,12 +105,12 @@ impl OrderUpdatesComplete {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Story, client};
+    use super::super::testing::{Story, client, plan};
     use super::*;
     use crate::history::{Reply, Request};
 
     fn story() -> Story<OrderUpdatesComplete> {
-        let mut story = Story::of(OrderUpdatesComplete::default());
+        let mut story = Story::of(OrderUpdatesComplete::new(&plan()));
         story.join("alice-1");
         let id = story.send("alice-1", Request::SubscribeOrders);
         story.answer("alice-1", id, Reply::OrdersOn).expect("a good answer");

@@ -2,6 +2,8 @@ use std::collections::BTreeSet;
 
 use super::Invariant;
 use super::holdings::{Holdings, Settled};
+use super::trouble::Trouble;
+use crate::fault::Party;
 use crate::history::{Actor, ClientName, Event, Request, Seen};
 use crate::plan::Plan;
 use crate::scenario::Manner;
@@ -16,6 +18,7 @@ const TOLERANCE_US: u64 = 60_000;
 /// Judged are requests of clients that wait for no other answer.
 pub(super) struct SlowDelaysNobodyElse {
     holdings: Holdings,
+    trouble: Trouble,
     /// Clients that waited for nothing when they wrote their latest request.
     idle: BTreeSet<(ClientName, u64)>,
     journey_us: u64,
@@ -33,11 +36,16 @@ impl SlowDelaysNobodyElse {
             || plan.broker.sessions.iter().any(|session| dies(session.connect));
         Self {
             holdings: Holdings::default(),
+            trouble: Trouble::new(plan),
             idle: BTreeSet::new(),
             journey_us: plan.network.latency_ms[1] * 1_000,
             broker_us: plan.broker.answer_ms[1] * 1_000,
             special: plan.broker.topics.iter().map(|rule| rule.topic.clone()).collect(),
-            calm: !deadly && plan.broker.incidents.is_empty() && plan.feed.invalidations.is_empty(),
+            calm: !deadly
+                && plan.broker.incidents.is_empty()
+                && plan.feed.invalidations.is_empty()
+                && !plan.faults.touches(&Party::Broker)
+                && !plan.faults.touches(&Party::Gateway),
         }
     }
 
@@ -72,6 +80,7 @@ impl Invariant for SlowDelaysNobodyElse {
     }
 
     fn observe(&mut self, event: &Event) -> Result<(), String> {
+        self.trouble.observe(event);
         if let (Actor::Client(client), Seen::Sent(_)) = (&event.actor, &event.seen) {
             let idle = self.holdings.get(client).is_some_and(|held| held.pending.is_empty());
             if idle {
@@ -83,7 +92,9 @@ impl Invariant for SlowDelaysNobodyElse {
             return Ok(());
         }
         let took_us = event.at_us - settled.sent_us;
-        match self.bound_us(&settled) {
+        let delay_us = self.trouble.delay_us(&settled.client, settled.sent_us, event.at_us);
+        let bound_us = self.bound_us(&settled).zip(delay_us);
+        match bound_us.map(|(bound_us, delay_us)| bound_us + delay_us) {
             Some(bound_us) if took_us > bound_us => Err(format!(
                 "{} waited {} ms for the answer to {}; {} ms is the most that it should take",
                 settled.client,

@@ -1,10 +1,12 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tickgate::topic::UserId;
 
 use super::Invariant;
+use super::broker_link::BrokerLink;
 use super::broker_view::BrokerView;
 use super::holdings::{Holdings, Settled};
+use crate::fault::{FaultKind, Party};
 use crate::history::{ClientName, Event, Op, Reply, Request, RowOutcome, Seen};
 use crate::plan::Plan;
 use crate::topic_name::TopicName;
@@ -17,6 +19,9 @@ pub(super) struct SuccessAfterTheBroker {
     journey_us: u64,
     holdings: Holdings,
     broker: BrokerView,
+    link: BrokerLink,
+    /// What the gateway must believe although it is not, or no longer, so.
+    deceived: BTreeSet<(UserId, TopicName)>,
     /// Confirmed by the broker, and until when the gateway may believe so: `None` while it lasts.
     topics: BTreeMap<(UserId, TopicName), Option<u64>>,
     sessions: BTreeMap<UserId, Option<u64>>,
@@ -29,24 +34,28 @@ impl Invariant for SuccessAfterTheBroker {
 
     fn observe(&mut self, event: &Event) -> Result<(), String> {
         self.broker.observe(event);
+        self.link.observe(event);
         let word_takes_us = match &event.seen {
             Seen::SessionLost { .. } | Seen::BrokerDied { .. } | Seen::Greeted => self.journey_us,
             _ => 0,
         };
-        self.end_what_is_off(event.at_us + word_takes_us);
+        self.note_deceit(&event.seen);
+        self.note_delay(event);
+        if let Some(until_us) = self.link.word_until_us(event.at_us) {
+            self.end_what_is_off(until_us.max(event.at_us) + word_takes_us);
+        }
         if let Seen::Replied { call, error: None, .. } = &event.seen {
             match &call.op {
-                Op::Subscribe(topic) if self.broker.is_on(&call.user, topic) => {
-                    self.topics.insert((call.user.clone(), topic.clone()), None);
+                Op::Subscribe(topic) => {
+                    let key = (call.user.clone(), topic.clone());
+                    if self.broker.is_on(&call.user, topic) || self.deceived.contains(&key) {
+                        self.topics.insert(key, None);
+                    }
                 }
                 Op::Connect if self.broker.has_session(&call.user) => {
                     self.sessions.insert(call.user.clone(), None);
                 }
-                Op::Connect
-                | Op::Disconnect
-                | Op::Subscribe(_)
-                | Op::Unsubscribe(_)
-                | Op::UnsubscribeAll => {}
+                Op::Connect | Op::Disconnect | Op::Unsubscribe(_) | Op::UnsubscribeAll => {}
             }
         }
         match self.holdings.observe(event) {
@@ -64,14 +73,63 @@ impl SuccessAfterTheBroker {
             journey_us: (network.latency_ms[1] + 2 * network.tick_ms) * 1_000,
             holdings: Holdings::default(),
             broker: BrokerView::default(),
+            link: BrokerLink::new(plan),
+            deceived: BTreeSet::new(),
             topics: BTreeMap::new(),
             sessions: BTreeMap::new(),
         }
     }
 
+    /// Lies are believed until the session ends, or the topic is turned off.
+    fn note_deceit(&mut self, seen: &Seen) {
+        match seen {
+            Seen::Lied(call) | Seen::Forgot(call) => {
+                if let Op::Subscribe(topic) = &call.op {
+                    self.deceived.insert((call.user.clone(), topic.clone()));
+                }
+            }
+            Seen::TookEffect(call) => match &call.op {
+                Op::Unsubscribe(topic) => {
+                    self.deceived.remove(&(call.user.clone(), topic.clone()));
+                }
+                Op::Connect | Op::Disconnect | Op::UnsubscribeAll => {
+                    self.deceived.retain(|(user, _)| *user != call.user);
+                }
+                Op::Subscribe(_) => {}
+            },
+            Seen::SessionLost { user, .. } => self.deceived.retain(|(of, _)| of != user),
+            Seen::BrokerDied { .. } | Seen::Greeted => self.deceived.clear(),
+            _ => {}
+        }
+    }
+
+    /// Word that is under way when a fault strikes comes later, or never.
+    fn note_delay(&mut self, event: &Event) {
+        let Seen::Struck(strike) = &event.seen else { return };
+        if strike.party != Party::Broker {
+            return;
+        }
+        let until_us = match strike.fault {
+            FaultKind::LateEnd => Some(event.at_us + strike.lasts_ms * 1_000 + self.journey_us),
+            FaultKind::Stall | FaultKind::Hold | FaultKind::Latency => {
+                self.link.word_until_us(event.at_us)
+            }
+            FaultKind::Partition | FaultKind::PartitionOneWay => None,
+            _ => return,
+        };
+        for end in self.topics.values_mut().chain(self.sessions.values_mut()) {
+            if let Some(end_us) = *end
+                && end_us >= event.at_us
+            {
+                *end = until_us.map(|until_us| until_us.max(end_us));
+            }
+        }
+    }
+
     fn end_what_is_off(&mut self, known_us: u64) {
         for ((user, topic), end) in &mut self.topics {
-            if end.is_none() && !self.broker.is_on(user, topic) {
+            let believed = self.deceived.contains(&(user.clone(), topic.clone()));
+            if end.is_none() && !believed && !self.broker.is_on(user, topic) {
                 *end = Some(known_us);
             }
         }

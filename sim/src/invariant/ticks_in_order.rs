@@ -3,7 +3,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use tickgate::topic::Mode;
 
 use super::Invariant;
+use super::feed_loss::FeedLoss;
 use super::holdings::Holdings;
+use super::trouble::Trouble;
 use crate::history::{Actor, ClientName, Event, Seen, Tick};
 use crate::plan::Plan;
 use crate::topic_name::TopicName;
@@ -18,8 +20,10 @@ pub(super) struct TicksInOrder {
     holdings: Holdings,
     /// Topics that can be served from one mode only.
     single: BTreeSet<TopicName>,
-    /// Ticks published so far.
-    published: BTreeMap<TopicName, u64>,
+    /// When each tick was published for the first time, and how often.
+    published: BTreeMap<TopicName, BTreeMap<u64, (u64, u32)>>,
+    feed_loss: FeedLoss,
+    trouble: Trouble,
     reading: BTreeMap<(ClientName, TopicName), Reading>,
 }
 
@@ -27,6 +31,8 @@ pub(super) struct TicksInOrder {
 struct Reading {
     /// The tick that was read last.
     last: Option<(Mode, u64)>,
+    /// How often it was read.
+    copies: u32,
     /// Whether that was a snapshot: ticks that nobody wanted may lie between it and the next.
     snapshot: bool,
     /// Ticks published when the subscribe was answered.
@@ -44,6 +50,8 @@ impl TicksInOrder {
             holdings: Holdings::default(),
             single: topics.iter().copied().filter(is_single).cloned().collect(),
             published: BTreeMap::new(),
+            feed_loss: FeedLoss::new(plan),
+            trouble: Trouble::new(plan),
             reading: BTreeMap::new(),
         }
     }
@@ -55,27 +63,41 @@ impl TicksInOrder {
         }
         let single = self.single.contains(topic);
         let reading = self.reading.entry((client.clone(), topic.clone())).or_default();
+        let published =
+            TopicName::new(&topic.instrument().exchange, &topic.instrument().symbol, *source);
+        let published = self.published.get(&published);
+        let tick = |seq: u64| published.and_then(|ticks| ticks.get(&seq)).copied();
+        let copies = tick(*seq).map_or(1, |(_, copies)| copies);
+        let again = reading.last == Some((*source, *seq)) && reading.copies < copies;
         let expected = match reading.last {
             // A snapshot repeats, or goes before, what was read.
             Some((last_source, last)) if last_source == *source => {
-                let least = if *snapshot { last } else { last + 1 };
+                let least = if *snapshot || again { last } else { last + 1 };
                 let most = if *snapshot || reading.snapshot { u64::MAX } else { last + 1 };
                 Some((least, most, last))
             }
             Some(_) | None => None,
         };
+        // Whether the ticks after `last` may have been lost, or left out for the newest.
+        let trouble = self.trouble.lags(client);
+        let lost = |seq| tick(seq).is_some_and(|(at_us, _)| self.feed_loss.may_have_lost(at_us));
+        let missed = |last: u64| !trouble && !(last + 1..*seq).all(lost);
         let before = reading.before.filter(|_| single && !snapshot && reading.last.is_none());
-        *reading =
-            Reading { last: Some((*source, *seq)), snapshot: *snapshot, before: reading.before };
+        *reading = Reading {
+            last: Some((*source, *seq)),
+            copies: if again { reading.copies + 1 } else { 1 },
+            snapshot: *snapshot,
+            before: reading.before,
+        };
         match (expected, before) {
             (Some((least, _, last)), _) if *seq < least => {
                 Err(format!("{client} read {topic} #{seq} after #{last}"))
             }
-            (Some((_, most, last)), _) if *seq > most => Err(format!(
+            (Some((_, most, last)), _) if *seq > most && missed(last) => Err(format!(
                 "{client} read {topic} #{seq} after #{last}: it missed {}",
                 seq - last - 1
             )),
-            (None, Some(before)) if *seq > before + 1 => Err(format!(
+            (None, Some(before)) if *seq > before + 1 && missed(before) => Err(format!(
                 "{client} first read {topic} #{seq}, although #{} was published after its \
                  subscribe had been answered",
                 before + 1
@@ -92,8 +114,11 @@ impl Invariant for TicksInOrder {
 
     fn observe(&mut self, event: &Event) -> Result<(), String> {
         let settled = self.holdings.observe(event);
+        self.feed_loss.observe(event);
+        self.trouble.observe(event);
         if let Seen::Published { topic, seq, .. } = &event.seen {
-            self.published.insert(topic.clone(), *seq);
+            let published = self.published.entry(topic.clone()).or_default();
+            published.entry(*seq).or_insert((event.at_us, 0)).1 += 1;
         }
         let Actor::Client(client) = &event.actor else { return Ok(()) };
         if let Seen::Tick(tick) = &event.seen {
@@ -108,7 +133,8 @@ impl Invariant for TicksInOrder {
             reader != client || holding.is_some_and(|holding| holding.topics.contains(topic))
         });
         for topic in holding.iter().flat_map(|holding| &holding.topics) {
-            let published = self.published.get(topic).copied().unwrap_or_default();
+            let published = self.published.get(topic).and_then(BTreeMap::last_key_value);
+            let published = published.map_or(0, |(seq, _)| *seq);
             let reading = self.reading.entry((client.clone(), topic.clone())).or_default();
             reading.before.get_or_insert(published);
         }

@@ -163,10 +163,18 @@ impl Model {
     }
 
     pub(super) fn invalidated(&mut self, user: UserNo) {
+        let now_ms = self.now_ms;
         let Some(account) = &mut self.accounts[user as usize] else { return };
-        // A connect under way may still use the old credentials.
-        account.outdated |= matches!(account.life, Life::Open | Life::Opening(_));
+        // A connect under way may still use the old credentials. The log tells of it once until
+        // the session is rebuilt.
+        let is_news = match account.life {
+            Life::Open | Life::Opening(_) => !std::mem::replace(&mut account.outdated, true),
+            Life::None | Life::Unknown => !account.pause.is_over(now_ms),
+            Life::Closing(_) => false,
+        };
         account.pause.hurry();
-        self.log(Line::Invalidated(user));
+        if is_news {
+            self.log(Line::Invalidated(user));
+        }
     }
 }

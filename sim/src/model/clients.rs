@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::words::{
     Ask, BrokerNo, ClientNo, Delivery, Line, NO_BROKER, OrdersChange, Outcome, Refusal, Say, UserNo,
 };
-use super::{Account, Busy, Client, Model, Standing, Work};
+use super::{Account, Busy, Client, Model, Standing, Work, take_out};
 
 impl Model {
     pub(super) fn opened(&mut self, no: ClientNo, shard: u8) {
@@ -18,6 +18,7 @@ impl Model {
             follows_orders: false,
             queue: VecDeque::new(),
             busy: None,
+            failures: 0,
             closing: false,
         });
         if self.draining {
@@ -116,8 +117,18 @@ impl Model {
         id: Option<u32>,
         refusal: Refusal,
     ) {
-        self.log(Line::AuthenticationFailed(no, refusal.code));
+        self.log_failure(no, refusal.code);
         self.tell(no, id, Say::Refused(refusal));
+    }
+
+    /// The log tells of the first, the second, the fourth failure of a client and so on.
+    fn log_failure(&mut self, no: ClientNo, code: &'static str) {
+        let client = self.client(no).expect("it asks");
+        client.failures += 1;
+        let failures = client.failures;
+        if failures.is_power_of_two() {
+            self.log(Line::AuthenticationFailed(no, code, failures));
+        }
     }
 
     fn is_authenticating(&self, no: ClientNo) -> bool {
@@ -132,9 +143,11 @@ impl Model {
             return;
         }
         let client = self.client(no).expect("it waits");
-        let (user, _) = client.account.expect("it authenticates");
+        let (user, standing) = client.account.expect("it authenticates");
         client.account = Some((user, Standing::Joined));
-        self.log(Line::Authenticated(no, user));
+        if standing == Standing::Joining {
+            self.log(Line::Authenticated(no, user));
+        }
         let broker = self.account(user).broker;
         self.finish(no, Say::Authenticated(user, broker));
     }
@@ -151,7 +164,7 @@ impl Model {
                 "BROKER_CONNECTION_ERROR"
             }
         };
-        self.log(Line::AuthenticationFailed(no, code));
+        self.log_failure(no, code);
         self.finish(no, Say::Refused(Refusal { code, words }));
         let client = self.client(no).expect("it waited");
         if matches!(client.account, Some((_, Standing::Joining))) {
@@ -175,7 +188,7 @@ impl Model {
         for topic in wants {
             self.give_up(user, no, topic);
         }
-        self.account(user).clients.retain(|client| *client != no);
+        take_out(&mut self.account(user).clients, |client| *client == no);
         if remove != 0 || orders != OrdersChange::Keep {
             let delivery = Delivery { client: no, answer: None, add: 0, remove, orders };
             self.expected.deliveries.push(delivery);

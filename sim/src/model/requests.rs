@@ -5,7 +5,7 @@ use super::words::{
     Ask, BAD_SYMBOL, ClientNo, Failed, Line, NO_SYMBOL, OrdersChange, Outcome, Refusal, Row,
     RowOutcome, Say, SubscribeEntry, Topic, UnsubscribeEntry, UserNo,
 };
-use super::{Busy, Life, Model, OpenRow, Standing, Work};
+use super::{Busy, Life, Model, OpenRow, Standing, Work, take_out};
 
 const NOT_AUTHENTICATED: Refusal = Refusal { code: "NOT_AUTHENTICATED", words: "authenticate" };
 const NOT_SUBSCRIBED: Refusal = Refusal { code: "INVALID_PARAMETERS", words: "not subscribed" };
@@ -149,7 +149,7 @@ impl Model {
         };
         let sends = self.share(user, topic).and_then(|share| share.sends);
         if refused_as.is_some() {
-            self.client(no).expect("it waits").wants.retain(|wanted| *wanted != topic);
+            take_out(&mut self.client(no).expect("it waits").wants, |wanted| *wanted == topic);
             self.let_go(user, no, topic);
         }
         let busy = self.client(no).and_then(|client| client.busy.as_mut()).expect("it waits");
@@ -221,13 +221,14 @@ impl Model {
             let is_meant = |topic: &Topic| {
                 topic.symbol() == symbol && mode.is_none_or(|mode| mode == topic.mode())
             };
-            let meant: List<Topic, 3> = client.wants.iter().copied().filter(is_meant).collect();
+            let mut meant: Vec<Topic> = client.wants.iter().copied().filter(is_meant).collect();
+            meant.sort();
             if meant.is_empty() {
                 not_done.push(Failed { symbol, refusal: NOT_SUBSCRIBED });
                 continue;
             }
-            client.wants.retain(|topic| !is_meant(topic));
-            for topic in meant.iter() {
+            for topic in meant {
+                take_out(&mut self.client(no).expect("it asks").wants, |want| *want == topic);
                 remove |= topic.bit();
                 self.give_up(user, no, topic);
             }

@@ -2,7 +2,7 @@
 
 use super::pause::Pause;
 use super::words::{ClientNo, Kind, Line, Outcome, Topic, UserNo};
-use super::{AtBroker, Holder, Life, Model, Share};
+use super::{AtBroker, Holder, Life, Model, Share, take_out};
 
 impl Model {
     /// A client begins to want a topic. Says whether it has it at once.
@@ -37,8 +37,7 @@ impl Model {
     /// Says whether the broker had agreed.
     pub(super) fn let_go(&mut self, user: UserNo, client: ClientNo, topic: Topic) -> bool {
         let holders = &mut self.share(user, topic).expect("it is held").holders;
-        let at = holders.iter().position(|holder| holder.client == client).expect("it holds it");
-        holders.remove(at).agreed
+        take_out(holders, |holder| holder.client == client).expect("it holds it").agreed
     }
 
     /// Levels of the book that somebody who asked for `asked` gets.
@@ -125,16 +124,21 @@ impl Model {
                 // A refusal says nothing about an earlier try that was not answered.
                 share.in_doubt |= failure == Outcome::Timeout;
                 share.at_broker = if share.in_doubt { AtBroker::Unknown } else { AtBroker::Off };
-                self.log(Line::TopicFailed(user, topic));
                 let waiting = self.share(user, topic).expect("it exists").waiting();
                 for client in waiting {
                     self.row_done(client, topic, failure, words);
                 }
                 let share = self.share(user, topic).expect("it exists");
-                if share.holders.is_empty() {
-                    share.pause.forget();
-                } else {
+                let is_held = !share.holders.is_empty();
+                if is_held {
                     share.pause.failed(now_ms, &rules);
+                } else {
+                    share.pause.forget();
+                }
+                if is_held || failure != Outcome::Refused {
+                    self.log(Line::TopicFailed(user, topic));
+                } else {
+                    self.log(Line::TopicRefused(user, topic));
                 }
             }
             (false, Outcome::Done(_)) => {

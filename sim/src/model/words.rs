@@ -349,8 +349,8 @@ pub struct Failed {
 pub enum Line {
     /// A client is in.
     Authenticated(ClientNo, UserNo),
-    /// It is not.
-    AuthenticationFailed(ClientNo, &'static str),
+    /// It is not, for the so manyth time.
+    AuthenticationFailed(ClientNo, &'static str, u64),
     /// A subscription is in place.
     Subscribed(ClientNo, Topic),
     /// It has ended.
@@ -359,6 +359,8 @@ pub enum Line {
     SessionUp(UserNo),
     /// It is down.
     SessionDown(UserNo),
+    /// A broker refused a topic that nobody held.
+    TopicRefused(UserNo, Topic),
     /// A broker did not do what it was asked.
     TopicFailed(UserNo, Topic),
     /// Credentials have changed.

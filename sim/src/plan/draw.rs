@@ -6,7 +6,7 @@ use tickgate::topic::UserId;
 
 use super::{
     Action, BrokerPlan, ClientPlan, FeedPlan, Incident, IncidentKind, Invalidation, NetworkPlan,
-    OrderRhythm, Plan, SessionPlan, TimedAction, TopicPlan, TopicRhythm, storm,
+    OrderRhythm, Plan, SessionPlan, TimedAction, TopicPlan, TopicRhythm, draw_faults, storm, swarm,
 };
 use crate::history::{Request, UnsubscribeEntry};
 use crate::rng::Stream;
@@ -16,6 +16,11 @@ use crate::topic_name::TopicName;
 
 /// Clients leave within this time after the end of the story.
 const LEAVE_WITHIN_MS: u64 = 60;
+
+/// Clients that were cut off come back within this time.
+const RETURN_WITHIN_MS: u64 = 100;
+/// How often a client comes back.
+const RETURNS_MAX: usize = 20;
 
 /// What is no request. Each is answered with an error, and the connection lives on.
 pub(super) const GARBAGE: [&str; 6] = [
@@ -30,8 +35,11 @@ pub(super) const GARBAGE: [&str; 6] = [
 /// Expands a scenario.
 #[must_use]
 pub fn draw(scenario: &Scenario, seed: u64) -> Plan {
+    let part = scenario.swarm.then(|| swarm::part(scenario, seed));
+    let scenario = part.as_ref().unwrap_or(scenario);
     let world = &scenario.world;
     let network = NetworkPlan {
+        kind: world.network.kind,
         latency_ms: world.network.latency_ms,
         tick_ms: world.network.tick_ms,
         random_host_order: world.network.random_host_order,
@@ -39,15 +47,19 @@ pub fn draw(scenario: &Scenario, seed: u64) -> Plan {
     };
     let mut plan = Plan {
         about: scenario.about.trim().to_owned(),
+        expect: scenario.expect.clone(),
+        forbid: scenario.forbid.clone(),
         seed,
         duration_ms: world.duration_ms,
         task_order: task_order(world.task_order, seed),
+        yield_share: world.yield_share.unwrap_or_else(|| yield_share(seed)),
         network,
         gateway: world.gateway.clone(),
         users: world.users.iter().map(|users| users.value.name.as_str().into()).collect(),
         broker: broker(scenario),
         feed: feed(scenario, seed),
         clients: clients(scenario, seed),
+        faults: draw_faults::faults(scenario, seed),
     };
     for step in &scenario.steps {
         happen(&step.value, &mut plan);
@@ -62,13 +74,25 @@ pub fn draw(scenario: &Scenario, seed: u64) -> Plan {
 }
 
 fn task_order(choice: TaskOrderChoice, seed: u64) -> TaskOrder {
-    let choices =
-        [TaskOrder::None, TaskOrder::Jitter(0.1), TaskOrder::Jitter(0.25), TaskOrder::Jitter(0.5)];
+    let choices = [
+        TaskOrder::None,
+        TaskOrder::Jitter(0.1),
+        TaskOrder::Jitter(0.5),
+        TaskOrder::Starve(0.2),
+        TaskOrder::Priorities(3),
+        TaskOrder::Priorities(10),
+    ];
     match choice {
         TaskOrderChoice::Seeded => *Stream::fork(seed, "plan", "task order").pick(&choices),
         TaskOrderChoice::None => TaskOrder::None,
         TaskOrderChoice::Jitter(probability) => TaskOrder::Jitter(probability),
+        TaskOrderChoice::Starve(share) => TaskOrder::Starve(share),
+        TaskOrderChoice::Priorities(preemptions) => TaskOrder::Priorities(preemptions),
     }
+}
+
+fn yield_share(seed: u64) -> f64 {
+    *Stream::fork(seed, "plan", "yields").pick(&[0.0, 0.02, 0.1, 0.3])
 }
 
 fn broker(scenario: &Scenario) -> BrokerPlan {
@@ -158,6 +182,10 @@ fn client(scenario: &Scenario, seed: u64, name: String, user: &str, host: u32) -
         storm.run(arrive_ms.is_some(), &mut actions);
     }
     actions.sort_by_key(|timed| timed.at_ms);
+    // Nobody else cuts clients off.
+    let returns = if scenario.faults.is_some() { RETURNS_MAX } else { 0 };
+    let mut away = Stream::fork(seed, "returns", &name);
+    let returns_after_ms = (0..returns).map(|_| away.between(0, RETURN_WITHIN_MS)).collect();
     let mut farewell = Stream::fork(seed, "farewell", &name);
     ClientPlan {
         name,
@@ -166,6 +194,7 @@ fn client(scenario: &Scenario, seed: u64, name: String, user: &str, host: u32) -
         actions,
         leaves_after_ms: farewell.between(0, LEAVE_WITHIN_MS),
         leaves_politely: farewell.chance(0.5),
+        returns_after_ms,
     }
 }
 
@@ -303,6 +332,21 @@ storm:
         let (all, fewer) = (plan(TEXT, 1), plan(&fewer, 1));
         assert_eq!(all.clients[0].actions, fewer.clients[0].actions);
         assert_eq!(all.clients[2].actions, fewer.clients[1].actions);
+    }
+
+    #[test]
+    fn a_swarm_leaves_out_actions_and_faults_but_never_all_actions() {
+        let text = format!(
+            "{TEXT}swarm: true\nfaults:\n  chop: {{ share: 1.0, bytes_max: 3 }}\n  \
+             stall: {{ times: [1, 1], for_ms: [1, 5] }}\n"
+        );
+        let plans: Vec<Plan> = (0..60).map(|seed| plan(&text, seed)).collect();
+        let chopped = |plan: &&Plan| !plan.faults.connections.is_empty();
+        let stalled = |plan: &&Plan| !plan.faults.timed.is_empty();
+        assert!((10..50).contains(&plans.iter().filter(chopped).count()));
+        let both = plans.iter().filter(chopped).filter(stalled).count();
+        assert!((3..40).contains(&both), "{both} of 60 have both");
+        assert!(plans.iter().all(|plan| plan.clients[0].actions.len() > 2));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Once;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 /// A panic, or a part of the world that ended on its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,6 +35,8 @@ thread_local! {
     /// The file and line of the latest panic.
     static PLACE: RefCell<String> = const { RefCell::new(String::new()) };
     static FIRST: RefCell<Option<Crash>> = const { RefCell::new(None) };
+    /// Whoever waits for the first.
+    static WAITING: RefCell<Option<Waker>> = const { RefCell::new(None) };
 }
 
 /// From now on, panics of this thread's tasks are caught and not printed. Ask for [`first`] after
@@ -60,6 +62,15 @@ pub fn first() -> Option<Crash> {
     FIRST.with_borrow(Clone::clone)
 }
 
+/// Ready when this thread's simulation has crashed.
+pub fn poll_first(cx: &Context<'_>) -> Poll<Crash> {
+    if let Some(crash) = first() {
+        return Poll::Ready(crash);
+    }
+    WAITING.set(Some(cx.waker().clone()));
+    Poll::Pending
+}
+
 /// Remembers a panic that was caught.
 pub fn remember(payload: &(dyn Any + Send)) {
     let message = payload
@@ -67,10 +78,17 @@ pub fn remember(payload: &(dyn Any + Send)) {
         .map(ToString::to_string)
         .or_else(|| payload.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "a panic without words".into());
-    let place = PLACE.take();
+    report(Crash { message, place: PLACE.take() });
+}
+
+/// Remembers a part of the world that ended on its own.
+pub fn report(crash: Crash) {
     FIRST.with_borrow_mut(|first| {
-        first.get_or_insert(Crash { message, place });
+        first.get_or_insert(crash);
     });
+    if let Some(waker) = WAITING.take() {
+        waker.wake();
+    }
 }
 
 /// Wraps a task so that a panic stops it and nothing else, where panics are caught.

@@ -1,7 +1,15 @@
 //! The runtime of the simulator: turmoil's sockets, a seeded task order, entropy from the seed.
 
+pub mod clock;
 pub mod crash;
+mod fault_book;
+mod interleavings;
+pub mod network;
+mod pipe;
+mod socket;
+mod stream;
 mod task_order;
+mod yields;
 
 use std::future::Future;
 use std::io;
@@ -9,11 +17,20 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tickgate::runtime::{Listener, Runtime, Task, TaskRegistry};
+use tokio::time::sleep;
 use turmoil::net::{TcpListener, TcpStream};
 
 pub use crash::Crash;
-pub use task_order::{TaskOrder, reordered};
+pub use fault_book::FaultBook;
+pub use interleavings::Interleavings;
+pub use network::Network;
+pub use stream::SimStream;
+pub use task_order::{HostOrder, TaskOrder};
 
+use self::fault_book::Opening;
+use self::socket::{BoundSocket, Socket};
+use self::yields::Yields;
+use crate::fault::Party;
 use crate::rng::Stream;
 
 /// The instant at which every simulation begins: 2026-01-01T00:00:00Z, in milliseconds.
@@ -24,15 +41,14 @@ pub const EPOCH_UNIX_MS: u64 = 1_767_225_600_000;
 pub struct SimRuntime {
     tasks: TaskRegistry,
     entropy: Arc<Mutex<Stream>>,
-    order: Arc<TaskOrderState>,
-}
-
-#[derive(Debug)]
-struct TaskOrderState {
-    policy: TaskOrder,
-    seed: u64,
-    host: String,
-    spawned: Mutex<u64>,
+    host: Arc<str>,
+    order: HostOrder,
+    yields: Yields,
+    /// `None`: turmoil's.
+    network: Option<Network>,
+    faults: FaultBook,
+    /// As whom it connects; `None`: as somebody who is never struck.
+    party: Option<Party>,
 }
 
 impl SimRuntime {
@@ -42,35 +58,85 @@ impl SimRuntime {
         Self {
             tasks: TaskRegistry::default(),
             entropy: Arc::new(Mutex::new(Stream::fork(seed, "entropy", host))),
-            order: Arc::new(TaskOrderState {
-                policy,
-                seed,
-                host: host.to_owned(),
-                spawned: Mutex::new(0),
-            }),
+            host: host.into(),
+            order: HostOrder::new(seed, host, policy),
+            yields: Yields::default(),
+            network: None,
+            faults: FaultBook::empty(),
+            party: None,
         }
     }
-}
 
-impl TaskOrderState {
-    /// Each task has a stream of its own, so that a task more or less reshuffles no other.
-    fn next_stream(&self, name: &str) -> Stream {
-        let mut spawned = self.spawned.lock().unwrap_or_else(PoisonError::into_inner);
-        *spawned += 1;
-        Stream::fork(self.seed, "task order", &format!("{}/{name}/{spawned}", self.host))
+    /// The same host on this network instead of turmoil's.
+    #[must_use]
+    pub fn on(mut self, network: &Network) -> Self {
+        self.network = Some(network.clone());
+        self
+    }
+
+    /// The same host; each read or write of a connection lets other tasks go first with this
+    /// probability (0.0 to 1.0), even if it could go on at once.
+    #[must_use]
+    pub fn with_yields(self, seed: u64, host: &str, share: f64) -> Self {
+        Self { yields: Yields::new(seed, host, share), ..self }
+    }
+
+    /// Which orders of its tasks were seen so far.
+    #[must_use]
+    pub fn interleavings(&self) -> Interleavings {
+        self.order.seen()
+    }
+
+    /// The same host, where connections can be struck.
+    #[must_use]
+    pub fn with_faults(self, faults: FaultBook) -> Self {
+        Self { faults, ..self }
+    }
+
+    /// The same host; what connects through this value does so as `party`.
+    #[must_use]
+    pub fn acting_as(&self, party: Party) -> Self {
+        Self { party: Some(party), ..self.clone() }
+    }
+
+    async fn dial(&self, addr: &str) -> io::Result<Socket> {
+        Ok(match &self.network {
+            None => Socket::Turmoil(TcpStream::connect(addr).await?),
+            Some(network) => Socket::Events(Box::new(network.connect(&self.host, addr).await?)),
+        })
     }
 }
 
 impl Runtime for SimRuntime {
-    type Stream = TcpStream;
+    type Stream = SimStream;
     type Listener = SimListener;
 
     async fn bind(&self, addr: &str) -> io::Result<SimListener> {
-        Ok(SimListener(TcpListener::bind(addr).await?))
+        let socket = match &self.network {
+            None => BoundSocket::Turmoil(TcpListener::bind(addr).await?),
+            Some(network) => BoundSocket::Events(network.bind(&self.host, addr)?),
+        };
+        Ok(SimListener { socket, yields: self.yields.clone(), faults: self.faults.clone() })
     }
 
-    async fn connect(&self, addr: &str) -> io::Result<TcpStream> {
-        TcpStream::connect(addr).await
+    async fn connect(&self, addr: &str) -> io::Result<SimStream> {
+        let Some(party) = self.party.as_ref().filter(|_| !self.faults.is_empty()) else {
+            return Ok(SimStream::plain(self.dial(addr).await?, &self.yields));
+        };
+        let (number, opening) = self.faults.opens(party);
+        match opening {
+            Opening::Refused => {
+                return Err(io::Error::new(io::ErrorKind::ConnectionRefused, addr));
+            }
+            Opening::After(wait) if wait.is_zero() => {}
+            Opening::After(wait) => sleep(wait).await,
+        }
+        let socket = self.dial(addr).await?;
+        let pipe = self.faults.opened(party, number, socket.local_addr()?);
+        Ok(match pipe {
+            Some(pipe) => SimStream::connected(socket, &self.yields, self.faults.clone(), pipe),
+            None => SimStream::plain(socket, &self.yields),
+        })
     }
 
     #[expect(clippy::disallowed_methods, reason = "the simulator's own spawn")]
@@ -80,9 +146,7 @@ impl Runtime for SimRuntime {
             let _guard = guard;
             task.await;
         };
-        let stream = self.order.next_stream(name);
-        let task = reordered(crash::caught(task), self.order.policy, stream);
-        Task::new(tokio::spawn(task))
+        Task::new(tokio::spawn(self.order.arrange(name, crash::caught(task))))
     }
 
     fn tasks(&self) -> &TaskRegistry {
@@ -94,23 +158,36 @@ impl Runtime for SimRuntime {
     }
 
     fn unix_ms(&self) -> u64 {
-        let since_start = turmoil::sim_elapsed().unwrap_or_default();
-        EPOCH_UNIX_MS + u64::try_from(since_start.as_millis()).unwrap_or(u64::MAX - EPOCH_UNIX_MS)
+        let unix_ms = EPOCH_UNIX_MS + clock::now_us() / 1_000;
+        match self.party {
+            Some(Party::Broker) => unix_ms.saturating_add_signed(self.faults.clock_offset_ms()),
+            _ => unix_ms,
+        }
     }
 }
 
 /// A bound socket of the simulated network.
-pub struct SimListener(TcpListener);
+pub struct SimListener {
+    socket: BoundSocket,
+    yields: Yields,
+    faults: FaultBook,
+}
 
 impl Listener for SimListener {
-    type Stream = TcpStream;
+    type Stream = SimStream;
 
-    async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
-        self.0.accept().await
+    async fn accept(&mut self) -> io::Result<(SimStream, SocketAddr)> {
+        let (socket, from) = self.socket.accept().await?;
+        let stream = if self.faults.spares_connections() {
+            SimStream::plain(socket, &self.yields)
+        } else {
+            SimStream::accepted(socket, &self.yields, self.faults.clone(), from)
+        };
+        Ok((stream, from))
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+        self.socket.local_addr()
     }
 }
 

@@ -1,5 +1,6 @@
 use std::time::{Duration, UNIX_EPOCH};
 
+use tickgate::runtime::Listener as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::*;
@@ -85,4 +86,52 @@ fn a_panic_in_a_task_stops_that_task_and_is_remembered_where_panics_are_caught()
     let crash = crash::first().expect("it is remembered");
     assert_eq!(crash.message, "on purpose");
     assert!(crash.place.contains("tests.rs:"), "{}", crash.place);
+}
+
+/// A toy with a bug: two tasks add one to a number, but read it, write a byte to a connection,
+/// and only then write the number back. Tells what the number is in the end.
+fn lost_update(seed: u64, order: TaskOrder, yield_share: f64) -> u64 {
+    let mut sim = turmoil::Builder::new().rng_seed(seed).build();
+    sim.host("sink", || async {
+        let mut listener = SimRuntime::new(0, "sink", TaskOrder::None).bind("0.0.0.0:9").await?;
+        let mut open = Vec::new();
+        loop {
+            open.push(listener.accept().await?);
+        }
+    });
+    let total = Arc::new(Mutex::new(0));
+    let counted = Arc::clone(&total);
+    sim.client("gateway", async move {
+        let runtime =
+            SimRuntime::new(seed, "gateway", order).with_yields(seed, "gateway", yield_share);
+        let (begin, _) = tokio::sync::broadcast::channel::<()>(1);
+        let mut tasks = Vec::new();
+        for _ in 0..2 {
+            let mut stream = runtime.connect("sink:9").await?;
+            let (mut begun, counted) = (begin.subscribe(), Arc::clone(&counted));
+            tasks.push(runtime.spawn("toy", async move {
+                let _ = begun.recv().await;
+                let before = *counted.lock().expect("not poisoned");
+                stream.write_all(b"x").await.expect("the sink reads");
+                *counted.lock().expect("not poisoned") = before + 1;
+            }));
+        }
+        begin.send(())?;
+        for task in tasks {
+            task.await;
+        }
+        Ok(())
+    });
+    sim.run().expect("the simulation ends well");
+    let total = total.lock().expect("not poisoned");
+    *total
+}
+
+#[test]
+fn a_read_await_write_bug_is_found_within_a_hundred_seeds_and_never_without_yield_points() {
+    for order in [TaskOrder::None, TaskOrder::Jitter(0.5), TaskOrder::Priorities(3)] {
+        assert!((0..100).all(|seed| lost_update(seed, order, 0.0) == 2), "{order:?}");
+        let found = (0..100).find(|seed| lost_update(*seed, order, 0.3) == 1);
+        assert!(found.is_some(), "{order:?} does not find it");
+    }
 }

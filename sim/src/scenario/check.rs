@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_saphyr::{Location, Spanned};
 
+use super::check_faults::check_faults;
 use super::{Manner, RangeMs, Scenario, Step, StepKind, Storm, TaskOrderChoice, World};
 
 /// Longest story, in milliseconds.
@@ -12,7 +13,7 @@ const DURATION_MS_MAX: u64 = 600_000;
 /// Most clients.
 const CLIENTS_MAX: u32 = 1_000;
 
-type Problem = (Location, String);
+pub(super) type Problem = (Location, String);
 
 /// Finds the first thing that makes no sense.
 pub(super) fn check(scenario: &Scenario) -> Result<(), Problem> {
@@ -25,6 +26,9 @@ pub(super) fn check(scenario: &Scenario) -> Result<(), Problem> {
     for step in &scenario.steps {
         check_step(&step.value, &names, scenario.world.duration_ms)
             .map_err(|problem| (step.defined, problem))?;
+    }
+    if let Some(faults) = &scenario.faults {
+        check_faults(faults, &scenario.world)?;
     }
     scenario.storm.as_ref().map_or(Ok(()), |storm| check_storm(storm, &scenario.world, &names))
 }
@@ -123,7 +127,19 @@ fn check_rates(world: &World) -> Result<(), String> {
         TaskOrderChoice::Jitter(p) if !(0.0..=0.9).contains(&p) => {
             Err("`jitter` must be from 0.0 to 0.9".into())
         }
-        TaskOrderChoice::Jitter(_) | TaskOrderChoice::Seeded | TaskOrderChoice::None => Ok(()),
+        TaskOrderChoice::Starve(share) if !(0.0..=1.0).contains(&share) => {
+            Err("`starve` must be from 0.0 to 1.0".into())
+        }
+        TaskOrderChoice::Jitter(_)
+        | TaskOrderChoice::Starve(_)
+        | TaskOrderChoice::Priorities(_)
+        | TaskOrderChoice::Seeded
+        | TaskOrderChoice::None => match world.yield_share {
+            Some(share) if !(0.0..=0.9).contains(&share) => {
+                Err("`yield_share` must be from 0.0 to 0.9".into())
+            }
+            Some(_) | None => Ok(()),
+        },
     }
 }
 
@@ -158,6 +174,8 @@ fn check_manner(manner: Manner) -> Result<(), String> {
         | Manner::Mute
         | Manner::Late
         | Manner::Twice
+        | Manner::Lie
+        | Manner::Forget(_)
         | Manner::Die(_) => Ok(()),
     }
 }
@@ -246,7 +264,7 @@ fn check_storm(storm: &Storm, world: &World, names: &Names) -> Result<(), Proble
     Ok(())
 }
 
-fn in_order(range: RangeMs, name: &str) -> Result<(), String> {
+pub(super) fn in_order(range: RangeMs, name: &str) -> Result<(), String> {
     if range[0] <= range[1] {
         return Ok(());
     }

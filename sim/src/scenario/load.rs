@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use serde::de::DeserializeOwned;
 use serde_saphyr::{Error, Location};
 
 use super::{Scenario, check};
@@ -40,11 +41,15 @@ pub enum BadScenario {
 ///
 /// Fails with one sentence that is fit for a terminal.
 pub fn load(path: &Path) -> Result<Scenario, BadScenario> {
-    let shown = path.display().to_string();
-    match std::fs::read_to_string(path) {
-        Ok(text) => parse(&shown, &text),
-        Err(error) => Err(BadScenario::Unreadable { path: shown, reason: error.to_string() }),
-    }
+    parse(&path.display().to_string(), &read(path)?)
+}
+
+/// The text of a file.
+pub(crate) fn read(path: &Path) -> Result<String, BadScenario> {
+    std::fs::read_to_string(path).map_err(|error| BadScenario::Unreadable {
+        path: path.display().to_string(),
+        reason: error.to_string(),
+    })
 }
 
 /// Checks the text of a file; `path` is what an error calls it.
@@ -53,18 +58,22 @@ pub fn load(path: &Path) -> Result<Scenario, BadScenario> {
 ///
 /// Fails with one sentence that is fit for a terminal.
 pub fn parse(path: &str, text: &str) -> Result<Scenario, BadScenario> {
-    let wrong = |at: Location, problem: String| BadScenario::Wrong {
-        path: path.to_owned(),
-        line: at.line().max(1),
-        column: at.column().max(1),
-        problem,
-    };
-    let scenario: Scenario = serde_saphyr::from_str(text).map_err(|error| {
-        let error = error.without_snippet();
-        wrong(error.location().unwrap_or(Location::UNKNOWN), describe(error))
-    })?;
-    check::check(&scenario).map_err(|(at, problem)| wrong(at, problem))?;
+    let scenario: Scenario = parse_yaml(path, text)?;
+    check::check(&scenario).map_err(|(at, problem)| wrong(path, at, problem))?;
     Ok(scenario)
+}
+
+/// Reads the shape of a text and does not ask whether it makes sense.
+pub(crate) fn parse_yaml<T: DeserializeOwned>(path: &str, text: &str) -> Result<T, BadScenario> {
+    serde_saphyr::from_str(text).map_err(|error| {
+        let error = error.without_snippet();
+        wrong(path, error.location().unwrap_or(Location::UNKNOWN), describe(error))
+    })
+}
+
+fn wrong(path: &str, at: Location, problem: String) -> BadScenario {
+    let (line, column) = (at.line().max(1), at.column().max(1));
+    BadScenario::Wrong { path: path.to_owned(), line, column, problem }
 }
 
 /// The parser's words, with a hint where a name was misspelt.

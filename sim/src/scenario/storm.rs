@@ -73,6 +73,47 @@ pub struct Weights {
 }
 
 impl Weights {
+    /// From the order of the fields.
+    #[must_use]
+    pub const fn of(all: [u32; 16]) -> Self {
+        let [
+            subscribe,
+            unsubscribe,
+            unsubscribe_every_mode,
+            unsubscribe_all,
+            flip,
+            disconnect,
+            vanish,
+            reconnect,
+            authenticate_again,
+            switch_user,
+            wrong_key,
+            ping,
+            broker_info,
+            subscribe_orders,
+            unsubscribe_orders,
+            garbage,
+        ] = all;
+        Self {
+            subscribe,
+            unsubscribe,
+            unsubscribe_every_mode,
+            unsubscribe_all,
+            flip,
+            disconnect,
+            vanish,
+            reconnect,
+            authenticate_again,
+            switch_user,
+            wrong_key,
+            ping,
+            broker_info,
+            subscribe_orders,
+            unsubscribe_orders,
+            garbage,
+        }
+    }
+
     /// In the order of the fields.
     #[must_use]
     pub const fn all(&self) -> [u32; 16] {

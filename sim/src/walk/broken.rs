@@ -56,7 +56,7 @@ impl Engine for Broken {
     }
 
     fn snapshot(&self, now_ms: u64) -> HubSnapshot {
-        let mut snapshot = self.hub.snapshot(now_ms);
+        let mut snapshot = self.hub.snapshot(now_ms, usize::MAX);
         if self.miscounts
             && let Some(topic) = snapshot.topics.first_mut()
         {

@@ -22,8 +22,8 @@ use crate::model::words::{self, BROKERS, BrokerNo, ClientNo, SHARDS, SYMBOLS, St
 
 /// How long a mode that was seen keeps serving.
 const WINDOW_MS: u64 = 5_000;
-/// Bytes of answers that may wait: nobody is closed for reading slowly here.
-const CONTROL_BYTES_MAX: usize = 1 << 30;
+/// Bytes that may wait: the number of ticks is the limit that is met here.
+const BYTES_MAX: usize = 1 << 30;
 
 /// Takes the walk of a seed with feed and shards behind the hub.
 ///
@@ -65,7 +65,8 @@ struct Way {
 
 impl Way {
     fn new(walk: Walk<Hub>, ticks_max: usize, tamper: Tamper) -> Self {
-        let outbox = OutboxLimits { ticks_max, control_bytes_max: CONTROL_BYTES_MAX };
+        let (tick_bytes_max, control_bytes_max) = (BYTES_MAX, BYTES_MAX);
+        let outbox = OutboxLimits { ticks_max, tick_bytes_max, control_bytes_max };
         let options = ShardOptions { outbox, close_timeout_ms: 2_000 };
         Self {
             walk,

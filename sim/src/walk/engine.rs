@@ -13,7 +13,7 @@ pub trait Engine {
     fn next_deadline_ms(&self) -> Option<u64>;
     /// As [`Hub::is_idle`].
     fn is_idle(&self) -> bool;
-    /// As [`Hub::snapshot`].
+    /// As [`Hub::snapshot`], with everything.
     fn snapshot(&self, now_ms: u64) -> HubSnapshot;
 }
 
@@ -35,6 +35,6 @@ impl Engine for Hub {
     }
 
     fn snapshot(&self, now_ms: u64) -> HubSnapshot {
-        Self::snapshot(self, now_ms)
+        Self::snapshot(self, now_ms, usize::MAX)
     }
 }

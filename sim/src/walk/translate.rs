@@ -222,8 +222,8 @@ impl Dictionary {
             Note::Authenticated { client, user } => {
                 Line::Authenticated(client.0, self.user_no(user))
             }
-            Note::AuthenticationFailed { client, code } => {
-                Line::AuthenticationFailed(client.0, code)
+            Note::AuthenticationFailed { client, code, failures } => {
+                Line::AuthenticationFailed(client.0, code, *failures)
             }
             Note::Subscribed { client, topic } => Line::Subscribed(client.0, self.topic_no(topic)),
             Note::Unsubscribed { client, topic } => {
@@ -231,6 +231,9 @@ impl Dictionary {
             }
             Note::SessionUp { user, .. } => Line::SessionUp(self.user_no(user)),
             Note::SessionDown { user, .. } => Line::SessionDown(self.user_no(user)),
+            Note::TopicRefused { user, topic, .. } => {
+                Line::TopicRefused(self.user_no(user), self.topic_no(topic))
+            }
             Note::TopicFailed { user, topic, .. } => {
                 Line::TopicFailed(self.user_no(user), self.topic_no(topic))
             }

@@ -2,7 +2,7 @@
 
 use crate::actors::Stage;
 use crate::history::{Counters, Violation};
-use crate::runtime::Crash;
+use crate::runtime::{Crash, Interleavings};
 
 /// Everything there is to know after a simulation.
 #[derive(Clone, Debug, Default)]
@@ -17,16 +17,18 @@ pub struct Outcome {
     pub counters: Counters,
     /// Simulated time, in microseconds, of the last event.
     pub ended_us: u64,
-    /// The hash of the trace.
-    pub trace_hash: u64,
+    /// The hash of the trace, if it was asked for.
+    pub trace_hash: Option<u64>,
     /// The last lines of the trace.
     pub recent: Vec<String>,
     /// The whole trace, if it was asked for.
     pub trace: Option<String>,
+    /// In which order the gateway's tasks ran.
+    pub interleavings: Interleavings,
 }
 
 impl Outcome {
-    pub(super) fn of(stage: &Stage, crash: Option<Crash>) -> Self {
+    pub(super) fn of(stage: &Stage, crash: Option<Crash>, interleavings: Interleavings) -> Self {
         let mut recorder = stage.recorder();
         let done = stage.phase() == crate::history::Phase::Done;
         let quiet = crash.is_none() && recorder.violation().is_none();
@@ -42,6 +44,7 @@ impl Outcome {
             trace_hash: recorder.hash(),
             recent: recorder.recent(),
             trace: recorder.take_trace(),
+            interleavings,
         }
     }
 

@@ -187,6 +187,15 @@ impl View {
         }
     }
 
+    /// Tells that the connection is lost and when the next try is. A log is told once.
+    fn retrying(&mut self, reason: &str, seconds: f64, told: bool) {
+        match self {
+            Self::Table(_) => self.notice(&format!("{reason}; trying again in {seconds:.1} s")),
+            Self::Lines(_) if told => {}
+            Self::Lines(_) => self.notice(&format!("{reason}; trying again until it is back")),
+        }
+    }
+
     fn redraw(&mut self, now_ms: u64) -> io::Result<()> {
         match self {
             Self::Table(table) => table.redraw(now_ms),

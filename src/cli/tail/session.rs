@@ -27,6 +27,8 @@ pub(super) struct Tail<'a, R> {
     ticks: u64,
     /// Whether a subscription ever succeeded: only then a loss is passing.
     was_served: bool,
+    /// The connection is lost, and somebody was told so.
+    away: bool,
     retry_ms: u64,
 }
 
@@ -45,7 +47,16 @@ impl<'a, R: Runtime> Tail<'a, R> {
         clock: Clock,
         view: &'a mut View,
     ) -> Self {
-        Self { runtime, options, clock, view, ticks: 0, was_served: false, retry_ms: RETRY_MIN_MS }
+        Self {
+            runtime,
+            options,
+            clock,
+            view,
+            ticks: 0,
+            was_served: false,
+            away: false,
+            retry_ms: RETRY_MIN_MS,
+        }
     }
 
     /// Ticks shown so far.
@@ -65,7 +76,7 @@ impl<'a, R: Runtime> Tail<'a, R> {
             let pause_ms = self.retry_ms / 2 + self.runtime.entropy() % (self.retry_ms / 2 + 1);
             self.retry_ms = (self.retry_ms * 2).min(RETRY_MAX_MS);
             let seconds = Duration::from_millis(pause_ms).as_secs_f64();
-            self.view.notice(&format!("{reason}; trying again in {seconds:.1} s"));
+            self.view.retrying(&reason, seconds, std::mem::replace(&mut self.away, true));
             self.pause(pause_ms).await?;
         }
     }
@@ -84,6 +95,7 @@ impl<'a, R: Runtime> Tail<'a, R> {
         let mut connection = Connection::open(self.runtime, &self.options.url).await?;
         let (user, broker) = connection.authenticate(&self.options.key).await?;
         let mut answers = self.subscribe(&mut connection).await?;
+        self.away = false;
         self.view.notice(&format!("connected to {} as {user} on {broker}", self.options.url.text));
 
         let mut redraw = tokio::time::interval(REDRAW_INTERVAL);

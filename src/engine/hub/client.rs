@@ -22,6 +22,8 @@ pub(super) struct Client {
     pub orders: bool,
     pub queue: VecDeque<(Option<RequestId>, Request)>,
     pub current: Option<Current>,
+    /// Times that it was not let in.
+    pub failures: u64,
     /// A close is on its way; it is served no more.
     pub closing: bool,
 }
@@ -68,6 +70,7 @@ impl Client {
             orders: false,
             queue: VecDeque::new(),
             current: None,
+            failures: 0,
             closing: false,
         }
     }
@@ -183,8 +186,7 @@ impl Hub {
         let identity = match identity.and_then(|identity| self.admit(identity)) {
             Ok(identity) => identity,
             Err(reject) => {
-                let code = reject.code.as_str();
-                Self::note(effects, Note::AuthenticationFailed { client: id, code });
+                self.note_turned_down(id, &reject, effects);
                 self.answer(id, request_id, Answer::Rejected(reject), effects);
                 return;
             }
@@ -246,7 +248,7 @@ impl Hub {
         }
         self.clients.get_mut(&id).expect("the client exists").auth = Auth::Nobody;
         let user = self.users.get_mut(&user_id).expect("a client's user exists");
-        user.clients.shift_remove(&id);
+        user.clients.swap_remove(&id);
         self.work.sessions.insert(user_id);
     }
 
@@ -257,10 +259,21 @@ impl Hub {
             return;
         }
         let user_id = client.attached().expect("it is authenticating").clone();
-        client.auth = Auth::Joined(user_id.clone());
+        if matches!(client.auth, Auth::Joining(_)) {
+            client.auth = Auth::Joined(user_id.clone());
+            Self::note(effects, Note::Authenticated { client: id, user: user_id.clone() });
+        }
         let broker = self.users[&user_id].broker.clone();
-        Self::note(effects, Note::Authenticated { client: id, user: user_id.clone() });
         self.finish(id, Answer::Authenticated { broker, user: user_id }, effects);
+    }
+
+    fn note_turned_down(&mut self, id: ClientId, reject: &Reject, effects: &mut Vec<Effect>) {
+        let client = self.clients.get_mut(&id).expect("the client exists");
+        client.failures += 1;
+        let (code, failures) = (reject.code.as_str(), client.failures);
+        if failures.is_power_of_two() {
+            Self::note(effects, Note::AuthenticationFailed { client: id, code, failures });
+        }
     }
 
     /// The user's session cannot be had: a client that waits for it is told, and is nobody again
@@ -277,7 +290,7 @@ impl Hub {
         }
         let joining = matches!(client.auth, Auth::Joining(_));
         let reject = reject::session(error);
-        Self::note(effects, Note::AuthenticationFailed { client: id, code: reject.code.as_str() });
+        self.note_turned_down(id, &reject, effects);
         self.finish(id, Answer::Rejected(reject), effects);
         if joining {
             self.leave(id, effects);

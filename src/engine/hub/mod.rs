@@ -18,7 +18,7 @@ mod topics;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use indexmap::{IndexMap, IndexSet};
+use indexmap::IndexMap;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -94,7 +94,8 @@ pub struct Hub {
 #[derive(Clone, Debug, Default)]
 struct Work {
     sessions: BTreeSet<UserId>,
-    topics: IndexSet<(UserId, Topic)>,
+    /// One may be in it twice: settling it again changes nothing.
+    topics: VecDeque<(UserId, Topic)>,
     /// Clients whose current request has been answered: the next one may start.
     clients: VecDeque<ClientId>,
 }
@@ -193,7 +194,7 @@ impl Hub {
         loop {
             if let Some(user) = self.work.sessions.pop_first() {
                 self.settle_session(&user, effects);
-            } else if let Some((user, topic)) = self.work.topics.shift_remove_index(0) {
+            } else if let Some((user, topic)) = self.work.topics.pop_front() {
                 self.settle_topic(&user, &topic, effects);
             } else if let Some(client) = self.work.clients.pop_front() {
                 self.serve_next(client, effects);
@@ -213,7 +214,7 @@ impl Hub {
                     self.work.sessions.insert(user);
                 }
                 TimerKey::Topic(user, topic) => {
-                    self.work.topics.insert((user, topic));
+                    self.work.topics.push_back((user, topic));
                 }
             }
         }

@@ -12,15 +12,7 @@ pub(super) struct Routes {
     by_key: IndexMap<(Topic, BrokerName), Route>,
     next: u64,
     /// Interest that has ended. It is told last: first the clients leave the route.
-    ended: Vec<Ended>,
-}
-
-#[derive(Clone, Debug)]
-struct Ended {
-    id: RouteId,
-    topic: Topic,
-    broker: BrokerName,
-    shard: ShardId,
+    ended: IndexMap<(RouteId, ShardId), (Topic, BrokerName)>,
 }
 
 #[derive(Clone, Debug)]
@@ -59,13 +51,9 @@ impl Routes {
             return;
         }
         route.wants.push((shard, 1));
-        let ended =
-            self.ended.iter().position(|ended| (ended.id, ended.shard) == (route.id, shard));
-        if let Some(at) = ended {
-            // It comes back before its end was told, so there is nothing to tell: said now, its
-            // end would come last and win.
-            self.ended.remove(at);
-        } else {
+        // If it comes back before its end was told, there is nothing to tell: said now, its end
+        // would come last and win.
+        if self.ended.swap_remove(&(route.id, shard)).is_none() {
             effects.push(interest(route.id, topic, broker, shard, true));
         }
     }
@@ -80,8 +68,7 @@ impl Routes {
             return;
         }
         route.wants.swap_remove(at);
-        let (topic, broker) = (topic.clone(), broker.clone());
-        self.ended.push(Ended { id: route.id, topic, broker, shard });
+        self.ended.insert((route.id, shard), (topic.clone(), broker.clone()));
         if route.wants.is_empty() {
             self.by_key.swap_remove(&key);
         }
@@ -89,11 +76,10 @@ impl Routes {
 
     /// Tells of the interest that has ended since the last call.
     pub fn flush(&mut self, effects: &mut Vec<Effect>) {
-        let ended = self.ended.drain(..);
         effects.extend(
-            ended.map(|Ended { id, topic, broker, shard }| {
-                interest(id, &topic, &broker, shard, false)
-            }),
+            self.ended
+                .drain(..)
+                .map(|((id, shard), (topic, broker))| interest(id, &topic, &broker, shard, false)),
         );
     }
 

@@ -309,14 +309,22 @@ impl Hub {
     /// The user's credentials changed: the session is rebuilt, clients and wants are kept.
     pub(super) fn invalidate(&mut self, user_id: &UserId, effects: &mut Vec<Effect>) {
         let Some(user) = self.users.get_mut(user_id) else { return };
-        match user.session.state {
+        let session = &mut user.session;
+        let is_news = match session.state {
             // The connect under way may still use the old credentials.
-            SessionState::Up | SessionState::Connecting(_) => user.session.stale = true,
-            SessionState::Down | SessionState::Closing(_) | SessionState::Unsure => {}
-        }
-        user.session.backoff.hurry();
+            SessionState::Up | SessionState::Connecting(_) => {
+                !std::mem::replace(&mut session.stale, true)
+            }
+            SessionState::Down | SessionState::Unsure => {
+                session.backoff.wait_until_ms(self.now_ms).is_some()
+            }
+            SessionState::Closing(_) => false,
+        };
+        session.backoff.hurry();
         self.totals.invalidations += 1;
-        Self::note(effects, Note::Invalidated { user: user_id.clone() });
+        if is_news {
+            Self::note(effects, Note::Invalidated { user: user_id.clone() });
+        }
         self.work.sessions.insert(user_id.clone());
     }
 
@@ -328,7 +336,7 @@ impl Hub {
             commands.extend(state.upstream.in_flight());
             state.upstream = Upstream::Off;
             state.doubt = false;
-            self.work.topics.insert((user_id.clone(), topic.clone()));
+            self.work.topics.push_back((user_id.clone(), topic.clone()));
         }
         for command in commands {
             self.forget_command(command);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Hub;
 use super::session::SessionState;
+use super::topics::TopicState;
 use crate::broker::{BrokerError, BrokerErrorCode, CommandKind, Done};
 use crate::engine::Upstream;
 use crate::topic::{BrokerName, Topic, UserId};
@@ -71,10 +72,18 @@ pub struct HubSnapshot {
     pub clients: usize,
     /// Those of them that have authenticated.
     pub authenticated: usize,
-    /// Every account with a client or a session.
+    /// Accounts with a client or a session, in order of their names; as many as were asked for.
     pub sessions: Vec<SessionSnapshot>,
-    /// Every topic that somebody wants, or that is still on at a broker.
+    /// The sessions of all of them.
+    pub session_states: Vec<SessionState>,
+    /// Topics that somebody wants, or that are still on at a broker, in order of user and name; as
+    /// many as were asked for.
     pub topics: Vec<TopicSnapshot>,
+    /// What the brokers are doing about all of them, and whether they wait for the pause before
+    /// the next attempt.
+    pub topic_states: Vec<(Upstream, bool)>,
+    /// Pairs of client and topic.
+    pub subscriptions: usize,
     /// Every broker: whether it can be talked to, and if not, why.
     pub brokers: Vec<(BrokerName, bool, String)>,
     /// Broker commands that are not answered yet, by broker.
@@ -134,24 +143,39 @@ pub struct TopicSnapshot {
 }
 
 impl Hub {
-    /// The hub as it is now. `now_ms` as in [`Hub::handle`].
+    /// The hub as it is now, with the names of the first `rows_max` sessions and topics: while
+    /// names are sorted and copied, nobody is served. `now_ms` as in [`Hub::handle`].
     #[must_use]
-    pub fn snapshot(&self, now_ms: u64) -> HubSnapshot {
-        let users = self.users.iter();
-        let topics = users.clone().flat_map(|(user, state)| {
-            state.topics.iter().map(|(topic, at)| TopicSnapshot {
-                user: user.clone(),
-                broker: state.broker.clone(),
-                topic: topic.clone(),
-                count: at.wants.len(),
-                state: at.upstream,
-                paused: at.backoff.wait_until_ms(now_ms).is_some(),
-                depth: at.depth_for(at.depth),
-            })
+    pub fn snapshot(&self, now_ms: u64, rows_max: usize) -> HubSnapshot {
+        let all = || self.users.values().flat_map(|user| user.topics.values());
+        let paused = |at: &TopicState| at.backoff.wait_until_ms(now_ms).is_some();
+        let brokers = self.options.brokers.iter().map(|name| {
+            let link = &self.brokers[name];
+            (name.clone(), link.up, link.reason.clone())
         });
-        let mut topics: Vec<TopicSnapshot> = topics.collect();
-        topics.sort_by(|a, b| (&a.user, &a.topic).cmp(&(&b.user, &b.topic)));
-        let sessions = users.map(|(user, state)| {
+        let mut commands_by_broker = BTreeMap::new();
+        for about in self.in_flight.values() {
+            *commands_by_broker.entry(self.users[&about.user].broker.clone()).or_insert(0) += 1;
+        }
+        HubSnapshot {
+            clients: self.clients.len(),
+            authenticated: self.clients.values().filter(|client| client.user().is_some()).count(),
+            sessions: self.session_rows(now_ms).take(rows_max).collect(),
+            session_states: self.users.values().map(|user| user.session.state).collect(),
+            topics: self.topic_rows(now_ms, rows_max),
+            topic_states: all().map(|at| (at.upstream, paused(at))).collect(),
+            subscriptions: all().map(|at| at.wants.len()).sum(),
+            brokers: brokers.collect(),
+            commands_by_broker,
+            timers: self.timers.len(),
+            routes: self.routes.len(),
+            draining: self.draining,
+            totals: self.totals,
+        }
+    }
+
+    fn session_rows(&self, now_ms: u64) -> impl Iterator<Item = SessionSnapshot> {
+        self.users.iter().map(move |(user, state)| {
             let follows = |client| self.clients.get(client).is_some_and(|client| client.orders);
             SessionSnapshot {
                 user: user.clone(),
@@ -165,26 +189,28 @@ impl Hub {
                 clients: state.clients.len(),
                 orders_clients: state.clients.iter().filter(|client| follows(*client)).count(),
             }
-        });
-        let brokers = self.options.brokers.iter().map(|name| {
-            let link = &self.brokers[name];
-            (name.clone(), link.up, link.reason.clone())
-        });
-        let mut commands_by_broker = BTreeMap::new();
-        for about in self.in_flight.values() {
-            *commands_by_broker.entry(self.users[&about.user].broker.clone()).or_insert(0) += 1;
+        })
+    }
+
+    fn topic_rows(&self, now_ms: u64, rows_max: usize) -> Vec<TopicSnapshot> {
+        let mut rows = Vec::new();
+        for (user, state) in &self.users {
+            let left = rows_max - rows.len();
+            if left == 0 {
+                break;
+            }
+            let mut topics: Vec<_> = state.topics.iter().collect();
+            topics.sort_unstable_by_key(|(topic, _)| *topic);
+            rows.extend(topics.into_iter().take(left).map(|(topic, at)| TopicSnapshot {
+                user: user.clone(),
+                broker: state.broker.clone(),
+                topic: topic.clone(),
+                count: at.wants.len(),
+                state: at.upstream,
+                paused: at.backoff.wait_until_ms(now_ms).is_some(),
+                depth: at.depth_for(at.depth),
+            }));
         }
-        HubSnapshot {
-            clients: self.clients.len(),
-            authenticated: self.clients.values().filter(|client| client.user().is_some()).count(),
-            sessions: sessions.collect(),
-            topics,
-            brokers: brokers.collect(),
-            commands_by_broker,
-            timers: self.timers.len(),
-            routes: self.routes.len(),
-            draining: self.draining,
-            totals: self.totals,
-        }
+        rows
     }
 }

@@ -127,7 +127,7 @@ impl Hub {
             }
             (_, _) => unreachable!("a topic has one command in flight"),
         }
-        self.work.topics.insert((user_id.clone(), topic.clone()));
+        self.work.topics.push_back((user_id.clone(), topic.clone()));
     }
 
     /// The broker has agreed: everyone who waited for the topic holds it now.
@@ -151,16 +151,22 @@ impl Hub {
         error: &BrokerError,
         effects: &mut Vec<Effect>,
     ) {
-        Self::note_failure(user_id, topic, error, effects);
         for client in self.topic_mut(user_id, topic).waiting() {
             self.entry_done(client, topic, Err(error), effects);
         }
         let state = self.topic_mut(user_id, topic);
-        if state.wants.is_empty() {
+        let held = !state.wants.is_empty();
+        if held {
+            self.pause_topic(user_id, topic);
+        } else {
             // Nobody is left: what the broker may have done is undone at once.
             state.backoff = Backoff::default();
+        }
+        if held || error.code != BrokerErrorCode::Refused {
+            Self::note_failure(user_id, topic, error, effects);
         } else {
-            self.pause_topic(user_id, topic);
+            let (user, topic, reason) = (user_id.clone(), topic.clone(), error.message.clone());
+            Self::note(effects, Note::TopicRefused { user, topic, reason });
         }
     }
 
@@ -202,7 +208,7 @@ impl Hub {
         let client = self.clients.get_mut(&client_id).expect("the client exists");
         client.topics.insert(topic.clone());
         self.routes.add(topic, &user.broker, client.shard, effects);
-        self.work.topics.insert((user_id.clone(), topic.clone()));
+        self.work.topics.push_back((user_id.clone(), topic.clone()));
         want
     }
 
@@ -210,11 +216,11 @@ impl Hub {
     pub(super) fn unwant(&mut self, user_id: &UserId, client_id: ClientId, topic: &Topic) -> Want {
         let user = self.users.get_mut(user_id).expect("the user exists");
         let state = user.topics.get_mut(topic).expect("a want has a topic");
-        let want = state.wants.shift_remove(&client_id).expect("the client wants the topic");
+        let want = state.wants.swap_remove(&client_id).expect("the client wants the topic");
         let client = self.clients.get_mut(&client_id).expect("the client exists");
-        client.topics.shift_remove(topic);
+        client.topics.swap_remove(topic);
         self.routes.remove(topic, &user.broker, client.shard);
-        self.work.topics.insert((user_id.clone(), topic.clone()));
+        self.work.topics.push_back((user_id.clone(), topic.clone()));
         want
     }
 

@@ -15,8 +15,10 @@ impl Shard {
             assert_eq!(client.id, *id, "a slot holds somebody else");
             client.outbox.check();
             assert_eq!(self.dirty.contains(&slot), client.dirty, "{id}: dirty");
-            let closing = self.closing.iter().any(|(_, closing)| closing == id);
-            assert!(client.closing || !closing, "{id} has a deadline and is not being closed");
+            assert!(
+                client.closing || !self.closing.contains(id),
+                "{id} has a deadline and is not being closed"
+            );
             for (route, &place) in &client.routes {
                 assert_eq!(self.routes[route].subscribers[place], slot, "{id} on {route:?}");
             }

@@ -108,8 +108,12 @@ pub fn read(path: &Path) -> Result<Vec<KeyEntry>, KeysFileError> {
     };
     private(path, &file.metadata().map_err(io_error)?)?;
     let mut text = String::new();
-    file.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(io_error)?;
-    entries(&text).map_err(|reason| KeysFileError::Malformed { path: path.to_owned(), reason })
+    let malformed = |reason| KeysFileError::Malformed { path: path.to_owned(), reason };
+    file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(io_error)?;
+    if text.len() as u64 > FILE_BYTES_MAX {
+        return Err(malformed("it is larger than 16 MiB, so it is no file of keys".to_owned()));
+    }
+    entries(&text).map_err(malformed)
 }
 
 /// A table of the keys of a file.
@@ -294,6 +298,19 @@ mod tests {
         }
         let left: Vec<_> = fs::read_dir(directory.path()).expect("lists").collect();
         assert_eq!(left.len(), 1, "nothing else stays behind");
+    }
+
+    #[test]
+    fn a_file_that_is_too_large_is_refused_rather_than_cut() {
+        let directory = tempfile::tempdir().expect("directory");
+        let path = directory.path().join("keys.toml");
+        update(&path, |keys| keys.push(alice("first"))).expect("made");
+        let filler = "#\n".repeat(usize::try_from(FILE_BYTES_MAX / 2).expect("fits"));
+        let text = filler + &fs::read_to_string(&path).expect("text");
+        fs::write(&path, text).expect("written");
+        let error = read(&path).expect_err("too large").to_string();
+        assert!(error.ends_with("it is larger than 16 MiB, so it is no file of keys"), "{error}");
+        assert!(update(&path, |keys| keys.push(alice("second"))).is_err(), "it would lose keys");
     }
 
     #[cfg(unix)]

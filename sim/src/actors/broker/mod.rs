@@ -13,10 +13,11 @@ use tokio::time::sleep;
 
 pub use script::{Deed, Script};
 
-use super::stage::now_us;
 use super::{BROKER_BIND_ADDR, Stage};
+use crate::fault::{FaultKind, Party, Strike};
 use crate::history::{Actor, Call, Op, Phase, Seen};
 use crate::plan::{Incident, IncidentKind, Plan};
+use crate::runtime::clock::now_us;
 
 /// Time to wait when there is nothing to do.
 const IDLE: Duration = Duration::from_secs(3_600);
@@ -66,7 +67,9 @@ impl Host {
         loop {
             let healed = self.stage.phase() >= Phase::Settle;
             if healed {
-                self.script.heal();
+                for user in self.script.heal() {
+                    self.lose_session(router, &user);
+                }
                 self.incidents.clear();
             }
             let wait = self.wait();
@@ -130,7 +133,11 @@ impl Host {
             ToHost::Request(request) => {
                 let call = call_of(&request);
                 self.stage.saw(&Actor::Broker, Seen::Called(call.clone()));
-                self.script.receive(&call, request.deadline_ms, now_us());
+                let manner = self.script.receive(&call, request.deadline_ms, now_us());
+                if let Some(fault) = manner.fault().filter(|fault| !told_when_done(*fault)) {
+                    let strike = Strike { fault, party: Party::Broker, lasts_ms: 0 };
+                    self.stage.saw(&Actor::Broker, Seen::Struck(strike));
+                }
             }
         }
     }
@@ -170,6 +177,13 @@ impl Host {
                     let error = if session { "INIT_FAILED" } else { "REFUSED" };
                     self.reply(router, call, Some(error), in_time);
                 }
+                Deed::Lie(call) => self.stage.saw(&Actor::Broker, Seen::Lied(call)),
+                Deed::Forget(call) => {
+                    if self.script.lose(&call) {
+                        self.stage.set_market(self.script.topics());
+                        self.stage.saw(&Actor::Broker, Seen::Forgot(call));
+                    }
+                }
                 Deed::Die(back_in_ms) => return Some(back_in_ms),
             }
         }
@@ -197,6 +211,11 @@ impl Host {
         }
         self.stage.saw(&Actor::Broker, Seen::SessionLost { user, session });
     }
+}
+
+/// Whether the broker says so when it does it, not when it makes up its mind.
+const fn told_when_done(fault: FaultKind) -> bool {
+    matches!(fault, FaultKind::BrokerLies | FaultKind::BrokerForgets | FaultKind::BrokerDeath)
 }
 
 /// A gateway that is gone needs no answer.

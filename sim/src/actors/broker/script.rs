@@ -38,6 +38,10 @@ pub enum Deed {
         /// Whether the gateway is certain to read it before the deadline.
         in_time: bool,
     },
+    /// The command is going to be answered as if it had taken effect.
+    Lie(Call),
+    /// What the command has turned on is undone without a word.
+    Forget(Call),
     /// The broker dies and is back after so many milliseconds.
     Die(u64),
 }
@@ -56,6 +60,8 @@ pub struct Script {
     /// Deeds by moment, then by order of decision.
     due: BTreeMap<(u64, u64), Deed>,
     decided: u64,
+    /// Users who were told that something is on which is not, or no longer.
+    deceived: BTreeSet<UserId>,
     /// Outcomes of commands that took effect and are not answered for the last time.
     outcomes: BTreeMap<u64, Option<&'static str>>,
 }
@@ -87,13 +93,23 @@ impl Script {
             counts: BTreeMap::new(),
             due: BTreeMap::new(),
             decided: 0,
+            deceived: BTreeSet::new(),
             outcomes: BTreeMap::new(),
         }
     }
 
-    /// From now on every command is treated normally.
-    pub fn heal(&mut self) {
+    /// From now on every command is treated normally. Gives the users who were deceived.
+    pub fn heal(&mut self) -> BTreeSet<UserId> {
         self.healed = true;
+        self.due.retain(|_, deed| !matches!(deed, Deed::Forget(_)));
+        std::mem::take(&mut self.deceived)
+    }
+
+    /// Forgets what a command has turned on.
+    pub fn lose(&mut self, call: &Call) -> bool {
+        let Some(session) = self.sessions.get_mut(&call.user) else { return false };
+        let known = session.number == call.session;
+        known && call.op.topic().is_some_and(|topic| session.topics.remove(topic))
     }
 
     /// Forgets all sessions and everything it was about to do.
@@ -104,8 +120,8 @@ impl Script {
         self.outcomes.clear();
     }
 
-    /// Takes a command.
-    pub fn receive(&mut self, call: &Call, deadline_ms: u64, now_us: u64) {
+    /// Takes a command; tells how it is treated.
+    pub fn receive(&mut self, call: &Call, deadline_ms: u64, now_us: u64) -> Manner {
         let manner = self.manner(call);
         let deadline_us = now_us + deadline_ms * 1_000;
         let mut stream = self.stream(call);
@@ -125,6 +141,7 @@ impl Script {
             Manner::Flaky(_) => {
                 self.decide(done_us, Deed::Effect(call.clone()));
                 self.decide(done_us, reply(done_us));
+                return Manner::Normal;
             }
             Manner::Ignore => {}
             Manner::Mute => self.decide(done_us, Deed::Effect(call.clone())),
@@ -139,8 +156,20 @@ impl Script {
                 let again_us = done_us + stream.between(0, 20_000);
                 self.decide(again_us, reply(again_us));
             }
+            Manner::Lie => {
+                self.deceived.insert(call.user.clone());
+                self.decide(done_us, Deed::Lie(call.clone()));
+                self.decide(done_us, reply(done_us));
+            }
+            Manner::Forget(after_ms) => {
+                self.deceived.insert(call.user.clone());
+                self.decide(done_us, Deed::Effect(call.clone()));
+                self.decide(done_us, reply(done_us));
+                self.decide(done_us + after_ms * 1_000, Deed::Forget(call.clone()));
+            }
             Manner::Die(back_in_ms) => self.decide(done_us, Deed::Die(back_in_ms)),
         }
+        manner
     }
 
     /// The moment of the next deed.

@@ -91,13 +91,17 @@ fn each_manner_is_as_it_says() {
     let late = deeds_of(Manner::Late).0;
     assert_eq!(late[1], Deed::Reply { call: on(2), in_time: false });
     assert_eq!(deeds_of(Manner::Twice).0.len(), 3);
+    let lie = deeds_of(Manner::Lie);
+    let told = Deed::Reply { call: on(2), in_time: true };
+    assert_eq!(lie, (vec![Deed::Lie(on(2)), told], 0));
+    assert_eq!(deeds_of(Manner::Forget(50)).0[2], Deed::Forget(on(2)));
     assert_eq!(deeds_of(Manner::Die(7)).0, [Deed::Die(7)]);
 }
 
 #[test]
 fn a_healed_broker_treats_everything_normally() {
     let mut script = script(Manner::Ignore);
-    script.heal();
+    assert!(script.heal().is_empty());
     script.receive(&on(2), 1_000, 20_000);
     assert_eq!(drain(&mut script, 40_000).len(), 2);
 }
@@ -110,4 +114,15 @@ fn a_rule_with_a_number_of_times_ends_after_them() {
     script.receive(&on(3), 1_000, 20_000);
     let deeds = drain(&mut script, 60_000);
     assert_eq!(deeds[0], Deed::Effect(on(3)));
+}
+
+#[test]
+fn what_is_forgotten_is_off_and_who_was_deceived_is_known() {
+    let mut script = script(Manner::Forget(50));
+    script.receive(&on(2), 1_000, 20_000);
+    drain(&mut script, 60_000);
+    assert_eq!(script.topics().len(), 1);
+    assert!(script.lose(&on(2)) && script.topics().is_empty());
+    assert!(!script.lose(&on(2)), "it is off already");
+    assert!(script.heal().contains(&"alice".into()));
 }

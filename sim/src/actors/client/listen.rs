@@ -1,5 +1,8 @@
 //! Messages of the gateway as a client understands them.
 
+use std::borrow::Cow;
+
+use serde::Deserialize;
 use serde_json::Value;
 use tickgate::topic::Mode;
 
@@ -9,15 +12,41 @@ use crate::topic_name::TopicName;
 /// Characters of a message that nobody understands which go into the trace.
 const SHOWN_CHARS_MAX: usize = 200;
 
+/// The members of a tick that a client looks at.
+#[derive(Deserialize)]
+struct MarketData<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    exchange: Cow<'a, str>,
+    #[serde(borrow)]
+    symbol: Cow<'a, str>,
+    mode: i64,
+    data: Numbered,
+    #[serde(default)]
+    snapshot: bool,
+}
+
+/// What the simulated feed puts into a tick.
+#[derive(Deserialize)]
+struct Numbered {
+    src: i64,
+    seq: u64,
+}
+
 /// What a text message means.
 #[must_use]
 pub fn understand(text: &str) -> Seen {
+    // Most messages are ticks: they are read without a tree of values.
+    if let Some(tick) = serde_json::from_str(text).ok().and_then(tick) {
+        return Seen::Tick(tick);
+    }
     let value: Value = match serde_json::from_str(text) {
         Ok(value) => value,
         Err(_) => return unexpected(text),
     };
     let seen = match value["type"].as_str() {
-        Some("market_data") => tick(&value).map(Seen::Tick),
+        Some("market_data") => None,
         Some("order_update") => order_update(&value),
         _ => reply(&value).map(|reply| Seen::Answered(Answer { id: id(&value), reply })),
     };
@@ -32,16 +61,14 @@ fn id(value: &Value) -> Option<u64> {
     value["request_id"].as_u64().or_else(|| value["_pingId"].as_u64())
 }
 
-fn tick(value: &Value) -> Option<Tick> {
-    let topic = TopicName::new(value["exchange"].as_str()?, value["symbol"].as_str()?, {
-        Mode::from_number(value["mode"].as_i64()?)?
-    });
-    let data = &value["data"];
+fn tick(data: MarketData<'_>) -> Option<Tick> {
+    (data.kind == "market_data").then_some(())?;
+    let mode = Mode::from_number(data.mode)?;
     Some(Tick {
-        topic,
-        source: Mode::from_number(data["src"].as_i64()?)?,
-        seq: data["seq"].as_u64()?,
-        snapshot: value["snapshot"].as_bool().unwrap_or(false),
+        topic: TopicName::new(&data.exchange, &data.symbol, mode),
+        source: Mode::from_number(data.data.src)?,
+        seq: data.data.seq,
+        snapshot: data.snapshot,
     })
 }
 

@@ -6,15 +6,19 @@ mod connection;
 mod listen;
 mod speak;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tickgate::runtime::Runtime;
+use tickgate::topic::UserId;
 use tokio::time::{sleep, timeout};
 
 use self::connection::{Connection, Heard};
 use super::{Stage, WEBSOCKET_ADDR};
 use crate::history::{Actor, ClientName, Phase, Request, Seen, Sent};
 use crate::plan::{Action, ClientPlan};
+use crate::runtime::clock::now_us;
+use crate::topic_name::TopicName;
 
 /// Pause between two tries to connect.
 const CONNECT_PAUSE: Duration = Duration::from_millis(20);
@@ -36,6 +40,10 @@ pub async fn play<R: Runtime>(runtime: R, stage: Stage, plan: ClientPlan) {
         connection: None,
         connections: 0,
         requests: 0,
+        wants: BTreeSet::new(),
+        returns: plan.returns_after_ms.into_iter().rev().collect(),
+        return_us: None,
+        user: plan.user,
     };
     client.note(|_| ());
     stage.reached(Phase::Play).await;
@@ -58,6 +66,13 @@ struct Client<R: Runtime> {
     connection: Option<Connection<R>>,
     connections: u32,
     requests: u64,
+    /// What it has asked for on its present connection, or on the one it lost.
+    wants: BTreeSet<TopicName>,
+    /// How long it stays away when it is cut off, the next last.
+    returns: Vec<u64>,
+    /// When it comes back, in microseconds.
+    return_us: Option<u64>,
+    user: UserId,
 }
 
 impl<R: Runtime> Client<R> {
@@ -66,8 +81,17 @@ impl<R: Runtime> Client<R> {
         let mut end = std::pin::pin!(end);
         loop {
             let Some(connection) = &mut self.connection else {
-                end.await;
-                return;
+                let Some(return_us) = self.return_us else {
+                    end.await;
+                    return;
+                };
+                let away = Duration::from_micros(return_us.saturating_sub(now_us()));
+                tokio::select! {
+                    biased;
+                    () = &mut end => return,
+                    () = sleep(away) => self.come_back().await,
+                }
+                continue;
             };
             let heard = tokio::select! {
                 biased;
@@ -84,18 +108,40 @@ impl<R: Runtime> Client<R> {
             Heard::Strange(what) => Seen::Unexpected(what),
             Heard::Over(code, reason) => {
                 self.drop_connection();
+                if let Some(away_ms) = self.returns.pop() {
+                    self.return_us = Some(now_us() + away_ms * 1_000);
+                    self.note(|state| state.returning = true);
+                }
                 Seen::Lost { code, reason }
             }
         };
+        if let Seen::Tick(tick) = &seen
+            && !tick.snapshot
+        {
+            self.stage.note_tick(&tick.topic);
+        }
         if matches!(seen, Seen::Answered(_)) {
             self.note(|state| state.unanswered = state.unanswered.saturating_sub(1));
         }
         self.stage.saw(&self.actor, seen);
     }
 
+    /// After having been cut off: who it is, and what it wants, all over again.
+    async fn come_back(&mut self) {
+        self.connect().await;
+        self.send(Request::Authenticate(Some(self.user.clone()))).await;
+        let wants: Vec<TopicName> = std::mem::take(&mut self.wants).into_iter().collect();
+        if !wants.is_empty() {
+            self.send(Request::Subscribe(wants)).await;
+        }
+    }
+
     async fn act(&mut self, action: Action) {
         match action {
-            Action::Connect => self.connect().await,
+            Action::Connect => {
+                self.wants.clear();
+                self.connect().await;
+            }
             Action::Leave { politely } => self.leave(politely).await,
             Action::Send(request) => self.send(request).await,
         }
@@ -103,6 +149,7 @@ impl<R: Runtime> Client<R> {
 
     async fn connect(&mut self) {
         self.leave(false).await;
+        self.return_us = None;
         for _ in 0..CONNECT_TRIES_MAX {
             let open = Connection::open(&self.runtime, WEBSOCKET_ADDR);
             if let Ok(Ok(connection)) = timeout(CONNECT_PATIENCE, open).await {
@@ -110,7 +157,7 @@ impl<R: Runtime> Client<R> {
                 self.connections += 1;
                 let connection = self.connections;
                 self.stage.saw(&self.actor, Seen::Connected { connection });
-                self.note(|state| state.connected = true);
+                self.note(|state| (state.connected, state.returning) = (true, false));
                 return;
             }
             sleep(CONNECT_PAUSE).await;
@@ -121,6 +168,15 @@ impl<R: Runtime> Client<R> {
 
     async fn send(&mut self, request: Request) {
         let Some(connection) = &mut self.connection else { return };
+        match &request {
+            Request::Subscribe(topics) => self.wants.extend(topics.iter().cloned()),
+            Request::Unsubscribe(entries) => {
+                let gone = |want: &TopicName| entries.iter().any(|entry| entry.topic == *want);
+                self.wants.retain(|want| !gone(want));
+            }
+            Request::UnsubscribeAll => self.wants.clear(),
+            _ => {}
+        }
         self.requests += 1;
         let sent = Sent { id: self.requests, request };
         let text = speak::text(&sent);
@@ -132,6 +188,8 @@ impl<R: Runtime> Client<R> {
     }
 
     async fn leave(&mut self, politely: bool) {
+        self.return_us = None;
+        self.note(|state| state.returning = false);
         let Some(mut connection) = self.connection.take() else { return };
         self.stage.saw(&self.actor, Seen::Leaves { politely });
         if politely && connection.say_goodbye().await.is_ok() {

@@ -1,0 +1,189 @@
+//! What can go wrong around the gateway, by name.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A kind of fault. Each has a counter of hits; one that never struck was not tested.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FaultKind {
+    /// A connection passes few bytes at a time.
+    Chop,
+    /// A connection holds bytes back and delivers them together.
+    Coalesce,
+    /// A connection passes so many bytes a second.
+    RateCap,
+    /// A connection holds so many unread bytes; then its writer has to wait.
+    Window,
+    /// One direction of a connection is silent for a while.
+    Stall,
+    /// A connection is reset, in the middle of whatever is being written.
+    Reset,
+    /// The end that connected writes no more and goes on reading.
+    HalfClose,
+    /// The end of a connection is noticed late.
+    LateEnd,
+    /// A bit flips; the connection is reset soon after.
+    Corrupt,
+    /// Connecting fails at once.
+    RefuseConnect,
+    /// Connecting takes long.
+    HangConnect,
+    /// A link holds everything back for a while, in both directions.
+    Hold,
+    /// A link loses everything for a while.
+    Partition,
+    /// A link loses everything for a while, in one direction.
+    PartitionOneWay,
+    /// A link is slower for a while.
+    Latency,
+    /// The gateway crashes and is started again.
+    GatewayCrash,
+    /// The gateway's wall clock jumps.
+    ClockStep,
+    /// The publisher restarts.
+    FeedRestart,
+    /// The publisher falls silent for a while.
+    FeedSilence,
+    /// The publisher sends every tick twice for a while.
+    FeedDuplicates,
+    /// The publisher is many times faster for a while.
+    FeedFlood,
+    /// Credentials are declared invalid.
+    Invalidation,
+    /// The broker dies and comes back.
+    BrokerDeath,
+    /// The broker loses a session and says so.
+    SessionLoss,
+    /// The broker takes long for a command.
+    BrokerSlow,
+    /// The broker says no.
+    BrokerRefuses,
+    /// The broker neither does a command nor answers.
+    BrokerIgnores,
+    /// The broker does a command and does not answer.
+    BrokerMute,
+    /// The broker does a command and answers after the deadline.
+    BrokerLate,
+    /// The broker answers twice.
+    BrokerTwice,
+    /// The broker says that it has turned a topic on and has not.
+    BrokerLies,
+    /// The broker turns a topic on and forgets it without a word.
+    BrokerForgets,
+}
+
+/// Who is struck.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Party {
+    /// The connections of one client.
+    Client(String),
+    /// All clients of one host, from 0.
+    ClientHost(u32),
+    /// The broker, or the gateway's connection to it.
+    Broker,
+    /// The publisher, or its connection to the gateway.
+    Feed,
+    /// The gateway itself.
+    Gateway,
+}
+
+/// Direction of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// From the end that connected.
+    Up,
+    /// To the end that connected.
+    Down,
+}
+
+/// A fault that has struck.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Strike {
+    /// What.
+    pub fault: FaultKind,
+    /// Whom.
+    pub party: Party,
+    /// For how long at most, in milliseconds; zero where it has no duration, or ends with the
+    /// connection.
+    pub lasts_ms: u64,
+}
+
+/// What the network has to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// A fault has struck.
+    Struck(Strike),
+    /// A party has a connection to, or from, the gateway.
+    Linked(Party),
+}
+
+impl FaultKind {
+    /// As scenarios and summaries call it.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Chop => "chop",
+            Self::Coalesce => "coalesce",
+            Self::RateCap => "rate_cap",
+            Self::Window => "window",
+            Self::Stall => "stall",
+            Self::Reset => "reset",
+            Self::HalfClose => "half_close",
+            Self::LateEnd => "late_end",
+            Self::Corrupt => "corrupt",
+            Self::RefuseConnect => "refuse_connect",
+            Self::HangConnect => "hang_connect",
+            Self::Hold => "hold",
+            Self::Partition => "partition",
+            Self::PartitionOneWay => "partition_one_way",
+            Self::Latency => "latency",
+            Self::GatewayCrash => "gateway_crash",
+            Self::ClockStep => "clock_step",
+            Self::FeedRestart => "feed_restart",
+            Self::FeedSilence => "feed_silence",
+            Self::FeedDuplicates => "feed_duplicates",
+            Self::FeedFlood => "feed_flood",
+            Self::Invalidation => "invalidation",
+            Self::BrokerDeath => "broker_death",
+            Self::SessionLoss => "session_loss",
+            Self::BrokerSlow => "broker_slow",
+            Self::BrokerRefuses => "broker_refuses",
+            Self::BrokerIgnores => "broker_ignores",
+            Self::BrokerMute => "broker_mute",
+            Self::BrokerLate => "broker_late",
+            Self::BrokerTwice => "broker_twice",
+            Self::BrokerLies => "broker_lies",
+            Self::BrokerForgets => "broker_forgets",
+        }
+    }
+}
+
+impl fmt::Display for FaultKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.label())
+    }
+}
+
+impl fmt::Display for Party {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Client(name) => f.write_str(name),
+            Self::ClientHost(number) => write!(f, "clients-{number}"),
+            Self::Broker => f.write_str("broker"),
+            Self::Feed => f.write_str("feed"),
+            Self::Gateway => f.write_str("gateway"),
+        }
+    }
+}
+
+impl fmt::Display for Strike {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { fault, party, lasts_ms } = self;
+        write!(f, "{fault} strikes {party}")?;
+        if *lasts_ms > 0 { write!(f, " for {lasts_ms} ms") } else { Ok(()) }
+    }
+}

@@ -1,0 +1,344 @@
+//! A network without ticks: between two events time jumps.
+//!
+//! All hosts share one tokio runtime whose clock is paused, so that a moment in which nothing
+//! happens costs nothing. turmoil steps every host through every millisecond; it stays the
+//! reference, this network plays the bulk of the seeds. Bytes arrive in the order in which they
+//! were written, each write after a latency drawn from the seed.
+
+mod link;
+mod pipe;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tickgate::runtime::Clock;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
+use tokio::time::Sleep;
+
+pub use link::Link;
+use pipe::{End, Pipe};
+
+use crate::rng;
+
+/// Connections that wait to be accepted. More are refused.
+const BACKLOG_MAX: usize = 4_096;
+/// The first port that is given to whoever asks for none.
+const FIRST_FREE_PORT: u16 = 49_152;
+
+/// The network of one simulation. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Network(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    seed: u64,
+    latency: [Duration; 2],
+    clock: Clock,
+    state: Mutex<State>,
+    /// A link lets bytes pass again.
+    released: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// By where they come from and where they go.
+    links: BTreeMap<(String, String), Link>,
+    /// The hosts by name, each with its number.
+    hosts: BTreeMap<String, u8>,
+    listeners: BTreeMap<(String, u16), Arc<Backlog>>,
+    connections: u64,
+    next_port: u16,
+}
+
+#[derive(Debug, Default)]
+struct Backlog {
+    waiting: Mutex<VecDeque<(Connection, SocketAddr)>>,
+    arrived: Notify,
+}
+
+impl Network {
+    /// A network whose messages take from `latency[0]` to `latency[1]`. Call it within the
+    /// runtime of the simulation: time counts from here.
+    #[must_use]
+    pub fn new(seed: u64, latency: [Duration; 2]) -> Self {
+        let state = State { next_port: FIRST_FREE_PORT, ..State::default() };
+        let (clock, state) = (Clock::start(), Mutex::new(state));
+        Self(Arc::new(Shared { seed, latency, clock, state, released: Notify::new() }))
+    }
+
+    /// Changes the way from one host to another; what may pass then is on its way at once.
+    pub fn change(&self, from: &str, to: &str, change: impl FnOnce(&mut Link)) {
+        let mut state = self.state();
+        let link = state.links.entry((from.to_owned(), to.to_owned())).or_default();
+        change(link);
+        link.release(self.0.clock.now(), self.0.latency[0]);
+        drop(state);
+        self.0.released.notify_waiters();
+    }
+
+    /// Binds a port of a host.
+    pub(super) fn bind(&self, host: &str, addr: &str) -> io::Result<Bound> {
+        let (_, port) = host_and_port(addr)?;
+        let mut state = self.state();
+        let port = if port == 0 { state.free_port()? } else { port };
+        let key = (host.to_owned(), port);
+        if state.listeners.contains_key(&key) {
+            return Err(io::ErrorKind::AddrInUse.into());
+        }
+        let backlog = Arc::new(Backlog::default());
+        state.listeners.insert(key.clone(), Arc::clone(&backlog));
+        drop(state);
+        let addr = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+        Ok(Bound { network: self.clone(), key, backlog, addr })
+    }
+
+    /// Connects a host to an address.
+    pub(super) async fn connect(&self, from: &str, addr: &str) -> io::Result<Connection> {
+        let (to, port) = host_and_port(addr)?;
+        self.may_connect(from, to).await?;
+        let (number, local) = self.state().next_connection(from)?;
+        let latency = |what: &str| {
+            let name = format!("{from}->{to}:{port} {number} {what}");
+            rng::Stream::fork(self.0.seed, "latency", &name)
+        };
+        let (mut there, mut back) = (latency("there"), latency("back"));
+        let ways = [(from, to), (to, from)].map(|(a, b)| (a.to_owned(), b.to_owned()));
+        tokio::time::sleep(self.draw(&ways[0], &mut there)).await;
+        let returns = self.draw(&ways[1], &mut back);
+        let backlog = self.state().listeners.get(&(to.to_owned(), port)).cloned();
+        let Some(backlog) = backlog.filter(|backlog| backlog.waiting().len() < BACKLOG_MAX) else {
+            tokio::time::sleep(returns).await;
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        };
+        let (out, home) = (Pipe::default(), Pipe::default());
+        for (way, pipe) in ways.iter().zip([&out, &home]) {
+            self.state().links.entry(way.clone()).or_default().add(pipe.hose());
+        }
+        let [way_there, way_back] = ways;
+        let end = |incoming: &Pipe, outgoing: &Pipe, latency, way| Connection {
+            network: self.clone(),
+            incoming: incoming.clone(),
+            outgoing: outgoing.clone(),
+            latency,
+            way,
+            local,
+            read_timer: None,
+            write_timer: None,
+        };
+        backlog.waiting().push_back((end(&out, &home, back, way_back), local));
+        backlog.arrived.notify_one();
+        let mine = end(&home, &out, there, way_there);
+        tokio::time::sleep(returns).await;
+        Ok(mine)
+    }
+
+    /// Waits until a connection can be made.
+    async fn may_connect(&self, from: &str, to: &str) -> io::Result<()> {
+        let ways = [(from, to), (to, from)].map(|(a, b)| (a.to_owned(), b.to_owned()));
+        loop {
+            let released = self.0.released.notified();
+            let (cut, passes) = {
+                let state = self.state();
+                let mut links = ways.iter().filter_map(|way| state.links.get(way));
+                (links.clone().any(|link| link.cut), links.all(Link::passes))
+            };
+            match (cut, passes) {
+                (true, _) => {
+                    tokio::time::sleep(self.0.latency[1]).await;
+                    return Err(io::ErrorKind::HostUnreachable.into());
+                }
+                (false, true) => return Ok(()),
+                (false, false) => released.await,
+            }
+        }
+    }
+
+    fn draw(&self, way: &(String, String), stream: &mut rng::Stream) -> Duration {
+        let state = self.state();
+        let usual = Link::default();
+        state.links.get(way).unwrap_or(&usual).latency(self.0.latency, stream)
+    }
+
+    /// How long bytes take now; `None` if they are held back.
+    fn passage(&self, way: &(String, String), stream: &mut rng::Stream) -> Option<Duration> {
+        let state = self.state();
+        let usual = Link::default();
+        let link = state.links.get(way).unwrap_or(&usual);
+        let latency = link.latency(self.0.latency, stream);
+        link.passes().then_some(latency)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.0.state)
+    }
+}
+
+impl State {
+    fn free_port(&mut self) -> io::Result<u16> {
+        let port = self.next_port;
+        self.next_port = port.checked_add(1).ok_or(io::ErrorKind::AddrNotAvailable)?;
+        Ok(port)
+    }
+
+    /// The number of a new connection, and the address it comes from.
+    fn next_connection(&mut self, from: &str) -> io::Result<(u64, SocketAddr)> {
+        self.connections += 1;
+        let hosts = self.hosts.len();
+        let host = match self.hosts.get(from) {
+            Some(host) => *host,
+            None => {
+                let host = u8::try_from(hosts + 1).map_err(|_| io::ErrorKind::AddrNotAvailable)?;
+                self.hosts.insert(from.to_owned(), host);
+                host
+            }
+        };
+        let port = FIRST_FREE_PORT + (self.connections % 16_384) as u16;
+        Ok((self.connections, SocketAddr::from((Ipv4Addr::new(192, 168, 0, host), port))))
+    }
+}
+
+impl Backlog {
+    fn waiting(&self) -> MutexGuard<'_, VecDeque<(Connection, SocketAddr)>> {
+        lock(&self.waiting)
+    }
+}
+
+/// A bound port. Dropping it frees the port and resets the connections that wait.
+#[derive(Debug)]
+pub struct Bound {
+    network: Network,
+    key: (String, u16),
+    backlog: Arc<Backlog>,
+    addr: SocketAddr,
+}
+
+impl Bound {
+    /// Waits for the next connection. Cancel-safe.
+    pub async fn accept(&self) -> (Connection, SocketAddr) {
+        loop {
+            let next = self.backlog.waiting().pop_front();
+            if let Some(next) = next {
+                return next;
+            }
+            self.backlog.arrived.notified().await;
+        }
+    }
+
+    /// The address that was bound.
+    #[must_use]
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.addr
+    }
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        self.network.state().listeners.remove(&self.key);
+        let waiting = std::mem::take(&mut *self.backlog.waiting());
+        drop(waiting);
+    }
+}
+
+/// One end of a connection. Dropping it ends both directions: with a reset if something was not
+/// read, as an operating system does.
+#[derive(Debug)]
+pub struct Connection {
+    network: Network,
+    incoming: Pipe,
+    outgoing: Pipe,
+    latency: rng::Stream,
+    /// Of what it sends.
+    way: (String, String),
+    /// The address of the end that connected.
+    local: SocketAddr,
+    read_timer: Option<Pin<Box<Sleep>>>,
+    write_timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Connection {
+    /// The address of the end that connected.
+    #[must_use]
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    fn now(&self) -> Duration {
+        self.network.0.clock.now()
+    }
+
+    fn passage(&mut self) -> Option<Duration> {
+        self.network.passage(&self.way, &mut self.latency)
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        loop {
+            let step = this.incoming.read(cx, this.now(), buf);
+            let instant_of = |at| this.network.0.clock.instant_at(at);
+            if let Some(done) = ready!(pipe::wait(step, &mut this.read_timer, instant_of, cx)) {
+                return Poll::Ready(done);
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        loop {
+            let latency = this.passage();
+            let step = this.outgoing.write(cx, this.now(), latency, bytes);
+            let instant_of = |at| this.network.0.clock.instant_at(at);
+            if let Some(done) = ready!(pipe::wait(step, &mut this.write_timer, instant_of, cx)) {
+                return Poll::Ready(done);
+            }
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let latency = this.passage();
+        this.outgoing.end(this.now(), latency, End::Fin);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let now = self.now();
+        let latency = self.passage();
+        let lost = self.incoming.abandon(now, latency);
+        self.outgoing.end(now, latency, if lost { End::Reset } else { End::Fin });
+    }
+}
+
+fn host_and_port(addr: &str) -> io::Result<(&str, u16)> {
+    let parts = addr.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
+    parts.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, format!("{addr}: no address")))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,145 @@
+//! The world on a network of events: time jumps from one to the next.
+
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::time::Duration;
+
+use tickgate::runtime::{Runtime as _, Task};
+use tokio::runtime::{Builder, RngSeed};
+use tokio::time::sleep;
+
+use super::weather::{Sky, Weather};
+use super::{finish, hosts, last_moment, play_host};
+use crate::actors::Stage;
+use crate::history::Phase;
+use crate::plan::Plan;
+use crate::runtime::{Crash, Network, SimRuntime, clock, crash};
+
+/// Goes from event to event until the end, or until something is wrong.
+pub(super) fn play(
+    plan: &Plan,
+    stage: &Stage,
+    weather: Weather,
+    runtimes: &BTreeMap<String, SimRuntime>,
+) -> Result<(), Crash> {
+    let built = Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .rng_seed(RngSeed::from_bytes(&plan.seed.to_le_bytes()))
+        .build();
+    let runtime =
+        built.map_err(|error| Crash { message: error.to_string(), ..Crash::default() })?;
+    match runtime.block_on(play_here(plan, stage, weather, runtimes)) {
+        Ok(()) => {
+            finish(stage);
+            Ok(())
+        }
+        Err(crash) => {
+            std::mem::forget(runtime);
+            Err(crash)
+        }
+    }
+}
+
+async fn play_here(
+    plan: &Plan,
+    stage: &Stage,
+    mut weather: Weather,
+    runtimes: &BTreeMap<String, SimRuntime>,
+) -> Result<(), Crash> {
+    clock::start_on_this_thread();
+    let mut house = House::open(plan, stage, runtimes);
+    let result = tokio::select! {
+        biased;
+        crash = poll_fn(|cx| crash::poll_first(cx)) => Err(crash),
+        () = stage.ended() => Ok(()),
+        () = sleep(last_moment(plan)) => Ok(()),
+        () = bring(&mut weather, &mut house, stage) => Ok(()),
+    };
+    if result.is_err() {
+        // Nothing of a broken world is dropped.
+        std::mem::forget(house);
+    }
+    result
+}
+
+/// Does what is due when it is due. Never ends.
+async fn bring(weather: &mut Weather, house: &mut House, stage: &Stage) {
+    stage.reached(Phase::Play).await;
+    loop {
+        weather.step(house, stage);
+        let pause = weather.pause(stage);
+        tokio::select! {
+            biased;
+            () = stage.reached(Phase::Settle) => break,
+            () = sleep(pause.unwrap_or_default()), if pause.is_some() => {}
+        }
+    }
+    weather.step(house, stage);
+    std::future::pending().await
+}
+
+/// All hosts, and the network between them.
+struct House {
+    plan: Plan,
+    stage: Stage,
+    network: Network,
+    /// Spawns the hosts' first tasks.
+    world: SimRuntime,
+    /// By name: what each host has of the world, and its first task while it is up.
+    hosts: BTreeMap<String, (SimRuntime, Option<Task>)>,
+}
+
+impl House {
+    fn open(plan: &Plan, stage: &Stage, runtimes: &BTreeMap<String, SimRuntime>) -> Self {
+        let latency = plan.network.latency_ms.map(Duration::from_millis);
+        let mut house = Self {
+            plan: plan.clone(),
+            stage: stage.clone(),
+            network: Network::new(plan.seed, latency),
+            world: SimRuntime::new(plan.seed, "world", plan.task_order),
+            hosts: BTreeMap::new(),
+        };
+        for host in hosts(plan) {
+            let runtime = runtimes[&host].clone().on(&house.network);
+            house.hosts.insert(host.clone(), (runtime, None));
+            house.restart(&host);
+        }
+        house
+    }
+}
+
+impl Sky for House {
+    fn hold(&mut self, a: &str, b: &str, held: bool) {
+        for (from, to) in [(a, b), (b, a)] {
+            self.network.change(from, to, |link| link.held = held);
+        }
+    }
+
+    fn cut(&mut self, from: &str, to: &str, cut: bool) {
+        self.network.change(from, to, |link| link.cut = cut);
+    }
+
+    fn slow(&mut self, a: &str, b: &str, most: Duration) {
+        for (from, to) in [(a, b), (b, a)] {
+            self.network.change(from, to, |link| link.slowed = Some(most));
+        }
+    }
+
+    fn crash(&mut self, host: &str) {
+        if let Some((_, task)) = self.hosts.get_mut(host) {
+            *task = None;
+        }
+    }
+
+    fn restart(&mut self, host: &str) {
+        let Some((runtime, task)) = self.hosts.get_mut(host) else { return };
+        let (stage, plan) = (self.stage.clone(), self.plan.clone());
+        let part = play_host(host.to_owned(), runtime.clone(), stage, plan);
+        *task = Some(self.world.spawn("host", async move {
+            if let Err(message) = part.await {
+                crash::report(Crash { message, ..Crash::default() });
+            }
+        }));
+    }
+}
