@@ -19,6 +19,7 @@ mod run;
 mod shrink;
 mod stopwatch;
 mod sweep;
+mod walk;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -55,6 +56,7 @@ const REGRESSIONS: &str = "scenarios/regressions";
   cargo sim plan scenarios/rc_008.yaml --seed 3 > plan.yaml
   cargo sim run plan.yaml
   cargo sim bugs --list
+  cargo sim walk --seeds 10000
 
 Exit codes: 0 passed, 1 an invariant was violated, 2 bad scenario or usage, 3 stuck,
 4 crashed, 5 not reproducible. `run` and `replay` return what happened; `sweep`
@@ -83,6 +85,8 @@ enum Command {
     Plan(PlanArguments),
     /// Plants bugs, one after the other, and tells how soon the ordinary scenarios find them
     Bugs(bugs::Arguments),
+    /// Leads the hub alone through random events and compares it with a reference model
+    Walk(walk::Arguments),
     /// Lists the scenarios and what they are about
     List(list::Arguments),
 }
@@ -105,6 +109,7 @@ pub fn main() -> ExitCode {
         Command::Report(arguments) => report::run(&arguments),
         Command::Plan(arguments) => show_plan(&arguments),
         Command::Bugs(arguments) => bugs::run(&arguments),
+        Command::Walk(arguments) => walk::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
     }
 }

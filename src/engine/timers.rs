@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A set of deadlines by key.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Timers<K> {
     by_time: BTreeSet<(u64, K)>,
     by_key: BTreeMap<K, u64>,

@@ -13,7 +13,7 @@ use crate::protocol::{Answer, Reject, RequestId, RowOutcome};
 use crate::topic::{ClientId, Instrument, Mode, Topic, UserId};
 
 /// One connection. Its requests are served one at a time, in order.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Client {
     pub shard: ShardId,
     pub auth: Auth,
@@ -38,20 +38,20 @@ pub(super) enum Auth {
 }
 
 /// A request that waits for the broker.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Current {
     pub request_id: Option<RequestId>,
     pub kind: CurrentKind,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum CurrentKind {
     Authenticate,
     Subscribe { rows: Vec<Row>, waiting: BTreeMap<Topic, usize> },
 }
 
 /// One entry of a subscribe.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Row {
     /// Its outcome is known.
     Done { exchange: std::sync::Arc<str>, symbol: std::sync::Arc<str>, outcome: RowOutcome },
@@ -88,6 +88,16 @@ impl Client {
         match &self.auth {
             Auth::Joined(user) | Auth::Joining(user) => Some(user),
             Auth::Nobody => None,
+        }
+    }
+
+    /// The topics that its request waits for.
+    pub fn waits_for(&self) -> Vec<Topic> {
+        match &self.current {
+            Some(Current { kind: CurrentKind::Subscribe { waiting, .. }, .. }) => {
+                waiting.keys().cloned().collect()
+            }
+            Some(Current { kind: CurrentKind::Authenticate, .. }) | None => Vec::new(),
         }
     }
 
@@ -302,9 +312,8 @@ impl Hub {
         let error = BrokerError { code: BrokerErrorCode::Timeout, message };
         match &current.kind {
             CurrentKind::Authenticate => self.authentication_failed(id, &error, effects),
-            CurrentKind::Subscribe { waiting, .. } => {
-                let topics: Vec<Topic> = waiting.keys().cloned().collect();
-                for topic in topics {
+            CurrentKind::Subscribe { .. } => {
+                for topic in client.waits_for() {
                     self.entry_done(id, &topic, Err(&error), effects);
                 }
             }

@@ -72,7 +72,7 @@ impl HubOptions {
 }
 
 /// Clients, users, sessions, wants and broker commands.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Hub {
     options: HubOptions,
     rng: ChaCha8Rng,
@@ -91,7 +91,7 @@ pub struct Hub {
 }
 
 /// What the last event touched.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Work {
     sessions: BTreeSet<UserId>,
     /// One may be in it twice: settling it again changes nothing.
@@ -101,7 +101,7 @@ struct Work {
 }
 
 /// Whether a broker can be talked to.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct BrokerLink {
     up: bool,
     /// Why not, in the broker's words.

@@ -1,13 +1,13 @@
 //! Numbers for (topic, broker) pairs, and who wants them on which shard.
 
-use indexmap::IndexMap;
+use indexmap::{Equivalent, IndexMap};
 
 use super::{Effect, ShardId};
 use crate::engine::RouteId;
 use crate::topic::{BrokerName, Topic};
 
 /// Every route that somebody wants.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Routes {
     by_key: IndexMap<(Topic, BrokerName), Route>,
     next: u64,
@@ -15,11 +15,21 @@ pub(super) struct Routes {
     ended: IndexMap<(RouteId, ShardId), (Topic, BrokerName)>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Route {
     id: RouteId,
     /// How many clients want it, by shard. Never zero.
     wants: Vec<(ShardId, usize)>,
+}
+
+/// Looks a route up without building its key. It hashes as the tuple does.
+#[derive(Hash)]
+struct Key<'a>(&'a Topic, &'a BrokerName);
+
+impl Equivalent<(Topic, BrokerName)> for Key<'_> {
+    fn equivalent(&self, key: &(Topic, BrokerName)) -> bool {
+        *self.0 == key.0 && *self.1 == key.1
+    }
 }
 
 impl Routes {
@@ -75,7 +85,7 @@ impl Routes {
 
     /// The number of a route that somebody wants.
     pub fn id(&self, topic: &Topic, broker: &BrokerName) -> RouteId {
-        let route = self.by_key.get(&(topic.clone(), broker.clone()));
+        let route = self.by_key.get(&Key(topic, broker));
         route.expect("a want has a route").id
     }
 
@@ -85,9 +95,9 @@ impl Routes {
     }
 
     /// How many clients want each route, by shard.
-    pub fn counts(&self) -> impl Iterator<Item = (&Topic, &BrokerName, ShardId, usize)> {
-        self.by_key.iter().flat_map(|((topic, broker), route)| {
-            route.wants.iter().map(move |(shard, count)| (topic, broker, *shard, *count))
+    pub fn counts(&self) -> impl Iterator<Item = (RouteId, ShardId, usize)> {
+        self.by_key.values().flat_map(|route| {
+            route.wants.iter().map(move |(shard, count)| (route.id, *shard, *count))
         })
     }
 }

@@ -13,7 +13,7 @@ use crate::engine::backoff::Backoff;
 use crate::topic::{BrokerName, ClientId, Topic, UserId};
 
 /// An account with at least one client, or with a session that is still being closed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct User {
     pub broker: BrokerName,
     pub session: Session,
@@ -22,7 +22,7 @@ pub(super) struct User {
     pub topics: IndexMap<Topic, TopicState>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Session {
     pub id: SessionId,
     pub state: SessionState,

@@ -109,6 +109,8 @@ pub struct SessionSnapshot {
     pub session: u64,
     /// Where it stands.
     pub state: SessionState,
+    /// Whether it waits for the pause before the next attempt.
+    pub paused: bool,
     /// How long it has been in this state.
     pub in_state_ms: u64,
     /// Times it was opened.
@@ -180,6 +182,7 @@ impl Hub {
                 broker: state.broker.clone(),
                 session: state.session.id.0,
                 state: state.session.state,
+                paused: state.session.backoff.wait_until_ms(now_ms).is_some(),
                 in_state_ms: now_ms.saturating_sub(state.session.since_ms),
                 opened: state.session.opened,
                 last_error: state.session.last_error.clone(),

@@ -10,7 +10,7 @@ use crate::engine::{Upstream, UpstreamCommand};
 use crate::topic::{ClientId, Topic, UserId};
 
 /// One topic of one user. The reference count is `wants.len()`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct TopicState {
     pub upstream: Upstream,
     /// The broker may be subscribed although the last command did not succeed.
@@ -170,21 +170,19 @@ impl Hub {
         }
     }
 
-    /// Tells everyone who waits for a topic of this user that it will not come.
+    /// Tells everyone who waits for a topic of this user that it will not come, in the order in
+    /// which they became the user's clients.
     pub(super) fn fail_waiting(
         &mut self,
         user_id: &UserId,
         error: &BrokerError,
         effects: &mut Vec<Effect>,
     ) {
-        let topics = self.users[user_id].topics.iter();
-        let waiting: Vec<(Topic, ClientId)> = topics
-            .flat_map(|(topic, state)| {
-                state.waiting().into_iter().map(move |client| (topic.clone(), client))
-            })
-            .collect();
-        for (topic, client) in waiting {
-            self.entry_done(client, &topic, Err(error), effects);
+        let clients: Vec<ClientId> = self.users[user_id].clients.iter().copied().collect();
+        for client in clients {
+            for topic in self.clients[&client].waits_for() {
+                self.entry_done(client, &topic, Err(error), effects);
+            }
         }
     }
 

@@ -1,0 +1,77 @@
+//! The mailbox of a shard, and what a client reads.
+
+use bytes::Bytes;
+use tickgate::engine::{Change, RouteId, Shard};
+use tickgate::protocol::text_frame;
+use tickgate::topic::ClientId;
+
+use crate::model::delivery::{Desk, Frame, RouteNo};
+use crate::model::words::ClientNo;
+
+/// A message in a shard's mailbox.
+#[derive(Clone, Debug)]
+pub(super) enum Mail {
+    Deliver { client: ClientNo, change: Change, answer: Option<u64> },
+    Close(ClientNo),
+    Detach(ClientNo),
+    Expect(RouteNo),
+    Forget(RouteNo),
+    Tick { route: RouteNo, number: u64, frame: Bytes },
+}
+
+/// What a shard is told instead of its mail: tests show by it that each comparison can fail.
+pub(super) type Tamper = fn(Mail) -> Option<Mail>;
+
+/// The model's shard reads a message.
+pub(super) fn tell_desk(desk: &mut Desk, mail: &Mail) {
+    let numbers =
+        |routes: &[RouteId]| -> Vec<RouteNo> { routes.iter().map(|route| route.0).collect() };
+    match mail {
+        Mail::Deliver { client, change, answer } => {
+            desk.deliver(*client, &numbers(&change.remove), *answer, &numbers(&change.add));
+        }
+        Mail::Close(client) => desk.close(*client),
+        Mail::Detach(client) => desk.detach(*client),
+        Mail::Expect(route) => desk.expect(*route),
+        Mail::Forget(route) => desk.forget(*route),
+        Mail::Tick { route, number, .. } => desk.tick(*route, *number),
+    }
+}
+
+/// The shard reads a message.
+pub(super) fn tell_shard(shard: &mut Shard, mail: Mail) {
+    match mail {
+        Mail::Deliver { client, change, answer } => {
+            let frame = answer.map(|answer| text_frame(format!("answer {answer}").as_bytes()));
+            shard.deliver(ClientId(client), change, frame);
+        }
+        Mail::Close(client) => shard.close(ClientId(client), 1012, "restarting"),
+        Mail::Detach(client) => shard.detach(ClientId(client)),
+        Mail::Expect(route) => shard.expect(RouteId(route)),
+        Mail::Forget(route) => shard.forget(RouteId(route)),
+        Mail::Tick { route, frame, .. } => shard.tick(RouteId(route), &frame),
+    }
+}
+
+/// Takes one WebSocket frame off the front.
+pub(super) fn read_frame(bytes: &mut &[u8]) -> Option<Frame> {
+    let header = *bytes;
+    let (length, header_bytes) = match *header.get(1)? {
+        126 => (usize::from(u16::from_be_bytes([*header.get(2)?, *header.get(3)?])), 4),
+        short => (usize::from(short), 2),
+    };
+    let payload = header.get(header_bytes..header_bytes + length)?;
+    *bytes = &header[header_bytes + length..];
+    if header[0] == 0x88 {
+        return Some(Frame::Close);
+    }
+    let text = std::str::from_utf8(payload).ok()?;
+    if let Some(answer) = text.strip_prefix("answer ") {
+        return answer.parse().ok().map(Frame::Answer);
+    }
+    let (_, data) = text.split_once("{\"number\":")?;
+    let (number, rest) = data.split_once(",\"route\":")?;
+    let (route, _) = rest.split_once('}')?;
+    let snapshot = text.contains("\"snapshot\":true");
+    Some(Frame::Tick { route: route.parse().ok()?, number: number.parse().ok()?, snapshot })
+}
