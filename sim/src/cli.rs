@@ -55,8 +55,8 @@ const REGRESSIONS: &str = "scenarios/regressions";
   cargo sim determinism scenarios/smoke.yaml --seeds 20
   cargo sim plan scenarios/rc_008.yaml --seed 3 > plan.yaml
   cargo sim run plan.yaml
-  cargo sim walk --seeds 10000
   cargo sim bugs --list
+  cargo sim walk --seeds 10000
 
 Exit codes: 0 passed, 1 an invariant was violated, 2 bad scenario or usage, 3 stuck,
 4 crashed, 5 not reproducible. `run` and `replay` return what happened; `sweep`
@@ -83,10 +83,10 @@ enum Command {
     Report(report::Arguments),
     /// Shows what a scenario and a seed expand into: a file that can itself be played
     Plan(PlanArguments),
-    /// Leads the hub alone through random events and compares it with a reference model
-    Walk(walk::Arguments),
     /// Plants bugs, one after the other, and tells how soon the ordinary scenarios find them
     Bugs(bugs::Arguments),
+    /// Leads the hub alone through random events and compares it with a reference model
+    Walk(walk::Arguments),
     /// Lists the scenarios and what they are about
     List(list::Arguments),
 }
@@ -108,8 +108,8 @@ pub fn main() -> ExitCode {
         Command::Shrink(arguments) => shrink::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::Plan(arguments) => show_plan(&arguments),
-        Command::Walk(arguments) => walk::run(&arguments),
         Command::Bugs(arguments) => bugs::run(&arguments),
+        Command::Walk(arguments) => walk::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
     }
 }
