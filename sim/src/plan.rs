@@ -72,7 +72,7 @@ pub struct Plan {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum NetworkKind {
-    /// From event to event: many times faster
+    /// From event to event: faster
     #[default]
     Events,
     /// turmoil's, step by step: the reference
