@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-pub use task::{Task, TaskEnded, TaskGroup, TaskRegistry};
+pub use task::{Task, TaskEnded, TaskGroup, TaskHandle, TaskRegistry};
 pub use tokio_runtime::TokioRuntime;
 
 /// Sockets, tasks, entropy and the wall clock of one process.

@@ -1,6 +1,7 @@
 //! Tasks that somebody owns.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,8 +16,38 @@ use super::Runtime;
 #[derive(Debug)]
 #[must_use = "dropping a task ends it"]
 pub struct Task {
-    handle: JoinHandle<()>,
+    handle: Box<dyn TaskHandle>,
     ended: Option<TaskEnded>,
+}
+
+/// What the implementation of a [`Runtime`] knows of a task that it runs.
+pub trait TaskHandle: fmt::Debug + Send + Sync {
+    /// Ends the task at its next await, unless it has ended.
+    fn abort(&self);
+
+    /// Whether the task has ended.
+    fn is_finished(&self) -> bool;
+
+    /// Ready when the task has ended and all it held is released. Not asked again after that.
+    fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<TaskEnded>;
+}
+
+impl TaskHandle for JoinHandle<()> {
+    fn abort(&self) {
+        Self::abort(self);
+    }
+
+    fn is_finished(&self) -> bool {
+        Self::is_finished(self)
+    }
+
+    fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<TaskEnded> {
+        Poll::Ready(match ready!(Pin::new(self).poll(cx)) {
+            Ok(()) => TaskEnded::Done,
+            Err(error) if error.is_panic() => TaskEnded::Panicked,
+            Err(_) => TaskEnded::Aborted,
+        })
+    }
 }
 
 /// How a task came to its end.
@@ -32,8 +63,8 @@ pub enum TaskEnded {
 
 impl Task {
     /// Takes ownership of a spawned future. For implementations of [`Runtime`] alone.
-    pub const fn new(handle: JoinHandle<()>) -> Self {
-        Self { handle, ended: None }
+    pub fn new(handle: impl TaskHandle + 'static) -> Self {
+        Self { handle: Box::new(handle), ended: None }
     }
 
     /// Whether the task has ended.
@@ -57,12 +88,7 @@ impl Future for Task {
         if let Some(ended) = self.ended {
             return Poll::Ready(ended);
         }
-        let joined = ready!(Pin::new(&mut self.handle).poll(cx));
-        let ended = match joined {
-            Ok(()) => TaskEnded::Done,
-            Err(error) if error.is_panic() => TaskEnded::Panicked,
-            Err(_) => TaskEnded::Aborted,
-        };
+        let ended = ready!(self.handle.poll_ended(cx));
         self.ended = Some(ended);
         Poll::Ready(ended)
     }

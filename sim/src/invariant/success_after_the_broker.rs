@@ -41,7 +41,9 @@ impl Invariant for SuccessAfterTheBroker {
         };
         self.note_deceit(&event.seen);
         self.note_delay(event);
-        if let Some(until_us) = self.link.word_until_us(event.at_us) {
+        if is_news(&event.seen)
+            && let Some(until_us) = self.link.word_until_us(event.at_us)
+        {
             self.end_what_is_off(until_us.max(event.at_us) + word_takes_us);
         }
         if let Seen::Replied { call, error: None, .. } = &event.seen {
@@ -170,6 +172,22 @@ impl SuccessAfterTheBroker {
             (_, _) => Ok(()),
         }
     }
+}
+
+/// Whether something may be off now that was on, or the gateway may hear of it now.
+const fn is_news(seen: &Seen) -> bool {
+    matches!(
+        seen,
+        Seen::TookEffect(_)
+            | Seen::Replied { .. }
+            | Seen::Lied(_)
+            | Seen::Forgot(_)
+            | Seen::SessionLost { .. }
+            | Seen::BrokerDied { .. }
+            | Seen::Greeted
+            | Seen::Struck(_)
+            | Seen::Linked(_)
+    )
 }
 
 fn too_early(client: &ClientName, user: &UserId, topic: &TopicName) -> String {

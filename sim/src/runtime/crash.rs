@@ -56,6 +56,11 @@ pub fn catch_on_this_thread() {
     CATCHING.set(true);
 }
 
+/// Whether panics of this thread's tasks are caught.
+pub(super) fn catches() -> bool {
+    CATCHING.get()
+}
+
 /// The first panic of this thread's simulation, if there was one.
 #[must_use]
 pub fn first() -> Option<Crash> {

@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod crash;
+mod executor;
 mod fault_book;
 mod interleavings;
 pub mod network;
@@ -21,6 +22,7 @@ use tokio::time::sleep;
 use turmoil::net::{TcpListener, TcpStream};
 
 pub use crash::Crash;
+pub use executor::Executor;
 pub use fault_book::FaultBook;
 pub use interleavings::Interleavings;
 pub use network::Network;
@@ -43,6 +45,7 @@ pub struct SimRuntime {
     entropy: Arc<Mutex<Stream>>,
     host: Arc<str>,
     order: HostOrder,
+    executor: Executor,
     yields: Yields,
     /// `None`: turmoil's.
     network: Option<Network>,
@@ -60,6 +63,7 @@ impl SimRuntime {
             entropy: Arc::new(Mutex::new(Stream::fork(seed, "entropy", host))),
             host: host.into(),
             order: HostOrder::new(seed, host, policy),
+            executor: Executor::default(),
             yields: Yields::default(),
             network: None,
             faults: FaultBook::empty(),
@@ -67,9 +71,10 @@ impl SimRuntime {
         }
     }
 
-    /// The same host on this network instead of turmoil's.
+    /// The same host on this network instead of turmoil's. All hosts on it share one executor.
     #[must_use]
     pub fn on(mut self, network: &Network) -> Self {
+        self.executor = network.executor().clone();
         self.network = Some(network.clone());
         self
     }
@@ -139,14 +144,12 @@ impl Runtime for SimRuntime {
         })
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the simulator's own spawn")]
     fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) -> Task {
         let guard = self.tasks.enter(name);
-        let task = async move {
+        self.executor.spawn(&self.order, name, async move {
             let _guard = guard;
             task.await;
-        };
-        Task::new(tokio::spawn(self.order.arrange(name, crash::caught(task))))
+        })
     }
 
     fn tasks(&self) -> &TaskRegistry {

@@ -3,15 +3,16 @@
 //! The network delivers every write whole, at once and in one piece, and never loses a byte.
 //! Whatever real connections do besides happens here, at both ends.
 
+use std::future::Future as _;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 use super::clock::now_us;
@@ -286,14 +287,10 @@ impl Struck {
 
     /// Takes bytes from the socket.
     fn take(&mut self, socket: &mut Socket, cx: &mut Context<'_>) -> io::Result<Poll<()>> {
-        let mut space = [0; READ_BYTES];
-        let mut taken = ReadBuf::new(&mut space);
-        if Pin::new(socket).poll_read(cx, &mut taken)?.is_pending() {
-            return Ok(Poll::Pending);
-        }
-        self.ended = taken.filled().is_empty();
-        self.stash.extend_from_slice(taken.filled());
-        Ok(Poll::Ready(()))
+        self.stash.reserve(READ_BYTES);
+        let taken = pin!(socket.read_buf(&mut self.stash)).poll(cx)?;
+        self.ended |= taken == Poll::Ready(0);
+        Ok(taken.map(|_| ()))
     }
 
     /// Decides when what was taken may be read.

@@ -1,14 +1,9 @@
 //! The order in which ready tasks run, decided by the seed.
 //!
-//! tokio's single-threaded scheduler runs ready tasks first in, first out, on every seed. A task
-//! that now and then steps back to the end of the queue lets the others overtake it, which is
-//! what another thread, or another moment of arrival, would have done in production.
+//! A task that is overtaken by others that are ready meets the world that another thread, or
+//! another moment of arrival, would have made in production.
 
-use std::collections::BTreeSet;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
 
 use serde::{Deserialize, Serialize};
 
@@ -16,10 +11,8 @@ use super::fault_book::lock;
 use super::interleavings::Interleavings;
 use crate::rng::Stream;
 
-/// With jitter, a task that was told to wait this often in a row is run.
+/// With jitter, a task steps back so often in a row at most.
 const STEPS_BACK_MAX: u32 = 3;
-/// With priorities, the same: whatever it waits for may never run.
-const STEPS_BACK_FOR_OTHERS_MAX: u32 = 40;
 /// A starved task steps back so often before each poll.
 const STARVED_STEPS: [u64; 2] = [4, 16];
 /// Preemptions happen within so many polls of a host, as a power of two: as many among the first
@@ -56,13 +49,29 @@ pub struct HostOrder {
 struct Shared {
     spawned: u64,
     polls: u64,
-    /// Tasks that wait for their turn, by priority.
-    ready: BTreeSet<(i64, u64)>,
     /// What the next preempted task gets.
     least: i64,
     /// Polls at which the running task is preempted, the next last.
     preemptions: Vec<u64>,
     seen: Interleavings,
+}
+
+/// What the order knows of one task.
+#[derive(Debug)]
+pub(super) struct Place {
+    policy: TaskOrder,
+    label: u64,
+    number: u64,
+    priority: i64,
+    stream: Stream,
+    starved_steps: u32,
+}
+
+/// How a task that is ready stands in the queue.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Turn {
+    steps_back: u32,
+    rank: (i64, u64),
 }
 
 impl HostOrder {
@@ -78,23 +87,13 @@ impl HostOrder {
         };
         let mut preemptions: Vec<u64> = (0..count).map(|_| moment()).collect();
         preemptions.sort_unstable_by_key(|at| std::cmp::Reverse(*at));
-        let shared = Shared {
-            spawned: 0,
-            polls: 0,
-            ready: BTreeSet::new(),
-            least: -1,
-            preemptions,
-            seen: Interleavings::default(),
-        };
+        let seen = Interleavings::default();
+        let shared = Shared { spawned: 0, polls: 0, least: -1, preemptions, seen };
         Self { policy, seed, host: host.into(), shared: Arc::new(Mutex::new(shared)) }
     }
 
-    /// Wraps a task so that it runs in this order.
-    pub fn arrange<F: Future<Output = ()>>(
-        &self,
-        name: &str,
-        task: F,
-    ) -> impl Future<Output = ()> + use<F> {
+    /// The place of a new task.
+    pub(super) fn place(&self, name: &str) -> Place {
         let number = {
             let mut shared = lock(&self.shared);
             shared.spawned += 1;
@@ -103,26 +102,27 @@ impl HostOrder {
         // Each task has a stream of its own, so that a task more or less reshuffles no other.
         let entity = format!("{}/{name}/{number}", self.host);
         let mut stream = Stream::fork(self.seed, "task order", &entity);
-        let steps = match self.policy {
+        let starved_steps = match self.policy {
             TaskOrder::Starve(share) if stream.chance(share) => {
                 stream.between(STARVED_STEPS[0], STARVED_STEPS[1])
             }
-            TaskOrder::Priorities(_) => u64::from(STEPS_BACK_FOR_OTHERS_MAX),
-            TaskOrder::Jitter(_) => u64::from(STEPS_BACK_MAX),
-            TaskOrder::None | TaskOrder::Starve(_) => 0,
+            _ => 0,
         };
+        let starved_steps = u32::try_from(starved_steps).unwrap_or_default();
         let priority = i64::try_from(stream.below(1 << 32)).unwrap_or_default();
-        Arranged {
-            task: Box::pin(task),
-            policy: self.policy,
-            shared: Arc::clone(&self.shared),
-            label: Interleavings::label(name),
-            number,
-            priority,
-            stream,
-            steps_back: 0,
-            steps_back_max: u32::try_from(steps).unwrap_or_default(),
-            heard_at: None,
+        let label = Interleavings::label(name);
+        Place { policy: self.policy, label, number, priority, stream, starved_steps }
+    }
+
+    /// A task of this host takes its turn.
+    pub(super) fn begins(&self, place: &mut Place) {
+        let mut shared = lock(&self.shared);
+        shared.polls += 1;
+        shared.seen.add(place.label, place.number);
+        if place.is_ranked() && shared.preemptions.last().is_some_and(|at| *at <= shared.polls) {
+            shared.preemptions.pop();
+            place.priority = shared.least;
+            shared.least -= 1;
         }
     }
 
@@ -133,76 +133,40 @@ impl HostOrder {
     }
 }
 
-struct Arranged<F> {
-    task: Pin<Box<F>>,
-    policy: TaskOrder,
-    shared: Arc<Mutex<Shared>>,
-    label: u64,
-    number: u64,
-    priority: i64,
-    stream: Stream,
-    steps_back: u32,
-    steps_back_max: u32,
-    /// The count of polls when it last stepped back for others.
-    heard_at: Option<u64>,
-}
+impl Place {
+    /// Whether the task has a priority.
+    pub fn is_ranked(&self) -> bool {
+        matches!(self.policy, TaskOrder::Priorities(_))
+    }
 
-impl<F> Arranged<F> {
-    /// Whether others go first this time.
-    fn lets_others_go(&mut self) -> bool {
-        if self.steps_back >= self.steps_back_max {
-            return false;
-        }
-        match self.policy {
-            TaskOrder::None => false,
-            TaskOrder::Jitter(probability) => self.stream.chance(probability),
-            TaskOrder::Starve(_) => true,
-            TaskOrder::Priorities(_) => {
-                let mut shared = lock(&self.shared);
-                let me = (self.priority, self.number);
-                shared.ready.insert(me);
-                // Since somebody ran last, all that are ready have to have their say first.
-                let heard = self.heard_at.replace(shared.polls);
-                heard != Some(shared.polls) || shared.ready.last() != Some(&me)
+    /// The task is ready.
+    pub fn turn(&mut self) -> Turn {
+        let steps_back = match self.policy {
+            TaskOrder::Jitter(share) => {
+                let mut steps = 0;
+                while steps < STEPS_BACK_MAX && self.stream.chance(share) {
+                    steps += 1;
+                }
+                steps
             }
-        }
-    }
-
-    /// Takes its turn.
-    fn begin(&mut self) {
-        self.steps_back = 0;
-        let mut shared = lock(&self.shared);
-        shared.polls += 1;
-        shared.seen.add(self.label, self.number);
-        if matches!(self.policy, TaskOrder::Priorities(_)) {
-            shared.ready.remove(&(self.priority, self.number));
-            if shared.preemptions.last().is_some_and(|at| *at <= shared.polls) {
-                shared.preemptions.pop();
-                self.priority = shared.least;
-                shared.least -= 1;
-            }
-        }
+            TaskOrder::Starve(_) => self.starved_steps,
+            TaskOrder::None | TaskOrder::Priorities(_) => 0,
+        };
+        Turn { steps_back, rank: (self.priority, self.number) }
     }
 }
 
-impl<F: Future<Output = ()>> Future for Arranged<F> {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = self.get_mut();
-        if this.lets_others_go() {
-            this.steps_back += 1;
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        this.begin();
-        this.task.as_mut().poll(cx)
+impl Turn {
+    /// Whether it lets the others go first; so often once less.
+    pub fn steps_back(&mut self) -> bool {
+        let back = self.steps_back > 0;
+        self.steps_back = self.steps_back.saturating_sub(1);
+        back
     }
-}
 
-impl<F> Drop for Arranged<F> {
-    fn drop(&mut self) {
-        lock(&self.shared).ready.remove(&(self.priority, self.number));
+    /// The highest goes first.
+    pub const fn rank(&self) -> (i64, u64) {
+        self.rank
     }
 }
 

@@ -1,3 +1,9 @@
+use std::collections::BTreeSet;
+use std::task::Poll;
+
+use tickgate::runtime::TaskEnded;
+
+use super::super::Executor;
 use super::*;
 
 const ALL: [TaskOrder; 4] =
@@ -9,21 +15,22 @@ fn run(order: TaskOrder, seed: u64, tasks: usize, steps: usize) -> Vec<usize> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().build().expect("a runtime can be built");
     let host = HostOrder::new(seed, "test", order);
+    let executor = Executor::default();
+    let spawn = |number| {
+        let seen = Arc::clone(&seen);
+        executor.spawn(&host, "task", async move {
+            for _ in 0..steps {
+                seen.lock().expect("not poisoned").push(number);
+                once_more().await;
+            }
+        })
+    };
     runtime.block_on(async {
-        let mut all = tokio::task::JoinSet::new();
-        for number in 0..tasks {
-            let seen = Arc::clone(&seen);
-            let task = async move {
-                for _ in 0..steps {
-                    seen.lock().expect("not poisoned").push(number);
-                    once_more().await;
-                }
-            };
-            all.spawn(host.arrange("task", task));
+        let all: Vec<_> = (0..tasks).map(spawn).collect();
+        for task in all {
+            assert_eq!(task.await, TaskEnded::Done);
         }
-        all.join_all().await;
     });
-    assert!(lock(&host.shared).ready.is_empty(), "whoever has ended waits for nothing");
     let seen = seen.lock().expect("not poisoned");
     seen.clone()
 }

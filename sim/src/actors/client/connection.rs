@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Message};
 
 /// tungstenite clears its buffer before each read; a small one costs less.
-const READ_BUFFER_BYTES: usize = 4 * 1_024;
+const READ_BUFFER_BYTES: usize = 1_024;
 
 /// An open connection.
 pub(super) struct Connection<R: Runtime> {

@@ -5,6 +5,7 @@
 //! reference, this network plays the bulk of the seeds. Bytes arrive in the order in which they
 //! were written, each write after a latency drawn from the seed.
 
+mod courier;
 mod link;
 mod pipe;
 #[cfg(test)]
@@ -23,9 +24,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::Sleep;
 
+use courier::Courier;
 pub use link::Link;
 use pipe::{End, Pipe};
 
+use super::Executor;
 use crate::rng;
 
 /// Connections that wait to be accepted. More are refused.
@@ -42,6 +45,8 @@ struct Shared {
     seed: u64,
     latency: [Duration; 2],
     clock: Clock,
+    executor: Executor,
+    courier: Courier,
     state: Mutex<State>,
     /// A link lets bytes pass again.
     released: Notify,
@@ -50,13 +55,15 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     /// By where they come from and where they go.
-    links: BTreeMap<(String, String), Link>,
+    links: BTreeMap<(String, String), SharedLink>,
     /// The hosts by name, each with its number.
     hosts: BTreeMap<String, u8>,
     listeners: BTreeMap<(String, u16), Arc<Backlog>>,
     connections: u64,
     next_port: u16,
 }
+
+type SharedLink = Arc<Mutex<Link>>;
 
 #[derive(Debug, Default)]
 struct Backlog {
@@ -71,16 +78,24 @@ impl Network {
     pub fn new(seed: u64, latency: [Duration; 2]) -> Self {
         let state = State { next_port: FIRST_FREE_PORT, ..State::default() };
         let (clock, state) = (Clock::start(), Mutex::new(state));
-        Self(Arc::new(Shared { seed, latency, clock, state, released: Notify::new() }))
+        let (executor, courier) = (Executor::default(), Courier::start(clock));
+        let released = Notify::new();
+        Self(Arc::new(Shared { seed, latency, clock, executor, courier, state, released }))
+    }
+
+    /// Runs the tasks of all hosts.
+    #[must_use]
+    pub fn executor(&self) -> &Executor {
+        &self.0.executor
     }
 
     /// Changes the way from one host to another; what may pass then is on its way at once.
     pub fn change(&self, from: &str, to: &str, change: impl FnOnce(&mut Link)) {
-        let mut state = self.state();
-        let link = state.links.entry((from.to_owned(), to.to_owned())).or_default();
-        change(link);
+        let link = self.link(from, to);
+        let mut link = lock(&link);
+        change(&mut link);
         link.release(self.0.clock.now(), self.0.latency[0]);
-        drop(state);
+        drop(link);
         self.0.released.notify_waiters();
     }
 
@@ -110,19 +125,18 @@ impl Network {
             rng::Stream::fork(self.0.seed, "latency", &name)
         };
         let (mut there, mut back) = (latency("there"), latency("back"));
-        let ways = [(from, to), (to, from)].map(|(a, b)| (a.to_owned(), b.to_owned()));
-        tokio::time::sleep(self.draw(&ways[0], &mut there)).await;
-        let returns = self.draw(&ways[1], &mut back);
+        let [way_there, way_back] = [self.link(from, to), self.link(to, from)];
+        let takes = lock(&way_there).latency(self.0.latency, &mut there);
+        tokio::time::sleep(takes).await;
+        let returns = lock(&way_back).latency(self.0.latency, &mut back);
         let backlog = self.state().listeners.get(&(to.to_owned(), port)).cloned();
         let Some(backlog) = backlog.filter(|backlog| backlog.waiting().len() < BACKLOG_MAX) else {
             tokio::time::sleep(returns).await;
             return Err(io::ErrorKind::ConnectionRefused.into());
         };
         let (out, home) = (Pipe::default(), Pipe::default());
-        for (way, pipe) in ways.iter().zip([&out, &home]) {
-            self.state().links.entry(way.clone()).or_default().add(pipe.hose());
-        }
-        let [way_there, way_back] = ways;
+        lock(&way_there).add(out.hose());
+        lock(&way_back).add(home.hose());
         let end = |incoming: &Pipe, outgoing: &Pipe, latency, way| Connection {
             network: self.clone(),
             incoming: incoming.clone(),
@@ -130,7 +144,6 @@ impl Network {
             latency,
             way,
             local,
-            read_timer: None,
             write_timer: None,
         };
         backlog.waiting().push_back((end(&out, &home, back, way_back), local));
@@ -142,14 +155,11 @@ impl Network {
 
     /// Waits until a connection can be made.
     async fn may_connect(&self, from: &str, to: &str) -> io::Result<()> {
-        let ways = [(from, to), (to, from)].map(|(a, b)| (a.to_owned(), b.to_owned()));
+        let ways = [self.link(from, to), self.link(to, from)];
         loop {
             let released = self.0.released.notified();
-            let (cut, passes) = {
-                let state = self.state();
-                let mut links = ways.iter().filter_map(|way| state.links.get(way));
-                (links.clone().any(|link| link.cut), links.all(Link::passes))
-            };
+            let cut = ways.iter().any(|way| lock(way).cut);
+            let passes = ways.iter().all(|way| lock(way).passes());
             match (cut, passes) {
                 (true, _) => {
                     tokio::time::sleep(self.0.latency[1]).await;
@@ -161,19 +171,9 @@ impl Network {
         }
     }
 
-    fn draw(&self, way: &(String, String), stream: &mut rng::Stream) -> Duration {
-        let state = self.state();
-        let usual = Link::default();
-        state.links.get(way).unwrap_or(&usual).latency(self.0.latency, stream)
-    }
-
-    /// How long bytes take now; `None` if they are held back.
-    fn passage(&self, way: &(String, String), stream: &mut rng::Stream) -> Option<Duration> {
-        let state = self.state();
-        let usual = Link::default();
-        let link = state.links.get(way).unwrap_or(&usual);
-        let latency = link.latency(self.0.latency, stream);
-        link.passes().then_some(latency)
+    fn link(&self, from: &str, to: &str) -> SharedLink {
+        let mut state = self.state();
+        Arc::clone(state.links.entry((from.to_owned(), to.to_owned())).or_default())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -256,10 +256,9 @@ pub struct Connection {
     outgoing: Pipe,
     latency: rng::Stream,
     /// Of what it sends.
-    way: (String, String),
+    way: SharedLink,
     /// The address of the end that connected.
     local: SocketAddr,
-    read_timer: Option<Pin<Box<Sleep>>>,
     write_timer: Option<Pin<Box<Sleep>>>,
 }
 
@@ -274,8 +273,11 @@ impl Connection {
         self.network.0.clock.now()
     }
 
+    /// How long bytes take now; `None` if they are held back.
     fn passage(&mut self) -> Option<Duration> {
-        self.network.passage(&self.way, &mut self.latency)
+        let link = lock(&self.way);
+        let latency = link.latency(self.network.0.latency, &mut self.latency);
+        link.passes().then_some(latency)
     }
 }
 
@@ -285,14 +287,7 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        loop {
-            let step = this.incoming.read(cx, this.now(), buf);
-            let instant_of = |at| this.network.0.clock.instant_at(at);
-            if let Some(done) = ready!(pipe::wait(step, &mut this.read_timer, instant_of, cx)) {
-                return Poll::Ready(done);
-            }
-        }
+        self.incoming.poll_read(cx, self.now(), buf, &self.network.0.courier)
     }
 }
 
@@ -305,7 +300,9 @@ impl AsyncWrite for Connection {
         let this = self.get_mut();
         loop {
             let latency = this.passage();
-            let step = this.outgoing.write(cx, this.now(), latency, bytes);
+            let now = this.now();
+            let courier = &this.network.0.courier;
+            let step = this.outgoing.write(cx, now, latency, bytes, courier);
             let instant_of = |at| this.network.0.clock.instant_at(at);
             if let Some(done) = ready!(pipe::wait(step, &mut this.write_timer, instant_of, cx)) {
                 return Poll::Ready(done);
@@ -320,7 +317,7 @@ impl AsyncWrite for Connection {
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let latency = this.passage();
-        this.outgoing.end(this.now(), latency, End::Fin);
+        this.outgoing.end(this.now(), latency, End::Fin, &this.network.0.courier);
         Poll::Ready(Ok(()))
     }
 }
@@ -330,7 +327,8 @@ impl Drop for Connection {
         let now = self.now();
         let latency = self.passage();
         let lost = self.incoming.abandon(now, latency);
-        self.outgoing.end(now, latency, if lost { End::Reset } else { End::Fin });
+        let end = if lost { End::Reset } else { End::Fin };
+        self.outgoing.end(now, latency, end, &self.network.0.courier);
     }
 }
 

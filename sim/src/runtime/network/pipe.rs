@@ -3,12 +3,15 @@
 use std::collections::VecDeque;
 use std::future::Future as _;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
 use tokio::io::ReadBuf;
+
+use super::courier::Courier;
+use super::lock;
 
 /// Bytes that are on their way or wait to be read. A writer waits when there are so many: the
 /// buffers of two sockets.
@@ -21,6 +24,19 @@ const HELD: Duration = Duration::MAX;
 /// the simulation.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pipe(Arc<Mutex<State>>);
+
+/// A reader that is to be woken when something arrives.
+#[derive(Debug)]
+pub(super) struct Arrival(Weak<Mutex<State>>);
+
+impl Arrival {
+    pub fn arrives(self) {
+        let Some(state) = self.0.upgrade() else { return };
+        let mut state = lock(&state);
+        state.announced = false;
+        wake(&mut state.reader);
+    }
+}
 
 /// A pipe as its link knows it.
 #[derive(Debug)]
@@ -59,6 +75,8 @@ struct State {
     /// When the latest segment arrives: nothing overtakes it.
     latest: Duration,
     reader: Option<Waker>,
+    /// The courier will wake the reader at the next arrival.
+    announced: bool,
     writer: Option<Waker>,
 }
 
@@ -90,17 +108,18 @@ pub(super) enum Step<T> {
 
 impl Pipe {
     /// Reads what has arrived.
-    pub fn read(
+    pub fn poll_read(
         &self,
         cx: &Context<'_>,
         now: Duration,
         buf: &mut ReadBuf<'_>,
-    ) -> Step<io::Result<()>> {
+        courier: &Courier,
+    ) -> Poll<io::Result<()>> {
         let mut state = self.state();
         if let Some((at, End::Reset)) = state.end
             && at <= now
         {
-            return Step::Done(Err(io::ErrorKind::ConnectionReset.into()));
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
         let mut taken = 0;
         while let Some(segment) = state.segments.front_mut() {
@@ -118,15 +137,27 @@ impl Pipe {
         if taken > 0 {
             state.bytes -= taken;
             wake(&mut state.writer);
-            return Step::Done(Ok(()));
+            return Poll::Ready(Ok(()));
         }
-        let next = state.segments.front().map(|segment| segment.arrives);
-        match next.or(state.end.map(|(at, _)| at)).filter(|at| *at != HELD) {
-            Some(at) if at <= now => Step::Done(Ok(())),
-            next => {
-                state.reader = Some(cx.waker().clone());
-                next.map_or(Step::Wait, Step::At)
-            }
+        if state.next_arrival().is_some_and(|at| at <= now) {
+            return Poll::Ready(Ok(()));
+        }
+        match &mut state.reader {
+            Some(reader) => reader.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+        self.announce(&mut state, courier);
+        Poll::Pending
+    }
+
+    /// Has the reader woken at the next arrival, if somebody reads.
+    fn announce(&self, state: &mut State, courier: &Courier) {
+        if !state.announced
+            && state.reader.is_some()
+            && let Some(at) = state.next_arrival()
+        {
+            state.announced = true;
+            courier.note(at, Arrival(Arc::downgrade(&self.0)));
         }
     }
 
@@ -137,6 +168,7 @@ impl Pipe {
         now: Duration,
         latency: Option<Duration>,
         bytes: &[u8],
+        courier: &Courier,
     ) -> Step<io::Result<usize>> {
         let mut state = self.state();
         match state.unread_from {
@@ -154,17 +186,17 @@ impl Pipe {
             .segments
             .push_back(Segment { arrives, bytes: Bytes::copy_from_slice(&bytes[..count]) });
         state.bytes += count;
-        wake(&mut state.reader);
+        self.announce(&mut state, courier);
         Step::Done(Ok(count))
     }
 
     /// Says the last word, unless one was said.
-    pub fn end(&self, now: Duration, latency: Option<Duration>, end: End) {
+    pub fn end(&self, now: Duration, latency: Option<Duration>, end: End, courier: &Courier) {
         let mut state = self.state();
         let at = state.arrival(now, latency);
         if state.end.is_none() || end == End::Reset {
             state.end = Some((at, end));
-            wake(&mut state.reader);
+            self.announce(&mut state, courier);
         }
     }
 
@@ -187,15 +219,17 @@ impl Pipe {
 }
 
 impl State {
+    /// When the next thing is there to be read; `None` if nothing is on its way.
+    fn next_arrival(&self) -> Option<Duration> {
+        let next = self.segments.front().map(|segment| segment.arrives);
+        next.or(self.end.map(|(at, _)| at)).filter(|at| *at != HELD)
+    }
+
     fn arrival(&mut self, now: Duration, latency: Option<Duration>) -> Duration {
         let Some(latency) = latency else { return HELD };
         self.latest = self.latest.max(now + latency);
         self.latest
     }
-}
-
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn wake(waker: &mut Option<Waker>) {
