@@ -9,6 +9,8 @@ mod accept;
 pub mod admin;
 pub mod auth;
 mod broker;
+#[cfg(debug_assertions)]
+mod checks;
 mod client;
 mod feed;
 mod gateway;

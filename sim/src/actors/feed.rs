@@ -147,12 +147,12 @@ impl<R: Runtime> Feed<R> {
 
     fn tick(&mut self, topic: TopicName, wanted: bool) {
         let seq = self.next_seq(topic.to_string());
-        let payload = payload(topic.mode(), seq);
+        let payload = Bytes::from(payload(topic.mode(), seq));
         let name = topic.on_the_bus();
         for _ in 0..self.copies() {
             let published = Seen::Published { topic: topic.clone(), seq, wanted };
             self.stage.saw(&Actor::Feed, published);
-            self.send(name.clone(), &payload);
+            self.send(name.clone(), payload.clone());
         }
     }
 
@@ -161,14 +161,14 @@ impl<R: Runtime> Feed<R> {
         let name = format!("{BROKER_NAME}_{user}_orders");
         let payload = json!({"type": "order_update", "user_id": user.as_str(), "seq": seq});
         self.stage.saw(&Actor::Feed, Seen::PublishedOrder { user, seq });
-        self.send(name, &payload);
+        self.send(name, payload.to_string().into());
     }
 
     fn invalidate(&self, user: UserId) {
         let name = format!("CACHE_INVALIDATE_ALL_{user}");
         let payload = json!({"user_id": user.as_str(), "cache_type": "ALL"});
         self.stage.saw(&Actor::Feed, Seen::Invalidated { user });
-        self.send(name, &payload);
+        self.send(name, payload.to_string().into());
     }
 
     fn next_seq(&mut self, key: String) -> u64 {
@@ -177,9 +177,9 @@ impl<R: Runtime> Feed<R> {
         *seq
     }
 
-    fn send(&self, topic: String, payload: &serde_json::Value) {
+    fn send(&self, topic: String, payload: Bytes) {
         if let Some(publisher) = &self.publisher {
-            publisher.publish(Message::pair(topic, Bytes::from(payload.to_string())));
+            publisher.publish(Message::pair(topic, payload));
         }
     }
 
@@ -213,15 +213,16 @@ impl<R: Runtime> Feed<R> {
 }
 
 /// `seq` and `src` are what the simulator reads back; the rest is what real payloads hold.
-fn payload(mode: Mode, seq: u64) -> serde_json::Value {
-    let mut payload = json!({"ltp": 100.05, "timestamp": seq, "seq": seq, "src": mode.number()});
+fn payload(mode: Mode, seq: u64) -> String {
+    let src = mode.number();
+    let mut payload = format!(r#"{{"ltp":100.05,"timestamp":{seq},"seq":{seq},"src":{src}"#);
     if mode >= Mode::Quote {
-        payload["open"] = json!(99.5);
-        payload["volume"] = json!(seq * 10);
+        payload.push_str(&format!(r#","open":99.5,"volume":{}"#, seq * 10));
     }
     if mode >= Mode::Depth {
-        let level = json!({"price": 100.0, "quantity": 5, "orders": 1});
-        payload["depth"] = json!({"buy": [level], "sell": [level]});
+        let level = r#"{"price":100.0,"quantity":5,"orders":1}"#;
+        payload.push_str(&format!(r#","depth":{{"buy":[{level}],"sell":[{level}]}}"#));
     }
+    payload.push('}');
     payload
 }

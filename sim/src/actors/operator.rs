@@ -16,7 +16,7 @@ use crate::runtime::clock::now_us;
 use crate::topic_name::TopicName;
 
 /// Pause between two looks while waiting.
-const LOOK_PAUSE: Duration = Duration::from_millis(10);
+const LOOK_PAUSE: Duration = Duration::from_millis(20);
 /// Pause between two looks during the story.
 const STORY_LOOK_PAUSE: Duration = Duration::from_millis(200);
 /// How long the gateway may take to be ready.

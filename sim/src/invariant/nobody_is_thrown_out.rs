@@ -38,8 +38,8 @@ impl Invariant for NobodyIsThrownOut {
 
     fn observe(&mut self, event: &Event) -> Result<(), String> {
         self.holdings.observe(event);
-        let may_be_cut_off = match &event.actor {
-            Actor::Client(client) => self.trouble.may_be_cut_off(client),
+        let may_be_cut_off = match (&event.actor, &event.seen) {
+            (Actor::Client(client), Seen::Lost { .. }) => self.trouble.may_be_cut_off(client),
             _ => false,
         };
         self.trouble.observe(event);

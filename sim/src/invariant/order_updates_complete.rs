@@ -51,6 +51,7 @@ impl Invariant for OrderUpdatesComplete {
                     Some(_) | None => Ok(()),
                 }
             }
+            (_, Seen::Tick(_)) => Ok(()),
             (Actor::Client(client), _) => {
                 self.begin_or_end(client);
                 Ok(())

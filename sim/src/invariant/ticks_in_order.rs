@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use tickgate::topic::Mode;
+use tickgate::topic::{Mode, Topic};
 
 use super::Invariant;
 use super::feed_loss::FeedLoss;
@@ -24,7 +24,7 @@ pub(super) struct TicksInOrder {
     published: BTreeMap<TopicName, BTreeMap<u64, (u64, u32)>>,
     feed_loss: FeedLoss,
     trouble: Trouble,
-    reading: BTreeMap<(ClientName, TopicName), Reading>,
+    reading: BTreeMap<ClientName, BTreeMap<TopicName, Reading>>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -62,10 +62,14 @@ impl TicksInOrder {
             return Err(format!("{client} read {topic} #{seq} made of a mere {source} tick"));
         }
         let single = self.single.contains(topic);
-        let reading = self.reading.entry((client.clone(), topic.clone())).or_default();
-        let published =
-            TopicName::new(&topic.instrument().exchange, &topic.instrument().symbol, *source);
-        let published = self.published.get(&published);
+        let reading = reading_of(&mut self.reading, client, topic);
+        let published = match *source == topic.mode() {
+            true => self.published.get(topic),
+            false => {
+                let instrument = topic.instrument().clone();
+                self.published.get(&Topic::new(instrument, *source).into())
+            }
+        };
         let tick = |seq: u64| published.and_then(|ticks| ticks.get(&seq)).copied();
         let copies = tick(*seq).map_or(1, |(_, copies)| copies);
         let again = reading.last == Some((*source, *seq)) && reading.copies < copies;
@@ -107,6 +111,21 @@ impl TicksInOrder {
     }
 }
 
+/// How far a client has read a topic.
+fn reading_of<'a>(
+    all: &'a mut BTreeMap<ClientName, BTreeMap<TopicName, Reading>>,
+    client: &ClientName,
+    topic: &TopicName,
+) -> &'a mut Reading {
+    // Most have read something already: no key is made for them.
+    if !all.get(client).is_some_and(|topics| topics.contains_key(topic)) {
+        let topics = all.entry(client.clone()).or_default();
+        topics.insert(topic.clone(), Reading::default());
+    }
+    let topics = all.get_mut(client).expect("it was just put there");
+    topics.get_mut(topic).expect("it was just put there")
+}
+
 impl Invariant for TicksInOrder {
     fn name(&self) -> &'static str {
         "ticks_in_order"
@@ -129,13 +148,17 @@ impl Invariant for TicksInOrder {
             return Ok(());
         }
         // A subscription that has ended starts anew, even if the next one is on its way.
-        self.reading.retain(|(reader, topic), _| {
-            reader != client || holding.is_some_and(|holding| holding.topics.contains(topic))
-        });
+        match (holding, self.reading.get_mut(client)) {
+            (Some(holding), Some(reading)) => {
+                reading.retain(|topic, _| holding.topics.contains(topic));
+            }
+            (None, _) => drop(self.reading.remove(client)),
+            (Some(_), None) => {}
+        }
         for topic in holding.iter().flat_map(|holding| &holding.topics) {
             let published = self.published.get(topic).and_then(BTreeMap::last_key_value);
             let published = published.map_or(0, |(seq, _)| *seq);
-            let reading = self.reading.entry((client.clone(), topic.clone())).or_default();
+            let reading = reading_of(&mut self.reading, client, topic);
             reading.before.get_or_insert(published);
         }
         Ok(())
