@@ -4,14 +4,20 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::chosen::{Chosen, next_commands};
-use super::complain;
 use super::stopwatch::Stopwatch;
+use super::{complain, real};
 use crate::history::Counters;
 use crate::plan::Plan;
 use crate::verdict::Verdict;
 use crate::world::{self, Options, Outcome};
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cargo sim run scenarios/smoke.yaml --seed 7
+  cargo sim run scenarios/smoke.yaml --seed 7 --real
+  cargo sim run scenarios/rc_003.yaml --real --binary target/release/tickgate
+
+With --real the exit code is the verdict of both, or 6 if they disagree.")]
 pub(super) struct Arguments {
     #[command(flatten)]
     chosen: Chosen,
@@ -21,14 +27,20 @@ pub(super) struct Arguments {
     /// Say nothing if it passes
     #[arg(long)]
     quiet: bool,
+    #[command(flatten)]
+    real: real::Arguments,
 }
 
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
-    let Arguments { chosen, trace, quiet } = arguments;
+    let Arguments { chosen, trace, quiet, real } = arguments;
     let plan = match chosen.plan() {
         Ok(plan) => plan,
         Err(exit) => return exit,
     };
+    if real.real {
+        let told = real::Told { chosen, plan: &plan, trace: trace.as_deref(), quiet: *quiet };
+        return real.run(&told);
+    }
     let file = &chosen.file;
     let stopwatch = Stopwatch::start();
     let outcome = world::play(&plan, Options { keep_trace: true });
@@ -62,7 +74,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
 }
 
 /// The lines that show the failure: up to its moment, if it has one.
-fn last_lines<'a>(verdict: &'a Verdict, outcome: &'a Outcome) -> &'a [String] {
+pub(super) fn last_lines<'a>(verdict: &'a Verdict, outcome: &'a Outcome) -> &'a [String] {
     match verdict {
         Verdict::Violated(violation) => &violation.recent,
         Verdict::Passed | Verdict::Stuck(_) | Verdict::Crashed(_) => &outcome.recent,
@@ -74,7 +86,7 @@ pub(super) fn remark(plan: &Plan, verdict: &Verdict) -> String {
     plan.expect.remark(verdict).map_or(String::new(), |text| format!("\n  ({text})"))
 }
 
-fn summary(counters: &Counters) -> String {
+pub(super) fn summary(counters: &Counters) -> String {
     let Counters {
         connections,
         departures: _,
