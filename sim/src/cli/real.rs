@@ -19,7 +19,7 @@ use crate::world::{self, Options, Outcome};
 const PROGRAM: &str = "tickgate";
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
+pub(super) struct Mode {
     /// Play it in real time too, against the release binary on loopback sockets, and compare
     #[arg(long)]
     pub real: bool,
@@ -37,7 +37,7 @@ pub(super) struct Told<'a> {
     pub quiet: bool,
 }
 
-impl Arguments {
+impl Mode {
     /// Plays both and compares.
     pub fn run(&self, told: &Told<'_>) -> ExitCode {
         let Told { chosen, plan, trace, quiet } = told;

@@ -28,7 +28,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     quiet: bool,
     #[command(flatten)]
-    real: real::Arguments,
+    real: real::Mode,
 }
 
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
