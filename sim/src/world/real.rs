@@ -36,7 +36,7 @@ use crate::runtime::{
 
 /// The longest that a message takes, in milliseconds: loopback adds nothing, but each process has
 /// to get a core first. Actors and invariants reckon with it as with a simulated network's.
-const LATENCY_MAX_MS: u64 = 250;
+const LATENCY_MAX_MS: u64 = 100;
 
 /// Orders that wait for the keeper of the gateway.
 const ORDERS_MAX: usize = 64;
