@@ -41,10 +41,10 @@ about: Somebody subscribes and leaves.
 world:
   duration_ms: 300
   users:
-    - { name: alice, clients: 1 }
+    - { name: alice, clients: 1, arrive_ms: [0, 1] }
   topics: [NSE:TCS/LTP, NSE:INFY/LTP]
 steps:
-  - { at_ms: 10, client: alice, do: subscribe, topics: [NSE:TCS/LTP, NSE:INFY/LTP] }
+  - { at_ms: 100, client: alice, do: subscribe, topics: [NSE:TCS/LTP, NSE:INFY/LTP] }
 ";
 
 /// The release binary, built if it is stale. `.ci/run` and most developers have it.
@@ -145,7 +145,7 @@ fn a_program_that_is_no_gateway_disagrees_and_its_last_words_are_shown() {
 /// Both end the same way, so they agree, and the exit code is that of `run`.
 #[test]
 fn both_can_agree_on_a_violation() {
-    let forbidden = format!("{SHORT}forbid:\n  - {{ line: 'alice <- 2 subscribed' }}\n");
+    let forbidden = format!("{SHORT}forbid:\n  - {{ line: 'alice-1 <- 2 subscribed' }}\n");
     let story = Scenario::new(&forbidden);
     let (code, said) = real(story.path(), release().to_str().expect("it is UTF-8"));
     assert_eq!(code, Some(1), "{said}");

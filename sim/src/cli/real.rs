@@ -75,7 +75,7 @@ impl Mode {
         tell("simulation", plan, &simulation, &simulated);
         tell("real      ", plan, &reality, &outcome);
         say!("  {real_ms} ms in real time against {}", program.display());
-        for limit in real::LIMITS {
+        for limit in real::limits(plan) {
             say!("  not judged for real: {limit}");
         }
         say!("{}", if agree { "agree" } else { "DISAGREE" });

@@ -7,6 +7,7 @@
 
 mod bridge;
 mod child;
+mod judged;
 mod log;
 mod places;
 
@@ -21,13 +22,13 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use self::child::{Launch, Order};
+pub use self::judged::limits;
 use self::places::Places;
 use super::weather::{Sky, Weather};
 use super::{Outcome, fault_book, finish, last_moment, leaps};
 use crate::actors::{Stage, broker, client, feed, operator};
 use crate::fault::Party;
 use crate::history::Recorder;
-use crate::invariant;
 use crate::plan::{Plan, TimedKind};
 use crate::runtime::loopback::Loopback;
 use crate::runtime::{
@@ -40,13 +41,6 @@ const LATENCY_MAX_MS: u64 = 100;
 
 /// Orders that wait for the keeper of the gateway.
 const ORDERS_MAX: usize = 64;
-
-/// What no run in real time can judge or play, one sentence for each.
-pub const LIMITS: [&str; 3] = [
-    "tasks that are left when the gateway stops: a process that has ended shows none",
-    "the engine's checks after each event: the release binary is built without them",
-    "the order of the gateway's tasks: the system schedules them, not the seed",
-];
 
 /// Somebody asked the program to end.
 #[derive(Debug)]
@@ -99,7 +93,7 @@ fn play_on_this_thread(
     program: &Path,
     keep_trace: bool,
 ) -> Result<Outcome, Interrupted> {
-    let stage = Stage::new(Recorder::new(invariant::all(plan), keep_trace));
+    let stage = Stage::new(Recorder::new(judged::invariants(plan), keep_trace));
     let subscriber = crate::log_capture::subscriber(stage.clone());
     crash::catch_on_this_thread();
     let played = tracing::subscriber::with_default(subscriber, || {
