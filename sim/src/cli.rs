@@ -65,8 +65,9 @@ const REGRESSIONS: &str = "scenarios/regressions";
   cargo sim walk --seeds 10000
 
 Exit codes: 0 passed, 1 an invariant was violated, 2 bad scenario or usage, 3 stuck,
-4 crashed, 5 not reproducible, 6 simulation and reality disagree (`run --real`). `run` and `replay` return what happened; `sweep`
-returns 0 for what ended as its file expects (`expect: { violated: NAME }`)."
+4 crashed, 5 not reproducible, 6 simulation and reality disagree (`run --real`).
+`run` and `replay` return what happened; `sweep` returns 0 for what ended as its file
+expects (`expect: { violated: NAME }`)."
 )]
 struct Arguments {
     #[command(subcommand)]

@@ -21,7 +21,7 @@ With --real the exit code is the verdict of both, or 6 if they disagree.")]
 pub(super) struct Arguments {
     #[command(flatten)]
     chosen: Chosen,
-    /// Write the whole trace to this file
+    /// Write the whole trace to this file; with --real, that of the run in real time
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
     /// Say nothing if it passes
