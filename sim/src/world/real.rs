@@ -139,11 +139,12 @@ async fn play_here(plan: &Plan, stage: &Stage, program: &Path) -> Result<(), End
     let mut weather = Weather::new(&without_latency(plan), book);
     let result = tokio::select! {
         biased;
+        // Before the child is there, or it would outlive a program that is ended just then.
+        () = interrupted() => Err(Ended::Interrupted),
         crash = poll_fn(|cx| crash::poll_first(cx)) => Err(Ended::Crashed(crash)),
         Err(message) = child::keep(launch, stage, orders) => Err(crashed(message)),
         () = stage.ended() => Ok(()),
         () = sleep(last_moment(plan)) => Ok(()),
-        () = interrupted() => Err(Ended::Interrupted),
         () = leaps::bring(&mut weather, &mut house, stage) => Ok(()),
     };
     if matches!(result, Err(Ended::Crashed(_))) {
