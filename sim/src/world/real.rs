@@ -2,7 +2,7 @@
 //!
 //! The actors are those of a simulation, on tokio's clock as it runs. Who is not struck by any
 //! fault holds real sockets. A connection that a fault may strike goes over the network of events
-//! up to a [`bridge`], which is the gateway's end of it and carries the bytes on to a real socket:
+//! up to a bridge, which is the gateway's end of it and carries the bytes on to a real socket:
 //! that way a fault is the same code as in a simulation.
 
 mod bridge;
