@@ -76,7 +76,7 @@ impl Mode {
         tell("real      ", plan, &reality, &outcome);
         say!("  {real_ms} ms in real time against {}", program.display());
         for limit in real::limits(plan) {
-            say!("  not judged for real: {limit}");
+            say!("  not for real: {limit}");
         }
         say!("{}", if agree { "agree" } else { "DISAGREE" });
         if agree { reality.exit_code() } else { ExitCode::from(EXIT_DISAGREE) }

@@ -4,11 +4,11 @@ use super::LATENCY_MAX_MS;
 use crate::invariant::{self, Invariant};
 use crate::plan::Plan;
 
-/// What no run in real time can judge or play, one sentence for each.
+/// What no run in real time can judge or decide, one sentence for each.
 const ALWAYS: [&str; 3] = [
     "tasks that are left when the gateway stops: a process that has ended shows none",
     "the engine's checks after each event: the release binary is built without them",
-    "the order of the gateway's tasks: the system schedules them, not the seed",
+    "the order of the gateway's tasks and its yield points: the system decides, not the seed",
 ];
 
 /// The invariants that are asked in real time.
