@@ -34,7 +34,7 @@ use crate::playable::Playable;
 /// Bad usage or a bad scenario.
 const EXIT_USAGE: u8 = 2;
 /// The simulation and a run in real time ended differently.
-const EXIT_DISAGREE: u8 = 6;
+const EXIT_DISAGREE: u8 = 7;
 /// Ended by Ctrl-C or SIGTERM, as shells say it.
 const EXIT_INTERRUPTED: u8 = 130;
 /// Two runs of one seed differ.
@@ -65,7 +65,7 @@ const REGRESSIONS: &str = "scenarios/regressions";
   cargo sim walk --seeds 10000
 
 Exit codes: 0 passed, 1 an invariant was violated, 2 bad scenario or usage, 3 stuck,
-4 crashed, 5 not reproducible, 6 simulation and reality disagree (`run --real`).
+4 crashed, 5 not reproducible, 7 simulation and reality disagree (`run --real`).
 `run` and `replay` return what happened; `sweep` returns 0 for what ended as its file
 expects (`expect: { violated: NAME }`)."
 )]

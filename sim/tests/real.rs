@@ -120,7 +120,7 @@ fn a_gateway_that_breaks_an_invariant_disagrees() {
     let limited = SHORT.replace("world:", "world:\n  gateway: { subscriptions_per_client_max: 1 }");
     let story = Scenario::new(&limited);
     let (code, said) = real(story.path(), &program);
-    assert_eq!(code, Some(6), "{said}");
+    assert_eq!(code, Some(7), "{said}");
     assert!(said.contains("\nreal      : VIOLATED limits_hold\n"), "{said}");
     assert!(said.contains("simulation: passed\n") && said.ends_with("DISAGREE\n"), "{said}");
     // It is the gateway that disagrees, not the story.
@@ -134,11 +134,11 @@ fn a_program_that_is_no_gateway_disagrees_and_its_last_words_are_shown() {
     let directory = tempfile::tempdir().expect("a directory");
     let program = disguised(directory.path(), "echo I am none >&2; exit 3");
     let (code, said) = real(story.path(), &program);
-    assert_eq!(code, Some(6), "{said}");
+    assert_eq!(code, Some(7), "{said}");
     assert!(said.contains("CRASHED") && said.contains("exit status: 3"), "{said}");
     assert!(said.contains("I am none") && said.ends_with("DISAGREE\n"), "{said}");
     let (code, said) = real(story.path(), "/no/such/program");
-    assert_eq!(code, Some(6), "{said}");
+    assert_eq!(code, Some(7), "{said}");
     assert!(said.contains("/no/such/program cannot be started"), "{said}");
 }
 

@@ -17,7 +17,7 @@ use crate::world::{self, Options, Outcome};
   cargo sim run scenarios/smoke.yaml --seed 7 --real
   cargo sim run scenarios/rc_003.yaml --real --binary target/release/tickgate
 
-With --real the exit code is the verdict of both, or 6 if they disagree.")]
+With --real the exit code is the verdict of both, or 7 if they disagree.")]
 pub(super) struct Arguments {
     #[command(flatten)]
     chosen: Chosen,
