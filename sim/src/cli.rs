@@ -13,6 +13,7 @@ mod chosen;
 mod determinism;
 mod list;
 mod progress;
+mod real;
 mod replay;
 mod report;
 mod run;
@@ -32,6 +33,10 @@ use crate::playable::Playable;
 
 /// Bad usage or a bad scenario.
 const EXIT_USAGE: u8 = 2;
+/// The simulation and a run in real time ended differently.
+const EXIT_DISAGREE: u8 = 7;
+/// Ended by Ctrl-C or SIGTERM, as shells say it.
+const EXIT_INTERRUPTED: u8 = 130;
 /// Two runs of one seed differ.
 const EXIT_NOT_REPRODUCIBLE: u8 = 5;
 
@@ -47,6 +52,7 @@ const REGRESSIONS: &str = "scenarios/regressions";
     bin_name = "cargo sim",
     after_help = "Examples:
   cargo sim run scenarios/smoke.yaml --seed 1
+  cargo sim run scenarios/smoke.yaml --seed 1 --real
   cargo sim replay scenarios/smoke.yaml --seed 7 --client alice-1 --topic NSE:TCS
   cargo sim shrink scenarios/smoke.yaml --seed 7
   cargo sim report scenarios/smoke.yaml --seed 7 --out report.html
@@ -59,8 +65,9 @@ const REGRESSIONS: &str = "scenarios/regressions";
   cargo sim walk --seeds 10000
 
 Exit codes: 0 passed, 1 an invariant was violated, 2 bad scenario or usage, 3 stuck,
-4 crashed, 5 not reproducible. `run` and `replay` return what happened; `sweep`
-returns 0 for what ended as its file expects (`expect: { violated: NAME }`)."
+4 crashed, 5 not reproducible, 7 simulation and reality disagree (`run --real`).
+`run` and `replay` return what happened; `sweep` returns 0 for what ended as its file
+expects (`expect: { violated: NAME }`)."
 )]
 struct Arguments {
     #[command(subcommand)]

@@ -7,6 +7,7 @@ mod events;
 mod gateway;
 mod leaps;
 mod outcome;
+pub mod real;
 mod steps;
 mod weather;
 

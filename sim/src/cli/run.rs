@@ -4,31 +4,43 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::chosen::{Chosen, next_commands};
-use super::complain;
 use super::stopwatch::Stopwatch;
+use super::{complain, real};
 use crate::history::Counters;
 use crate::plan::Plan;
 use crate::verdict::Verdict;
 use crate::world::{self, Options, Outcome};
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cargo sim run scenarios/smoke.yaml --seed 7
+  cargo sim run scenarios/smoke.yaml --seed 7 --real
+  cargo sim run scenarios/rc_003.yaml --real --binary target/release/tickgate
+
+With --real the exit code is the verdict of both, or 7 if they disagree.")]
 pub(super) struct Arguments {
     #[command(flatten)]
     chosen: Chosen,
-    /// Write the whole trace to this file
+    /// Write the whole trace to this file; with --real, that of the run in real time
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
     /// Say nothing if it passes
     #[arg(long)]
     quiet: bool,
+    #[command(flatten)]
+    real: real::Mode,
 }
 
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
-    let Arguments { chosen, trace, quiet } = arguments;
+    let Arguments { chosen, trace, quiet, real } = arguments;
     let plan = match chosen.plan() {
         Ok(plan) => plan,
         Err(exit) => return exit,
     };
+    if real.real {
+        let told = real::Told { chosen, plan: &plan, trace: trace.as_deref(), quiet: *quiet };
+        return real.run(&told);
+    }
     let file = &chosen.file;
     let stopwatch = Stopwatch::start();
     let outcome = world::play(&plan, Options { keep_trace: true });
@@ -62,7 +74,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
 }
 
 /// The lines that show the failure: up to its moment, if it has one.
-fn last_lines<'a>(verdict: &'a Verdict, outcome: &'a Outcome) -> &'a [String] {
+pub(super) fn last_lines<'a>(verdict: &'a Verdict, outcome: &'a Outcome) -> &'a [String] {
     match verdict {
         Verdict::Violated(violation) => &violation.recent,
         Verdict::Passed | Verdict::Stuck(_) | Verdict::Crashed(_) => &outcome.recent,
@@ -74,7 +86,7 @@ pub(super) fn remark(plan: &Plan, verdict: &Verdict) -> String {
     plan.expect.remark(verdict).map_or(String::new(), |text| format!("\n  ({text})"))
 }
 
-fn summary(counters: &Counters) -> String {
+pub(super) fn summary(counters: &Counters) -> String {
     let Counters {
         connections,
         departures: _,

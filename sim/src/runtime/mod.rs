@@ -5,6 +5,7 @@ pub mod crash;
 mod executor;
 mod fault_book;
 mod interleavings;
+pub mod loopback;
 pub mod network;
 mod pipe;
 mod socket;
@@ -30,6 +31,7 @@ pub use stream::SimStream;
 pub use task_order::{HostOrder, TaskOrder};
 
 use self::fault_book::Opening;
+use self::loopback::Loopback;
 use self::socket::{BoundSocket, Socket};
 use self::yields::Yields;
 use crate::fault::Party;
@@ -49,6 +51,8 @@ pub struct SimRuntime {
     yields: Yields,
     /// `None`: turmoil's.
     network: Option<Network>,
+    /// Real sockets instead of any simulated network.
+    loopback: Option<Loopback>,
     faults: FaultBook,
     /// As whom it connects; `None`: as somebody who is never struck.
     party: Option<Party>,
@@ -66,6 +70,7 @@ impl SimRuntime {
             executor: Executor::default(),
             yields: Yields::default(),
             network: None,
+            loopback: None,
             faults: FaultBook::empty(),
             party: None,
         }
@@ -76,6 +81,13 @@ impl SimRuntime {
     pub fn on(mut self, network: &Network) -> Self {
         self.executor = network.executor().clone();
         self.network = Some(network.clone());
+        self
+    }
+
+    /// The same host on real sockets.
+    #[must_use]
+    pub fn on_loopback(mut self, loopback: &Loopback) -> Self {
+        self.loopback = Some(loopback.clone());
         self
     }
 
@@ -105,6 +117,9 @@ impl SimRuntime {
     }
 
     async fn dial(&self, addr: &str) -> io::Result<Socket> {
+        if let Some(loopback) = &self.loopback {
+            return Ok(Socket::Real(loopback.connect(addr).await?));
+        }
         Ok(match &self.network {
             None => Socket::Turmoil(TcpStream::connect(addr).await?),
             Some(network) => Socket::Events(Box::new(network.connect(&self.host, addr).await?)),
@@ -117,9 +132,10 @@ impl Runtime for SimRuntime {
     type Listener = SimListener;
 
     async fn bind(&self, addr: &str) -> io::Result<SimListener> {
-        let socket = match &self.network {
-            None => BoundSocket::Turmoil(TcpListener::bind(addr).await?),
-            Some(network) => BoundSocket::Events(network.bind(&self.host, addr)?),
+        let socket = match (&self.loopback, &self.network) {
+            (Some(loopback), _) => BoundSocket::Real(loopback.bind(addr).await?),
+            (None, None) => BoundSocket::Turmoil(TcpListener::bind(addr).await?),
+            (None, Some(network)) => BoundSocket::Events(network.bind(&self.host, addr)?),
         };
         Ok(SimListener { socket, yields: self.yields.clone(), faults: self.faults.clone() })
     }

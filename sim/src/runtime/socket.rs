@@ -1,30 +1,36 @@
-//! Sockets of either network.
+//! Sockets of either network, and real ones.
 
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use tickgate::runtime::Listener;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use turmoil::net::{TcpListener, TcpStream};
 
+use super::loopback::{RealListener, RealStream};
 use super::network::{Bound, Connection};
 
-/// A connection through a simulated network.
+/// A connection.
 #[derive(Debug)]
 pub(super) enum Socket {
     /// Through turmoil's.
     Turmoil(TcpStream),
     /// Through the network of events.
     Events(Box<Connection>),
+    /// On loopback.
+    Real(RealStream),
 }
 
-/// A bound socket of a simulated network.
+/// A bound socket.
 pub(super) enum BoundSocket {
     /// Of turmoil's.
     Turmoil(TcpListener),
     /// Of the network of events.
     Events(Bound),
+    /// On loopback.
+    Real(RealListener),
 }
 
 impl Socket {
@@ -33,6 +39,7 @@ impl Socket {
         match self {
             Self::Turmoil(stream) => stream.local_addr(),
             Self::Events(connection) => Ok(connection.local_addr()),
+            Self::Real(stream) => stream.local_addr(),
         }
     }
 }
@@ -49,6 +56,10 @@ impl BoundSocket {
                 let (connection, from) = bound.accept().await;
                 Ok((Socket::Events(Box::new(connection)), from))
             }
+            Self::Real(listener) => {
+                let (stream, from) = Listener::accept(listener).await?;
+                Ok((Socket::Real(stream), from))
+            }
         }
     }
 
@@ -57,6 +68,7 @@ impl BoundSocket {
         match self {
             Self::Turmoil(listener) => listener.local_addr(),
             Self::Events(bound) => Ok(bound.local_addr()),
+            Self::Real(listener) => listener.local_addr(),
         }
     }
 }
@@ -70,6 +82,7 @@ impl AsyncRead for Socket {
         match self.get_mut() {
             Self::Turmoil(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Events(connection) => Pin::new(connection).poll_read(cx, buf),
+            Self::Real(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }
@@ -83,6 +96,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Turmoil(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Events(connection) => Pin::new(connection).poll_write(cx, bytes),
+            Self::Real(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
 
@@ -90,6 +104,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Turmoil(stream) => Pin::new(stream).poll_flush(cx),
             Self::Events(connection) => Pin::new(connection).poll_flush(cx),
+            Self::Real(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
@@ -97,6 +112,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Turmoil(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Events(connection) => Pin::new(connection).poll_shutdown(cx),
+            Self::Real(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

@@ -39,7 +39,7 @@ pub async fn serve(runtime: SimRuntime, stage: Stage, plan: Plan) -> Result<(), 
 }
 
 /// As an operator would write it, apart from addresses and the plan's times.
-fn config(plan: &Plan) -> Config {
+pub(super) fn config(plan: &Plan) -> Config {
     let times = &plan.gateway;
     Config {
         server: Server {

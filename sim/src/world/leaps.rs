@@ -64,10 +64,10 @@ async fn play_here(
 }
 
 /// Does what is due when it is due. Never ends.
-async fn bring(weather: &mut Weather, house: &mut House, stage: &Stage) {
+pub(super) async fn bring(weather: &mut Weather, sky: &mut impl Sky, stage: &Stage) {
     stage.reached(Phase::Play).await;
     loop {
-        weather.step(house, stage);
+        weather.step(sky, stage);
         let pause = weather.pause(stage);
         tokio::select! {
             biased;
@@ -75,7 +75,7 @@ async fn bring(weather: &mut Weather, house: &mut House, stage: &Stage) {
             () = sleep(pause.unwrap_or_default()), if pause.is_some() => {}
         }
     }
-    weather.step(house, stage);
+    weather.step(sky, stage);
     std::future::pending().await
 }
 
