@@ -61,7 +61,7 @@ impl Bench {
     fn compare_all(&self, file: &Path, seeds: &[u64]) -> ExitCode {
         let mut events = 0;
         for &seed in seeds {
-            let (first, second) = match (self.trace(file, seed), self.trace(file, seed)) {
+            let (first, second) = match (self.trace(file, seed, 0), self.trace(file, seed, 1)) {
                 (Ok(first), Ok(second)) => (first, second),
                 (Err(error), _) | (_, Err(error)) => return complain(&error),
             };
@@ -79,13 +79,14 @@ impl Bench {
         ExitCode::SUCCESS
     }
 
-    /// The trace of a process of its own.
-    fn trace(&self, file: &Path, seed: u64) -> Result<String, String> {
+    /// The trace of a process of its own. The salt changes the order of hash maps, so that
+    /// whatever depends on it differs.
+    fn trace(&self, file: &Path, seed: u64, hash_salt: u64) -> Result<String, String> {
         let program = std::env::current_exe().map_err(|error| error.to_string())?;
         let path = self.directory.join("trace.txt");
         let mut command = Command::new(program);
         command.arg("run").arg(file).args(["--seed", &seed.to_string(), "--quiet", "--trace"]);
-        command.arg(&path);
+        command.arg(&path).args(["--hash-salt", &hash_salt.to_string()]);
         if let Some(network) = self.network {
             command.args(["--network", &name_of(network)]);
         }

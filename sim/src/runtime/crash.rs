@@ -14,6 +14,8 @@ use std::pin::Pin;
 use std::sync::Once;
 use std::task::{Context, Poll, Waker};
 
+use crate::fence;
+
 /// A panic, or a part of the world that ended on its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Crash {
@@ -103,6 +105,7 @@ impl<T, F: Future<Output = T>> Future for Caught<F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         let Some(task) = &mut self.0 else { return Poll::Pending };
+        let _closed = fence::close();
         if !CATCHING.get() {
             return task.as_mut().poll(cx);
         }
