@@ -9,9 +9,10 @@
 //! schedulers and networks do their work, it is open: clocks then stand still and entropy comes
 //! from the seed, so that nothing real gets in there either. On other threads nothing changes.
 //!
-//! Hash maps are another matter. std draws a thread's hash keys once, here from the seed, and
-//! counts on from there, so the order of a map is the same wherever a seed is played. Whoever
-//! depends on that order is found by playing the seed with another salt.
+//! Hash keys and `rand::rng` are another matter. A thread draws entropy for them once, or once in
+//! 64 KiB, and tokio and WebSocket clients are the first who need it. So here it is drawn from the
+//! seed, before anything plays: the order of a hash map and the numbers of that generator are the
+//! same wherever a seed is played. Whoever depends on them is found by another salt.
 
 #[cfg(all(target_os = "linux", target_env = "gnu", not(fuzzing)))]
 mod callers;
@@ -72,7 +73,8 @@ impl Drop for Guard {
 
 /// From here on, this thread plays a seed of a story. The fence is open until it is [`close`]d.
 ///
-/// `salt` changes the order of hash maps, and with it nothing else that anybody may depend on.
+/// `salt` changes the order of hash maps, and the masks of WebSocket clients. Nothing may depend on
+/// either.
 ///
 /// # Panics
 ///
@@ -80,11 +82,9 @@ impl Drop for Guard {
 pub fn raise(seed: u64, salt: u64, about: &str) -> Guard {
     STORY.set(Story { seed, salt, about: about.to_owned(), drawn: 0 });
     let guard = Guard(FENCE.replace(Fence::Open));
-    // Whoever is the first on a thread to need hash keys draws them for all others.
-    let _ = RandomState::new();
-    STORY.with_borrow_mut(|story| story.salt = 0);
-    // As is the one who masks the first frame of a WebSocket.
-    let _ = generate_key();
+    // The first of a thread to need hash keys draws them for all others; likewise `rand::rng`,
+    // which these keys come from.
+    let _ = (RandomState::new(), generate_key());
     #[cfg(all(target_os = "linux", target_env = "gnu", not(fuzzing)))]
     {
         assert!(time_stands_still(), "the leak fence is not linked into this program");

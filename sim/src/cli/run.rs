@@ -21,20 +21,20 @@ pub(super) struct Arguments {
     /// Say nothing if it passes
     #[arg(long)]
     quiet: bool,
-    /// Another number, another order of hash maps
+    /// Another number, other orders of hash maps and other masks
     #[arg(long, hide = true, default_value_t = 0)]
-    hash_salt: u64,
+    salt: u64,
 }
 
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
-    let Arguments { chosen, trace, quiet, hash_salt } = arguments;
+    let Arguments { chosen, trace, quiet, salt } = arguments;
     let plan = match chosen.plan() {
         Ok(plan) => plan,
         Err(exit) => return exit,
     };
     let file = &chosen.file;
     let stopwatch = Stopwatch::start();
-    let outcome = world::play(&plan, Options { keep_trace: true, hash_salt: *hash_salt });
+    let outcome = world::play(&plan, Options { keep_trace: true, salt: *salt });
     if let Some(path) = trace
         && let Err(error) = std::fs::write(path, outcome.trace.as_deref().unwrap_or_default())
     {

@@ -6,6 +6,10 @@ use std::sync::{Mutex, PoisonError};
 
 use super::STORY;
 
+/// The sources of the fence.
+const OURS: &[&str] =
+    &["src/fence", "src/fence/callers", "src/fence/interposed", "src/fence/report"];
+
 /// What a simulation must not reach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Leak {
@@ -37,7 +41,10 @@ pub(super) fn places(trace: &str) -> impl Iterator<Item = (&str, &str)> {
         let (_, function) = line.trim().split_once(": ")?;
         Some((function, next.trim().strip_prefix("at ")?))
     });
-    with_places.filter(|(_, place)| !place.contains("src/fence") && !place.contains("/rustc/"))
+    with_places.filter(|(_, place)| {
+        let file = place.split_once(".rs:").map_or(*place, |(file, _)| file);
+        !place.contains("/rustc/") && !OURS.iter().any(|ours| file.ends_with(ours))
+    })
 }
 
 /// Whether the source belongs to a dependency.

@@ -100,6 +100,14 @@ pub fn caught<T>(task: impl Future<Output = T>) -> impl Future<Output = T> {
 
 struct Caught<F>(Option<Pin<Box<F>>>);
 
+/// What a task drops, it drops behind the fence.
+impl<F> Drop for Caught<F> {
+    fn drop(&mut self) {
+        let _closed = fence::close();
+        self.0 = None;
+    }
+}
+
 impl<T, F: Future<Output = T>> Future for Caught<F> {
     type Output = T;
 
