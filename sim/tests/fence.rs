@@ -10,7 +10,7 @@ use std::process::{Command, Output};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use planted::{PLANTS, Planted};
+use planted::{Discontent, PLANTS, Planted};
 use tickgate_sim::fence;
 use tickgate_sim::plan::{self, NetworkKind, Plan};
 use tickgate_sim::runtime::EPOCH_UNIX_MS;
@@ -149,5 +149,21 @@ fn hash_order_and_rand_rng_follow_from_the_seed_and_another_salt_shows_who_depen
             assert_eq!(said(0), said(0), "{kind:?}: it escapes the seed");
             assert_ne!(said(0), said(1), "{kind:?}: nobody would notice");
         }
+    }
+}
+
+#[test]
+fn what_is_found_after_the_end_has_a_simulated_time() {
+    for kind in [NetworkKind::Events, NetworkKind::Turmoil] {
+        let plan = smoke(kind);
+        let outcome = play_judged(&plan, Options::default(), vec![Box::new(Discontent)]);
+        let at_us = outcome.violation.expect("it is broken in the end").at_us;
+        let after_the_last_event =
+            outcome.ended_us..=outcome.ended_us + 1_000 * plan.network.tick_ms;
+        assert!(
+            after_the_last_event.contains(&at_us),
+            "{kind:?}: {at_us} of {:?}",
+            outcome.ended_us
+        );
     }
 }

@@ -90,6 +90,23 @@ pub fn number_of_the_thread() -> Result<(), String> {
     Err(rand::rng().random::<u64>().to_string())
 }
 
+/// Is content until the end.
+pub struct Discontent;
+
+impl Invariant for Discontent {
+    fn name(&self) -> &'static str {
+        "discontent"
+    }
+
+    fn observe(&mut self, _: &Event) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), String> {
+        Err("it is over".into())
+    }
+}
+
 /// Does it once, at the first event, on the thread of the simulation.
 pub struct Planted(Option<Box<dyn FnOnce() -> Result<(), String> + Send>>);
 
