@@ -28,7 +28,6 @@ mod report;
 
 use std::cell::{Cell, RefCell};
 use std::hash::RandomState;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -101,7 +100,7 @@ pub fn raise(seed: u64, salt: u64, about: &str) -> Guard {
 #[cfg(all(target_os = "linux", target_env = "gnu", not(fuzzing)))]
 #[expect(clippy::disallowed_methods, reason = "to see whether it is what the fence makes of it")]
 fn time_stands_still() -> bool {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.is_ok_and(|since| since.as_millis() == u128::from(crate::runtime::EPOCH_UNIX_MS))
 }
 
