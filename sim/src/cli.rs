@@ -67,7 +67,9 @@ const REGRESSIONS: &str = "scenarios/regressions";
 Exit codes: 0 passed, 1 an invariant was violated, 2 bad scenario or usage, 3 stuck,
 4 crashed, 5 not reproducible, 7 simulation and reality disagree (`run --real`).
 `run` and `replay` return what happened; `sweep` returns 0 for what ended as its file
-expects (`expect: { violated: NAME }`)."
+expects (`expect: { violated: NAME }`). What escapes the seed (a clock, entropy, a
+thread) aborts the program, with a backtrace headed LEAK FENCE; a sweep goes on from
+there with its `--resume` file."
 )]
 struct Arguments {
     #[command(subcommand)]

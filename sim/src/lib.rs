@@ -21,6 +21,7 @@ pub mod bugs;
 pub mod cli;
 pub mod expect;
 pub mod fault;
+pub mod fence;
 pub mod fuzzing;
 pub mod history;
 pub mod invariant;

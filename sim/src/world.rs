@@ -24,6 +24,7 @@ use self::weather::Weather;
 
 use crate::actors::{Stage, broker, client, feed, operator};
 use crate::fault::Party;
+use crate::fence;
 use crate::history::{Phase, Recorder};
 use crate::invariant::{self, Invariant};
 use crate::plan::{NetworkKind, Plan};
@@ -44,6 +45,8 @@ const CLIENTS: &str = "clients-";
 pub struct Options {
     /// Keep the whole trace, not only its hash and its end.
     pub keep_trace: bool,
+    /// Another number, other orders of hash maps and other masks: nothing else may differ.
+    pub salt: u64,
 }
 
 /// Plays a plan on a thread of its own.
@@ -75,6 +78,7 @@ pub fn play_judged(plan: &Plan, options: Options, invariants: Vec<Box<dyn Invari
 }
 
 fn play_here(plan: Plan, options: Options, invariants: Vec<Box<dyn Invariant>>) -> Outcome {
+    let _fence = fence::raise(plan.seed, options.salt, &plan.about);
     let stage = Stage::new(Recorder::new(invariants, options.keep_trace));
     let subscriber = crate::log_capture::subscriber(stage.clone());
     let book = fault_book(&plan, &stage);

@@ -73,7 +73,8 @@ scenarios! {
 #[test]
 fn a_seed_gives_one_trace_and_another_seed_another() {
     let trace = |seed| {
-        let outcome = play(&plan_of("scenarios/smoke.yaml", seed), Options { keep_trace: true });
+        let options = Options { keep_trace: true, ..Options::default() };
+        let outcome = play(&plan_of("scenarios/smoke.yaml", seed), options);
         outcome.trace.expect("it was asked for")
     };
     let first = trace(1);

@@ -22,6 +22,7 @@ pub(super) struct Arguments {
 
 /// What is compared, and where the traces go.
 struct Bench {
+    program: PathBuf,
     network: Option<NetworkKind>,
     directory: PathBuf,
 }
@@ -42,7 +43,11 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     if let Err(error) = std::fs::create_dir_all(&directory) {
         return complain(&format!("cannot create {}: {error}", directory.display()));
     }
-    let bench = Bench { network: arguments.network, directory };
+    let program = match std::env::current_exe() {
+        Ok(program) => program,
+        Err(error) => return complain(&format!("where is this program? {error}")),
+    };
+    let bench = Bench { program, network: arguments.network, directory };
     let mut exits = files.iter().zip(&playables).map(|(file, playable)| {
         let seeds: Vec<u64> = match playable.only_seed() {
             Some(seed) => vec![seed],
@@ -61,7 +66,7 @@ impl Bench {
     fn compare_all(&self, file: &Path, seeds: &[u64]) -> ExitCode {
         let mut events = 0;
         for &seed in seeds {
-            let (first, second) = match (self.trace(file, seed), self.trace(file, seed)) {
+            let (first, second) = match (self.trace(file, seed, 0), self.trace(file, seed, 1)) {
                 (Ok(first), Ok(second)) => (first, second),
                 (Err(error), _) | (_, Err(error)) => return complain(&error),
             };
@@ -79,13 +84,13 @@ impl Bench {
         ExitCode::SUCCESS
     }
 
-    /// The trace of a process of its own.
-    fn trace(&self, file: &Path, seed: u64) -> Result<String, String> {
-        let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    /// The trace of a process of its own. The salt changes hash keys and masks, so that whatever
+    /// depends on them differs.
+    fn trace(&self, file: &Path, seed: u64, salt: u64) -> Result<String, String> {
         let path = self.directory.join("trace.txt");
-        let mut command = Command::new(program);
+        let mut command = Command::new(&self.program);
         command.arg("run").arg(file).args(["--seed", &seed.to_string(), "--quiet", "--trace"]);
-        command.arg(&path);
+        command.arg(&path).args(["--salt", &salt.to_string()]);
         if let Some(network) = self.network {
             command.args(["--network", &name_of(network)]);
         }
@@ -123,7 +128,33 @@ fn first_difference(first: &str, second: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::first_difference;
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::path::Path;
+    use std::process::ExitCode;
+
+    use super::{Bench, EXIT_NOT_REPRODUCIBLE, first_difference};
+
+    /// A program that writes down how it was called, up to this argument.
+    fn bench(directory: &Path, arguments: &str) -> Bench {
+        let program = directory.join("program");
+        let script = format!(
+            "#!/bin/sh\nwhile [ \"$1\" != --trace ]; do shift; done\n\
+            echo \"{arguments}\" > \"$2\"\n"
+        );
+        std::fs::write(&program, script).expect("it can be written");
+        let executable = std::fs::Permissions::from_mode(0o700);
+        std::fs::set_permissions(&program, executable).expect("it is ours");
+        Bench { program, network: None, directory: directory.to_owned() }
+    }
+
+    #[test]
+    fn what_depends_on_the_salt_is_not_reproducible() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let same = bench(directory.path(), "$1").compare_all(Path::new("x.yaml"), &[1]);
+        assert!(same == ExitCode::SUCCESS);
+        let salted = bench(directory.path(), "$3 $4").compare_all(Path::new("x.yaml"), &[1]);
+        assert!(salted == ExitCode::from(EXIT_NOT_REPRODUCIBLE));
+    }
 
     #[test]
     fn the_first_line_that_differs_is_shown_with_the_one_before() {

@@ -27,12 +27,15 @@ pub(super) struct Arguments {
     /// Say nothing if it passes
     #[arg(long)]
     quiet: bool,
+    /// Another number, other orders of hash maps and other masks
+    #[arg(long, hide = true, default_value_t = 0)]
+    salt: u64,
     #[command(flatten)]
     real: real::Mode,
 }
 
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
-    let Arguments { chosen, trace, quiet, real } = arguments;
+    let Arguments { chosen, trace, quiet, salt, real } = arguments;
     let plan = match chosen.plan() {
         Ok(plan) => plan,
         Err(exit) => return exit,
@@ -43,7 +46,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     }
     let file = &chosen.file;
     let stopwatch = Stopwatch::start();
-    let outcome = world::play(&plan, Options { keep_trace: true });
+    let outcome = world::play(&plan, Options { keep_trace: true, salt: *salt });
     if let Some(path) = trace
         && let Err(error) = std::fs::write(path, outcome.trace.as_deref().unwrap_or_default())
     {

@@ -14,6 +14,8 @@ use std::pin::Pin;
 use std::sync::Once;
 use std::task::{Context, Poll, Waker};
 
+use crate::fence;
+
 /// A panic, or a part of the world that ended on its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Crash {
@@ -103,11 +105,20 @@ pub fn caught<T>(task: impl Future<Output = T>) -> impl Future<Output = T> {
 
 struct Caught<F>(Option<Pin<Box<F>>>);
 
+/// What a task drops, it drops behind the fence.
+impl<F> Drop for Caught<F> {
+    fn drop(&mut self) {
+        let _closed = fence::close();
+        self.0 = None;
+    }
+}
+
 impl<T, F: Future<Output = T>> Future for Caught<F> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         let Some(task) = &mut self.0 else { return Poll::Pending };
+        let _closed = fence::close();
         if !CATCHING.get() {
             return task.as_mut().poll(cx);
         }

@@ -18,6 +18,7 @@ use tickgate::runtime::{Task, TaskEnded, TaskHandle};
 use super::crash::{self, Crash};
 use super::fault_book::lock;
 use super::task_order::{HostOrder, Place, Turn};
+use crate::fence;
 
 /// Polls without a moment in which nothing is ready. Beyond that, something spins.
 const POLLS_AT_ONCE_MAX: u32 = 2_000_000;
@@ -229,6 +230,7 @@ impl Cell {
     /// Polls it once. A panic stops it where it stands, where panics are caught.
     fn run(self: Arc<Self>) {
         self.queued.store(false, Ordering::Relaxed);
+        let _closed = fence::close();
         if !crash::catches() {
             return self.step();
         }
@@ -256,8 +258,11 @@ impl Cell {
     fn end(&self, how: TaskEnded) {
         // Nothing puts it into the queue again.
         self.queued.store(true, Ordering::Relaxed);
+        // What a task drops, it drops behind the fence.
+        let closed = fence::close();
         let future = lock(&self.future).take();
         drop(future);
+        drop(closed);
         if let Some(executor) = self.executor.upgrade() {
             lock(&executor.queue).alive.swap_remove(&self.id);
         }

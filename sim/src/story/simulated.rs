@@ -8,6 +8,7 @@ use super::broker::Broker;
 use super::feed::Feed;
 use super::gateway::House;
 use super::{Addresses, Sockets, Stage, Story, config, perform};
+use crate::fence;
 use crate::runtime::{EPOCH_UNIX_MS, SimRuntime, TaskOrder};
 
 /// How often a task steps back to let others overtake it.
@@ -29,6 +30,7 @@ pub fn play<S: Story>() {
 }
 
 fn play_with<S: Story>(seed: u64) {
+    let _fence = fence::raise(seed, 0, std::any::type_name::<S>());
     let mut sim = turmoil::Builder::new()
         .epoch(UNIX_EPOCH + Duration::from_millis(EPOCH_UNIX_MS))
         .rng_seed(seed)

@@ -11,6 +11,7 @@ use tokio::time::sleep;
 use super::weather::{Sky, Weather};
 use super::{finish, hosts, last_moment, play_host};
 use crate::actors::Stage;
+use crate::fence;
 use crate::history::Phase;
 use crate::plan::Plan;
 use crate::runtime::{Crash, Network, SimRuntime, clock, crash};
@@ -29,8 +30,9 @@ pub(super) fn play(
         .build();
     let runtime =
         built.map_err(|error| Crash { message: error.to_string(), ..Crash::default() })?;
-    match runtime.block_on(play_here(plan, stage, weather, runtimes)) {
+    match runtime.block_on(fence::closed(play_here(plan, stage, weather, runtimes))) {
         Ok(()) => {
+            let _inside = (runtime.enter(), fence::close());
             finish(stage);
             Ok(())
         }
