@@ -242,14 +242,14 @@ struct Leave {
 impl Drop for Leave {
     fn drop(&mut self) {
         let Some(group) = self.group.upgrade() else { return };
-        let left = {
+        let (left, emptied) = {
             let mut members = lock(&group.tasks);
             let left = members.running.remove(&self.id);
-            if members.running.is_empty() {
-                group.emptied.notify_waiters();
-            }
-            left
+            (left, members.running.is_empty())
         };
+        if emptied {
+            group.emptied.notify_waiters();
+        }
         drop(left);
     }
 }

@@ -129,7 +129,7 @@ impl Executor {
 
     #[expect(clippy::disallowed_methods, reason = "the simulator's own spawn")]
     fn begin(&self) {
-        let drive = Drive(Arc::downgrade(&self.0));
+        let drive = Drive(Arc::clone(&self.0));
         // tokio's budget would make everything pending after some hundred operations of all tasks
         // together.
         tokio::spawn(tokio::task::unconstrained(drive));
@@ -167,14 +167,15 @@ impl Queue {
     }
 }
 
-/// Polls what is ready until nothing is.
-struct Drive(Weak<Shared>);
+/// Polls what is ready until nothing is. As long as it lives, so do the tasks: they end with the
+/// runtime, and not inside of whatever drops the last waker.
+struct Drive(Arc<Shared>);
 
 impl Future for Drive {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(shared) = self.0.upgrade() else { return Poll::Ready(()) };
+        let shared = &self.0;
         lock(&shared.queue).driver = Driver::Runs;
         for _ in 0..POLLS_AT_ONCE_MAX {
             let mut queue = lock(&shared.queue);
@@ -197,8 +198,7 @@ impl Future for Drive {
 impl Drop for Drive {
     /// The host is gone, or its runtime: so are its tasks.
     fn drop(&mut self) {
-        let Some(shared) = self.0.upgrade() else { return };
-        let mut queue = lock(&shared.queue);
+        let mut queue = lock(&self.0.queue);
         queue.driver = Driver::None;
         let alive = std::mem::take(&mut queue.alive);
         queue.ready.clear();
@@ -318,3 +318,7 @@ impl TaskHandle for Handle {
         Poll::Pending
     }
 }
+
+#[cfg(test)]
+#[path = "executor_tests.rs"]
+mod tests;

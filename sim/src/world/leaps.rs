@@ -95,11 +95,12 @@ struct House {
 impl House {
     fn open(plan: &Plan, stage: &Stage, runtimes: &BTreeMap<String, SimRuntime>) -> Self {
         let latency = plan.network.latency_ms.map(Duration::from_millis);
+        let network = Network::new(plan.seed, latency);
         let mut house = Self {
             plan: plan.clone(),
             stage: stage.clone(),
-            network: Network::new(plan.seed, latency),
-            world: SimRuntime::new(plan.seed, "world", plan.task_order),
+            world: SimRuntime::new(plan.seed, "world", plan.task_order).on(&network),
+            network,
             hosts: BTreeMap::new(),
         };
         for host in hosts(plan) {
