@@ -203,7 +203,6 @@ impl Shard {
     /// Gives a tick to everyone on a route.
     pub fn tick(&mut self, route: RouteId, frame: &Bytes) {
         let Some(route_state) = self.routes.get_mut(&route) else {
-            mark!(Unrouted);
             self.totals.unrouted += 1;
             return;
         };

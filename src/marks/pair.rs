@@ -194,8 +194,7 @@ const fn topic_can(at: TopicAt, event: TopicEvent) -> bool {
     use TopicAt as At;
     use TopicEvent as Event;
     match event {
-        // Nobody wants it for no longer than it takes to send the unsubscribe.
-        Event::Wanted => !matches!(at, At::OnUnwanted),
+        Event::Wanted => true,
         Event::Unwanted => {
             matches!(at, At::Off | At::TurningOn | At::On | At::TurningOffWanted | At::Unsure)
         }

@@ -53,7 +53,6 @@ impl Hub {
                 self.topic_answered(&about.user, &topic, id, result, effects);
                 // The broker knows nothing of the session that we believe in.
                 if let Some(reason) = reason.filter(|_| lost) {
-                    mark!(SessionGoneSaysTopic);
                     self.session_lost(&about.user, &reason, effects);
                 }
             }
