@@ -85,7 +85,8 @@ fn kept_seeds_reach_together_what_was_reached_and_say_when_they_no_longer_do() {
         let said = said(output);
         said.lines().find(|line| line.starts_with("reached: ")).map(ToOwned::to_owned)
     };
-    let short = |line: Option<String>| line.and_then(|line| line.split(", ").next().map(String::from));
+    let short =
+        |line: Option<String>| line.and_then(|line| line.split(", ").next().map(String::from));
     assert_eq!(short(reached(&replayed)), short(reached(&kept)), "as much in fewer seeds");
 
     // Keeping again changes nothing.
