@@ -2,10 +2,13 @@
 
 /// Defines an enum of plain values: all of them, their number, and what each is called.
 macro_rules! words {
-    ($(#[$meta:meta])* pub enum $name:ident { $($(#[$of:meta])* $value:ident = $word:literal,)+ }) => {
+    (
+        $(#[$meta:meta])*
+        pub enum $name:ident { $($value:ident = $word:literal,)+ }
+    ) => {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-        pub enum $name { $(#[doc = $word] $(#[$of])* $value,)+ }
+        pub enum $name { $(#[doc = $word] $value,)+ }
 
         impl $name {
             /// All, in order.

@@ -167,7 +167,8 @@ mod tests {
         weights[at] = 1;
         let text = "about: A.\nworld:\n  duration_ms: 4000\n  users:\n    - { name: alice, \
                     clients: 1, arrive_ms: [0, 0] }\n    - { name: bob }\n  topics: \
-                    [NSE:A/LTP, NSE:B/LTP]\nstorm:\n  from_ms: 5\n  pause_ms: [1, 9]\n  away_ms: [1, 9]\n  weights: { ping: 1 }\n";
+                    [NSE:A/LTP, NSE:B/LTP]\nstorm:\n  from_ms: 5\n  \
+                    pause_ms: [1, 9]\n  away_ms: [1, 9]\n  weights: { ping: 1 }\n";
         let mut scenario = parse("s.yaml", text).expect("it is good");
         scenario.storm.as_mut().expect("there is one").weights.value = Weights::of(weights);
         let plan = plan::draw(&scenario, 1);
