@@ -8,6 +8,7 @@ pub mod broker;
 pub mod cli;
 pub mod config;
 pub mod engine;
+pub mod marks;
 pub mod protocol;
 pub mod runtime;
 pub mod server;

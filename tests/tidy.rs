@@ -23,13 +23,14 @@ const PRODUCT: &[&str] = &["src", "sim/src"];
 /// its adapters are not: see `the_engine_and_the_protocol_are_pure`.
 const ARROWS: &[(&str, &[&str])] = &[
     ("topic", &[]),
+    ("marks", &[]),
     ("runtime", &[]),
     ("config", &["topic"]),
     ("protocol", &["broker", "topic"]),
     ("zmtp", &["runtime"]),
-    ("broker", &["config", "protocol", "runtime", "topic", "zmtp"]),
-    ("engine", &["broker", "config", "protocol", "topic"]),
-    ("server", &["broker", "config", "engine", "protocol", "runtime", "topic", "zmtp"]),
+    ("broker", &["config", "marks", "protocol", "runtime", "topic", "zmtp"]),
+    ("engine", &["broker", "config", "marks", "protocol", "topic"]),
+    ("server", &["broker", "config", "engine", "marks", "protocol", "runtime", "topic", "zmtp"]),
     ("cli", &["broker", "config", "protocol", "runtime", "server", "topic", "zmtp"]),
 ];
 

@@ -10,6 +10,8 @@ macro_rules! say {
 
 mod bugs;
 mod chosen;
+mod coverage;
+mod demand;
 mod determinism;
 mod list;
 mod progress;
@@ -39,6 +41,8 @@ const EXIT_DISAGREE: u8 = 7;
 const EXIT_INTERRUPTED: u8 = 130;
 /// Two runs of one seed differ.
 const EXIT_NOT_REPRODUCIBLE: u8 = 5;
+/// Something was not reached that had to be.
+const EXIT_NOT_REACHED: u8 = 6;
 
 /// Where scenarios are, seen from the workspace.
 const SCENARIOS: &str = "scenarios";
@@ -58,6 +62,7 @@ const REGRESSIONS: &str = "scenarios/regressions";
   cargo sim report scenarios/smoke.yaml --seed 7 --out report.html
   cargo sim sweep scenarios/*.yaml --seeds 200
   cargo sim sweep --seeds 10000 --resume state.json --json result.json --stop-after 5
+  cargo sim coverage --seeds 60
   cargo sim determinism scenarios/smoke.yaml --seeds 20
   cargo sim plan scenarios/rc_008.yaml --seed 3 > plan.yaml
   cargo sim run plan.yaml
@@ -65,7 +70,8 @@ const REGRESSIONS: &str = "scenarios/regressions";
   cargo sim walk --seeds 10000
 
 Exit codes: 0 passed, 1 an invariant was violated, 2 bad scenario or usage, 3 stuck,
-4 crashed, 5 not reproducible, 7 simulation and reality disagree (`run --real`).
+4 crashed, 5 not reproducible, 6 not reached (`--demand`), 7 simulation and reality
+disagree (`run --real`).
 `run` and `replay` return what happened; `sweep` returns 0 for what ended as its file
 expects (`expect: { violated: NAME }`). What escapes the seed (a clock, entropy, a
 thread) aborts the program, with a backtrace headed LEAK FENCE; a sweep goes on from
@@ -82,6 +88,8 @@ enum Command {
     Run(run::Arguments),
     /// Plays scenarios with many seeds, on all cores
     Sweep(sweep::Arguments),
+    /// Tells which situations, states and encounters a sweep has reached, and which never
+    Coverage(coverage::Arguments),
     /// Plays each seed in two processes and compares the traces byte for byte
     Determinism(determinism::Arguments),
     /// Plays one seed and shows everything that happens, with the violation in its place
@@ -112,6 +120,7 @@ pub fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Sweep(arguments) => sweep::run(&arguments),
+        Command::Coverage(arguments) => coverage::run(&arguments),
         Command::Determinism(arguments) => determinism::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Shrink(arguments) => shrink::run(&arguments),

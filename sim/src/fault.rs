@@ -124,6 +124,43 @@ pub enum Notice {
 }
 
 impl FaultKind {
+    /// All, in order.
+    pub const ALL: [Self; 33] = [
+        Self::Chop,
+        Self::Coalesce,
+        Self::RateCap,
+        Self::Window,
+        Self::Stall,
+        Self::Reset,
+        Self::HalfClose,
+        Self::LateEnd,
+        Self::Corrupt,
+        Self::StoppedReader,
+        Self::RefuseConnect,
+        Self::HangConnect,
+        Self::Hold,
+        Self::Partition,
+        Self::PartitionOneWay,
+        Self::Latency,
+        Self::GatewayCrash,
+        Self::ClockStep,
+        Self::FeedRestart,
+        Self::FeedSilence,
+        Self::FeedDuplicates,
+        Self::FeedFlood,
+        Self::Invalidation,
+        Self::BrokerDeath,
+        Self::SessionLoss,
+        Self::BrokerSlow,
+        Self::BrokerRefuses,
+        Self::BrokerIgnores,
+        Self::BrokerMute,
+        Self::BrokerLate,
+        Self::BrokerTwice,
+        Self::BrokerLies,
+        Self::BrokerForgets,
+    ];
+
     /// As scenarios and summaries call it.
     #[must_use]
     pub const fn label(self) -> &'static str {
@@ -188,5 +225,16 @@ impl fmt::Display for Strike {
         let Self { fault, party, lasts_ms } = self;
         write!(f, "{fault} strikes {party}")?;
         if *lasts_ms > 0 { write!(f, " for {lasts_ms} ms") } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_kinds_are_listed_in_their_order() {
+        assert!(FaultKind::ALL.iter().enumerate().all(|(at, fault)| *fault as usize == at));
+        assert_eq!(FaultKind::ALL.last(), Some(&FaultKind::BrokerForgets));
     }
 }

@@ -51,6 +51,9 @@ pub struct Plan {
     /// How likely a read or write is to let other tasks go first (0.0 to 1.0).
     #[serde(default)]
     pub yield_share: f64,
+    /// When the gateway is told to stop; absent: after the story.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_at_ms: Option<u64>,
     /// The network.
     pub network: NetworkPlan,
     /// Configuration of the gateway.

@@ -90,6 +90,10 @@ pub struct World {
     /// chooses.
     #[serde(default)]
     pub yield_share: Option<f64>,
+    /// When the gateway is told to stop, whatever is going on then; absent: after the story, when
+    /// everything is at rest and everybody has left.
+    #[serde(default)]
+    pub stop_at_ms: Option<u64>,
 }
 
 /// One entry of `users`
@@ -131,7 +135,8 @@ pub struct TopicRule {
     /// How its unsubscribes are treated.
     #[serde(default)]
     pub unsubscribe: Manner,
-    /// Only so many of its commands are treated like this, the later ones normally. Absent: all.
+    /// Only so many of its commands are treated like this, the later ones as the next rule of the
+    /// topic says, which counts from the first command too, or normally. Absent: all.
     #[serde(default)]
     pub times: Option<u32>,
 }
@@ -144,7 +149,8 @@ pub struct SessionRule {
     pub user: String,
     /// How its connects are treated.
     pub connect: Manner,
-    /// Only so many of them are treated like this, the later ones normally. Absent: all.
+    /// Only so many of them are treated like this, the later ones as the next rule of the user
+    /// says, which counts from the first connect too, or normally. Absent: all.
     #[serde(default)]
     pub times: Option<u32>,
 }
@@ -233,6 +239,8 @@ pub struct Gateway {
     pub subscriptions_per_client_max: usize,
     /// Ticks that wait for one client before its topics are conflated to the latest value.
     pub outbox_ticks_max: usize,
+    /// Bytes of answers and order updates that wait for one client before it is closed.
+    pub outbox_control_bytes_max: usize,
 }
 
 /// `task_order`
@@ -351,6 +359,7 @@ impl Default for Gateway {
             shards: 1,
             subscriptions_per_client_max: 1_000,
             outbox_ticks_max: 1_024,
+            outbox_control_bytes_max: 1_048_576,
         }
     }
 }

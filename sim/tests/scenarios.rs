@@ -68,6 +68,14 @@ scenarios! {
     a_broker_that_lies_and_forgets => "scenarios/lying_broker.yaml",
     a_feed_that_cannot_be_relied_on => "scenarios/unreliable_feed.yaml",
     links_that_hold_back_and_lose => "scenarios/broken_links.yaml",
+    everything_at_once => "scenarios/swarm.yaml",
+    a_stop_in_the_middle_of_a_storm => "scenarios/stopping.yaml",
+    a_stop_without_a_broker => "scenarios/stopping_without_broker.yaml",
+    requests_that_may_not_wait => "scenarios/impatient.yaml",
+    clients_that_do_not_authenticate_in_time => "scenarios/late_to_authenticate.yaml",
+    refusals_that_settle_nothing => "scenarios/doubtful.yaml",
+    a_flood_of_order_updates => "scenarios/order_flood.yaml",
+    a_broker_that_falls_silent => "scenarios/silent_broker.yaml",
 }
 
 #[test]

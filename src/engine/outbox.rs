@@ -6,6 +6,7 @@ use bytes::Bytes;
 use indexmap::IndexMap;
 
 use super::RouteId;
+use crate::marks::mark;
 
 /// How much may wait for one client.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +56,7 @@ impl Outbox {
     pub fn push_control(&mut self, limits: &OutboxLimits, frame: Bytes) -> Result<(), Overflow> {
         let control_bytes = self.control_bytes + frame.len();
         if control_bytes > limits.control_bytes_max && self.control_bytes > 0 {
+            mark!(Overflowed);
             return Err(Overflow);
         }
         self.control_bytes = control_bytes;
@@ -76,7 +78,9 @@ impl Outbox {
             self.queue_tick(route, frame);
             return false;
         }
-        self.lagging.insert(route, frame).is_some()
+        let replaced = self.lagging.insert(route, frame).is_some();
+        mark!(Conflated if replaced);
+        replaced
     }
 
     /// Drops the ticks of these routes: their subscriptions have ended.
@@ -85,8 +89,10 @@ impl Outbox {
             return;
         }
         let routes: BTreeSet<RouteId> = routes.iter().copied().collect();
+        mark!(TicksForgotten if self.lagging.keys().any(|route| routes.contains(route)));
         self.queue.retain(|waiting| match waiting {
             Waiting::Tick(route, frame) if routes.contains(route) => {
+                mark!(TicksForgotten);
                 self.ticks -= 1;
                 self.tick_bytes -= frame.len();
                 false

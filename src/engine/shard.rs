@@ -10,6 +10,7 @@ use indexmap::{IndexMap, IndexSet};
 use super::RouteId;
 use super::outbox::{Outbox, OutboxLimits, Overflow};
 use super::timers::Timers;
+use crate::marks::mark;
 use crate::protocol::frame;
 use crate::topic::{ClientId, UserId};
 
@@ -135,6 +136,7 @@ impl Shard {
             dirty: false,
             closing: false,
         };
+        mark!(SlotReused if !self.free.is_empty());
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             self.slots.len() - 1
@@ -271,7 +273,9 @@ impl Shard {
 
     /// The next client that has taken too long to be closed.
     pub fn pop_overdue(&mut self) -> Option<ClientId> {
-        self.closing.pop_due(self.now_ms)
+        let overdue = self.closing.pop_due(self.now_ms);
+        mark!(CloseOverdue if overdue.is_some());
+        overdue
     }
 
     /// When [`Shard::pop_overdue`] is due next, if ever.
@@ -320,6 +324,7 @@ impl Shard {
         assert!(old.is_none(), "{} joined {route:?} twice", client.id);
         state.subscribers.push(slot);
         if let Some(last) = &state.last {
+            mark!(Snapshot);
             let snapshot = frame::with_snapshot(last);
             client.outbox.push_tick(&self.options.outbox, route, snapshot);
             self.totals.ticks += 1;
@@ -375,7 +380,9 @@ impl Shard {
     }
 
     fn open_slot(&self, id: ClientId) -> Option<usize> {
-        self.by_id.get(&id).copied().filter(|slot| !self.client(*slot).closing)
+        let open = self.by_id.get(&id).copied().filter(|slot| !self.client(*slot).closing);
+        mark!(ClosingDelivery if open.is_none());
+        open
     }
 
     fn client(&self, slot: usize) -> &Client {

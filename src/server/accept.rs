@@ -19,6 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 
 use super::client::{ClientContext, Upgraded, serve_client};
+use crate::marks::mark;
 use crate::runtime::{Listener, Runtime, TaskGroup};
 use crate::topic::ClientId;
 
@@ -96,10 +97,14 @@ async fn receive<R: Runtime>(
     let upgrading = upgrade::<R>(stream, visitor.place.is_some(), limit);
     let upgraded = tokio::select! {
         biased;
-        _ = visitor.door.changed() => None,
+        _ = visitor.door.changed() => {
+            mark!(StopAtDoor);
+            None
+        }
         upgraded = tokio::time::timeout(limit, upgrading) => upgraded.ok().flatten(),
     };
     let Some((stream, early)) = upgraded else {
+        mark!(HandshakeFailed);
         counts.turned_away.fetch_add(1, Ordering::Relaxed);
         return;
     };

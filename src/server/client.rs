@@ -25,6 +25,7 @@ use super::hub::HubMessage;
 use super::shard::ShardMessage;
 use crate::config::Config;
 use crate::engine::{Event, Identity, Request, ShardId};
+use crate::marks::mark;
 use crate::protocol::{self, Answer, Credential, ParseLimits, Reject, RequestId};
 use crate::runtime::Runtime;
 use crate::topic::{BrokerName, ClientId};
@@ -118,6 +119,7 @@ impl<R: Runtime> Session<R> {
             over = self.read_requests() => over,
         };
         if let Over::Broke(code, reason) = over {
+            mark!(ProtocolBroken);
             let close = ShardMessage::Close { client: self.desk.id, code, reason };
             self.desk.to_shard(close).await;
             let reader = self.socket.get_mut();
@@ -133,6 +135,7 @@ impl<R: Runtime> Session<R> {
     async fn read_requests(&mut self) -> Over {
         loop {
             let credit = self.credit.clone();
+            mark!(CreditSpent if credit.available_permits() == 0);
             let Ok(permit) = credit.acquire().await else { return Over::Ended };
             let Some(message) = self.socket.next().await else { return Over::Ended };
             match message {
@@ -149,6 +152,7 @@ impl<R: Runtime> Session<R> {
                     self.forward(|frame| ShardMessage::Control { client, frame }).await;
                 }
                 Ok(Message::Close(_)) => {
+                    mark!(SaysGoodbye);
                     let client = self.desk.id;
                     self.forward(|frame| ShardMessage::CloseReply { client, frame }).await;
                     return Over::Ended;

@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use super::hub::HubMessage;
 use super::shard::ShardMessage;
 use crate::engine::{Event, Index, RouteId, Served, ShardId, TickAddress};
+use crate::marks::mark;
 use crate::protocol::{self, BusTopic, TopicRules, frame};
 use crate::runtime::Clock;
 use crate::topic::{BrokerName, Topic, UserId};
@@ -189,9 +190,11 @@ impl Feed {
                 self.served.clear();
                 let address = TickAddress { broker, exchange, symbol, mode };
                 if !self.index.serve(now_ms, address, &mut self.served) {
+                    mark!(NoInterest);
                     return Err("no_interest");
                 }
                 if self.served.is_empty() {
+                    mark!(OtherSource);
                     return Err("other_source");
                 }
                 let checked = protocol::check_payload(payload).map_err(|_| "bad_payload")?;

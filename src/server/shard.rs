@@ -16,6 +16,7 @@ use tokio::io::{AsyncWrite, WriteHalf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::engine::{Change, RouteId, Shard, ShardTotals};
+use crate::marks::mark;
 use crate::runtime::Clock;
 use crate::topic::{ClientId, UserId};
 
@@ -250,6 +251,7 @@ impl<S: AsyncWrite + Send + Unpin + 'static> Shell<S> {
             let bytes: &[u8] = if from_rest { &writer.rest } else { &self.scratch };
             match Pin::new(&mut writer.half).poll_write(&mut cx, bytes) {
                 Poll::Ready(Ok(written)) if written > 0 => {
+                    mark!(SocketTakesPart if written < bytes.len());
                     if from_rest {
                         let _ = writer.rest.split_to(written);
                     } else if written < self.scratch.len() {
@@ -257,11 +259,13 @@ impl<S: AsyncWrite + Send + Unpin + 'static> Shell<S> {
                     }
                 }
                 Poll::Ready(_) => {
+                    mark!(SocketBroken);
                     // The client reads no more; its task finds the same out and tells the hub.
                     self.writers.remove(&client);
                     return;
                 }
                 Poll::Pending => {
+                    mark!(SocketFull);
                     if !from_rest {
                         writer.rest = Bytes::copy_from_slice(&self.scratch);
                     }

@@ -36,6 +36,10 @@ pub async fn lead<R: Runtime>(runtime: R, stage: Stage, plan: Plan) {
     let Some(idle_tasks) = operator.warm_up().await else { return };
     operator.stage.enter(Phase::Play);
     operator.watch_the_story().await;
+    if operator.plan.stop_at_ms.is_some() {
+        operator.stage.enter(Phase::Stop);
+        return;
+    }
     operator.stage.enter(Phase::Settle);
     if !operator.settle().await {
         return;
@@ -85,8 +89,9 @@ impl<R: Runtime> Operator<R> {
     }
 
     async fn watch_the_story(&self) {
+        let to_ms = self.plan.stop_at_ms.unwrap_or(self.plan.duration_ms);
         loop {
-            let left = self.stage.until(self.plan.duration_ms);
+            let left = self.stage.until(to_ms);
             if left.is_zero() {
                 return;
             }

@@ -16,12 +16,13 @@ use std::time::Duration;
 
 use self::journal::Journal;
 pub(super) use self::journal::write_whole;
-use self::orders::Orders;
+pub(super) use self::orders::Orders;
 use self::tally::Tally;
-use self::work::{Story, Work};
-use super::complain;
+pub(super) use self::work::{Story, Work};
+use super::demand::{self, Demand};
 use super::list::files_or_all;
 use super::progress::Progress;
+use super::{EXIT_NOT_REACHED, complain};
 use crate::plan::NetworkKind;
 use crate::world::{self, Options};
 
@@ -55,6 +56,9 @@ pub(super) struct Arguments {
     /// Write a summary for programs to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Fail if not all of this is reached
+    #[arg(long, value_enum, value_name = "WHAT")]
+    demand: Vec<Demand>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
@@ -96,7 +100,10 @@ fn sweep(work: &Work, arguments: &Arguments) -> Result<ExitCode, String> {
     if let Some(path) = &arguments.json {
         journal::write_whole(path, summary::json(work, &tally)?.as_bytes())?;
     }
-    Ok(tally.failures.values().next().map_or(ExitCode::SUCCESS, |first| ExitCode::from(first.exit)))
+    let met = demand::are_met(&arguments.demand, &tally.coverage);
+    let otherwise = if met { 0 } else { EXIT_NOT_REACHED };
+    let first = tally.failures.values().next();
+    Ok(ExitCode::from(first.map_or(otherwise, |first| first.exit)))
 }
 
 /// From the start of the program to its end, or to its being killed.

@@ -6,6 +6,7 @@ use serde::Serialize;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::{Actor, ClientName, Event, Request, Seen};
+use crate::coverage::{Encounters, Operation};
 use crate::fault::{FaultKind, Party};
 use crate::invariant::Invariant;
 
@@ -92,6 +93,7 @@ pub struct Recorder {
     /// Clients on a connection that was corrupted: what they say and hear means nothing until
     /// they are cut off.
     garbled: BTreeSet<ClientName>,
+    encounters: Encounters,
 }
 
 impl Recorder {
@@ -107,6 +109,7 @@ impl Recorder {
             stuck: None,
             ended_us: 0,
             garbled: BTreeSet::new(),
+            encounters: Encounters::default(),
         }
     }
 
@@ -114,6 +117,7 @@ impl Recorder {
     pub fn record(&mut self, at_us: u64, actor: Actor, seen: Seen) {
         let event = Event { at_us, actor, seen };
         self.count(&event.seen);
+        self.encounters.observe(&event);
         self.ended_us = at_us;
         if let Seen::Stuck(what) = &event.seen {
             self.stuck.get_or_insert(what.clone());
@@ -138,6 +142,17 @@ impl Recorder {
             let recent = self.recent();
             self.violation = Some(Violation { invariant, at_us, message, recent });
         }
+    }
+
+    /// Takes down that a client on this host does something of its own accord.
+    pub fn performed(&mut self, at_us: u64, client: &ClientName, host: u32, what: Operation) {
+        self.encounters.performed(at_us, client, host, what);
+    }
+
+    /// How often each operation met each fault.
+    #[must_use]
+    pub fn met(&self) -> &[u64] {
+        self.encounters.met()
     }
 
     /// Asks every invariant for its last word. Call it once, when the simulation has ended well.

@@ -3,20 +3,23 @@ use std::collections::BTreeMap;
 use super::Invariant;
 use super::holdings::Holdings;
 use super::trouble::Trouble;
-use crate::history::{Actor, ClientName, Event, Seen};
+use crate::history::{Actor, ClientName, Event, Phase, Seen};
 use crate::plan::Plan;
 
 /// Moments are compared across hosts and messages take time.
 const TOLERANCE_US: u64 = 100_000;
 
 /// The gateway ends a connection only for a documented reason: with 4401, if its client did not
-/// authenticate in time. The network cuts off nobody but those whom a fault has struck.
+/// authenticate in time, with 1012 when it is told to stop, with 1013 if its client does not read
+/// its answers and order updates. The network cuts off nobody but those whom a fault has struck.
 pub(super) struct NobodyIsThrownOut {
     auth_timeout_us: u64,
     holdings: Holdings,
     trouble: Trouble,
     /// Since when each client is connected without being anybody.
     nobody_since: BTreeMap<ClientName, u64>,
+    /// Whether the gateway was told to stop.
+    stopping: bool,
 }
 
 impl NobodyIsThrownOut {
@@ -27,6 +30,7 @@ impl NobodyIsThrownOut {
             holdings: Holdings::default(),
             trouble: Trouble::new(plan),
             nobody_since: BTreeMap::new(),
+            stopping: false,
         }
     }
 }
@@ -38,10 +42,13 @@ impl Invariant for NobodyIsThrownOut {
 
     fn observe(&mut self, event: &Event) -> Result<(), String> {
         self.holdings.observe(event);
-        let may_be_cut_off = match (&event.actor, &event.seen) {
-            (Actor::Client(client), Seen::Lost { .. }) => self.trouble.may_be_cut_off(client),
-            _ => false,
+        let (may_be_cut_off, is_slow) = match (&event.actor, &event.seen) {
+            (Actor::Client(client), Seen::Lost { .. }) => {
+                (self.trouble.may_be_cut_off(client), self.trouble.lags(client))
+            }
+            _ => (false, false),
         };
+        self.stopping |= matches!(event.seen, Seen::Phase(Phase::Stop));
         self.trouble.observe(event);
         let Actor::Client(client) = &event.actor else { return Ok(()) };
         match &event.seen {
@@ -65,6 +72,10 @@ impl Invariant for NobodyIsThrownOut {
                 return match code {
                     _ if may_be_cut_off => Ok(()),
                     Some(4401) if overdue => Ok(()),
+                    Some(1012) if self.stopping => Ok(()),
+                    Some(1013) if is_slow => Ok(()),
+                    // It did not read why.
+                    None if is_slow && overdue => Ok(()),
                     Some(code) => Err(format!("{client} was closed with {code} ({reason})")),
                     None => Err(format!("{client} was cut off: {reason}")),
                 };
@@ -79,6 +90,7 @@ impl Invariant for NobodyIsThrownOut {
 mod tests {
     use super::super::testing::{Story, client, plan};
     use super::*;
+    use crate::fault::{FaultKind, Party, Strike};
     use crate::history::{Answer, Reply, Request};
 
     fn lost(code: Option<u16>) -> Seen {
@@ -105,8 +117,29 @@ mod tests {
     }
 
     #[test]
+    fn a_gateway_that_stops_closes_its_clients_and_says_why() {
+        for (code, is_good) in [(Some(1012), true), (Some(1013), false), (None, false)] {
+            let mut story = Story::of(NobodyIsThrownOut::new(&plan()));
+            story.join("alice-1");
+            story.phase(Phase::Stop);
+            assert_eq!(story.later(9, &client("alice-1"), lost(code)).is_ok(), is_good);
+        }
+    }
+
+    #[test]
+    fn who_does_not_read_its_answers_may_be_closed() {
+        let mut story = Story::of(NobodyIsThrownOut::new(&plan()));
+        story.join("alice-1");
+        let party = Party::Client("alice-1".into());
+        let strike = Strike { fault: FaultKind::Window, party, lasts_ms: 0 };
+        story.good(&Actor::Network, Seen::Struck(strike));
+        assert_eq!(story.later(9, &client("alice-1"), lost(Some(1013))), Ok(()));
+    }
+
+    #[test]
     fn any_other_end_is_noticed() {
-        for (after_ms, code) in [(100, Some(4401)), (15_000, Some(1013)), (15_000, None)] {
+        let ends = [Some(4401), Some(1012), Some(1013), None].map(|code| (100, code));
+        for (after_ms, code) in ends.into_iter().chain([(15_000, Some(1013)), (15_000, None)]) {
             let mut story = Story::of(NobodyIsThrownOut::new(&plan()));
             story.connect("alice-1");
             assert!(story.later(after_ms, &client("alice-1"), lost(code)).is_err());

@@ -30,6 +30,8 @@ enum State {
     InFlight {
         id: u64,
         since_us: u64,
+        /// An earlier command was not answered, and nothing has settled what became of it.
+        doubtful: bool,
     },
     /// It cannot know.
     Doubt,
@@ -74,13 +76,14 @@ impl OneBrokerCallPerWant {
         }
         let key = (call.user.clone(), topic.clone());
         let (state, known_us) = self.topics.get(&key).copied().unwrap_or((State::Off, now_us));
-        let next = State::InFlight { id: call.id, since_us: now_us };
+        let doubtful = matches!(state, State::Doubt | State::InFlight { .. });
+        let next = State::InFlight { id: call.id, since_us: now_us, doubtful };
         self.topics.insert(key, (next, now_us));
         let subscribes = matches!(call.op, Op::Subscribe(_));
         let user = &call.user;
         match state {
             State::InFlight { since_us, .. } if self.link.unsure(since_us, now_us) => Ok(()),
-            State::InFlight { id, since_us } if now_us < since_us + self.patience_us => {
+            State::InFlight { id, since_us, .. } if now_us < since_us + self.patience_us => {
                 Err(format!(
                     "the broker was told to {} for {user} while command {id} of that topic was in flight",
                     call.op
@@ -103,7 +106,7 @@ impl OneBrokerCallPerWant {
         else {
             return;
         };
-        let State::InFlight { id, since_us } = *state else { return };
+        let State::InFlight { id, since_us, doubtful } = *state else { return };
         if id != call.id {
             return;
         }
@@ -112,6 +115,8 @@ impl OneBrokerCallPerWant {
             _ if self.link.unsure(since_us, now_us) => State::Doubt,
             _ if !in_time => State::Doubt,
             (Op::Subscribe(_), None) => State::On,
+            // It may be the answer of a world in which the earlier command took effect.
+            (Op::Subscribe(_), Some(_)) if doubtful => State::Doubt,
             (Op::Subscribe(_), Some("REFUSED")) | (Op::Unsubscribe(_), None) => State::Off,
             (_, _) => State::Doubt,
         };
@@ -196,6 +201,23 @@ mod tests {
         assert_eq!(ask(&mut patient, on()), Ok(()));
         let call = patient.call("alice", 1, off());
         assert_eq!(patient.later(600, &Actor::Broker, Seen::Called(call)), Ok(()));
+    }
+
+    /// A subscribe that is refused; says what a turning off is taken for then.
+    fn off_after_a_refusal(story: &mut Story<OneBrokerCallPerWant>) -> Result<(), String> {
+        let call = story.call("alice", 1, on());
+        story.later(600, &Actor::Broker, Seen::Called(call.clone()))?;
+        let refused = Seen::Replied { call, error: Some("REFUSED"), in_time: true };
+        story.good(&Actor::Broker, refused);
+        ask(story, off())
+    }
+
+    #[test]
+    fn a_refusal_settles_nothing_that_an_unanswered_command_left_open() {
+        assert!(off_after_a_refusal(&mut story()).is_err());
+        let mut doubtful = story();
+        assert_eq!(ask(&mut doubtful, on()), Ok(()));
+        assert_eq!(off_after_a_refusal(&mut doubtful), Ok(()));
     }
 
     #[test]

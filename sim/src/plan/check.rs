@@ -29,6 +29,9 @@ pub fn check(plan: &Plan) -> Result<(), String> {
     if !(1..=DURATION_MS_MAX).contains(&plan.duration_ms) {
         return Err(format!("`duration_ms` must be from 1 to {DURATION_MS_MAX}"));
     }
+    if plan.stop_at_ms.is_some_and(|at_ms| at_ms > plan.duration_ms) {
+        return Err("`stop_at_ms` must not be after the story".into());
+    }
     let users: BTreeSet<&UserId> = plan.users.iter().collect();
     if users.is_empty() || users.len() < plan.users.len() {
         return Err("`users` must name at least one user, and each once".into());
@@ -190,6 +193,7 @@ mod tests {
     fn what_was_drawn_is_good_and_what_makes_no_sense_is_refused() {
         assert_eq!(check(&plan()), Ok(()));
         assert!(problem(|plan| plan.duration_ms = 0).contains("duration_ms"));
+        assert!(problem(|plan| plan.stop_at_ms = Some(101)).contains("stop_at_ms"));
         assert!(problem(|plan| plan.users.clear()).contains("users"));
         assert!(problem(|plan| plan.network.latency_ms = [9, 1]).contains("latency_ms"));
         assert!(problem(|plan| plan.feed.topics.clear()).contains("lacks NSE:A/LTP"));

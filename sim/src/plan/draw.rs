@@ -53,6 +53,7 @@ pub fn draw(scenario: &Scenario, seed: u64) -> Plan {
         duration_ms: world.duration_ms,
         task_order: task_order(world.task_order, seed),
         yield_share: world.yield_share.unwrap_or_else(|| yield_share(seed)),
+        stop_at_ms: world.stop_at_ms,
         network,
         gateway: world.gateway.clone(),
         users: world.users.iter().map(|users| users.value.name.as_str().into()).collect(),

@@ -74,6 +74,9 @@ fn check_world(world: &World) -> Result<(), Problem> {
     if !(1..=DURATION_MS_MAX).contains(&world.duration_ms) {
         return nowhere(format!("`duration_ms` must be from 1 to {DURATION_MS_MAX}"));
     }
+    if world.stop_at_ms.is_some_and(|at_ms| at_ms > world.duration_ms) {
+        return nowhere("`stop_at_ms` must not be after the story");
+    }
     if world.users.is_empty() {
         return nowhere("a world needs users");
     }

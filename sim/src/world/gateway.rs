@@ -58,7 +58,11 @@ pub(super) fn config(plan: &Plan) -> Config {
             subscriptions_per_client_max: times.subscriptions_per_client_max,
             ..Limits::default()
         },
-        outbox: Outbox { ticks_max: times.outbox_ticks_max, ..Outbox::default() },
+        outbox: Outbox {
+            ticks_max: times.outbox_ticks_max,
+            control_bytes_max: times.outbox_control_bytes_max,
+            ..Outbox::default()
+        },
         admin: Admin { listen: "0.0.0.0:8766".into() },
         auth: Auth { keys_file: None, demo_key: false },
         broker: BrokerTimes {

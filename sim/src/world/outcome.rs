@@ -1,6 +1,7 @@
 //! What became of a simulation.
 
 use crate::actors::Stage;
+use crate::coverage::Coverage;
 use crate::history::{Counters, Violation};
 use crate::runtime::{Crash, Interleavings};
 
@@ -25,6 +26,8 @@ pub struct Outcome {
     pub trace: Option<String>,
     /// In which order the gateway's tasks ran.
     pub interleavings: Interleavings,
+    /// What was reached on the way.
+    pub coverage: Coverage,
 }
 
 impl Outcome {
@@ -45,6 +48,7 @@ impl Outcome {
             recent: recorder.recent(),
             trace: recorder.take_trace(),
             interleavings,
+            coverage: Coverage::of(&tickgate::marks::reached(), recorder.met()),
         }
     }
 

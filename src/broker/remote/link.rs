@@ -7,6 +7,7 @@ use super::super::{
     Answer, BrokerError, BrokerErrorCode, BrokerEvent, Command, CommandId, SessionId,
 };
 use super::{RemoteOptions, RemoteStats};
+use crate::marks::mark;
 use crate::protocol::control::{
     Event, FromHost, Hello, ToHost, VERSION, Welcome, decode_from_host,
 };
@@ -105,6 +106,7 @@ impl Link {
             Ok(Some(FromHost::Welcome(welcome))) => self.welcomed(welcome, now_ms, effects),
             Ok(Some(FromHost::Answer(from_host))) => {
                 let Some(forget_ms) = self.in_flight.remove(&CommandId(from_host.id)) else {
+                    mark!(AnswerUnknown);
                     self.stats.count(|counts| &mut counts.answers_unknown);
                     return;
                 };
@@ -128,6 +130,7 @@ impl Link {
             Effect::Tell(BrokerEvent::Answer(Answer { id: command.id, result }))
         };
         if !self.is_up() {
+            mark!(LinkDown);
             let message = "the adapter host cannot be reached".into();
             effects.push(refuse(BrokerErrorCode::NotConnected, message));
         } else if let Some(name) = unfit_name(command) {
@@ -165,6 +168,7 @@ impl Link {
             State::Up { heard_ms, ping_at_ms, .. } => {
                 let silent_ms = now_ms.saturating_sub(*heard_ms);
                 if silent_ms >= self.times.heartbeat_timeout_ms {
+                    mark!(LinkSilent);
                     self.stats.count(|counts| &mut counts.heartbeats_missed);
                     self.go_down(&format!("the host was silent for {silent_ms} ms"), effects);
                     self.say_hello(now_ms, effects);
@@ -254,6 +258,7 @@ impl Link {
     }
 
     fn say_hello(&mut self, now_ms: u64, effects: &mut Vec<Effect>) {
+        mark!(LinkReplaced if self.hello > 0);
         self.hello += 1;
         self.hello_ms = now_ms;
         self.state = State::Greeting { hello_at_ms: now_ms + self.times.welcome_timeout_ms };

@@ -5,6 +5,7 @@ use super::{Effect, Hub};
 use crate::broker::{
     Answer, BrokerError, BrokerErrorCode, BrokerEvent, CommandId, Done, SessionId,
 };
+use crate::marks::{SessionEvent, mark};
 use crate::topic::{BrokerName, UserId};
 
 impl Hub {
@@ -20,8 +21,10 @@ impl Hub {
             BrokerEvent::Answer(Answer { id, result }) => self.answered(id, result, effects),
             BrokerEvent::SessionLost { user, session, reason } => {
                 if self.is_current(broker, &user, session) {
+                    self.session_meets(&user, SessionEvent::Lost);
                     self.session_lost(&user, &reason, effects);
                 } else {
+                    mark!(LateLoss);
                     self.totals.stale_events += 1;
                 }
             }
@@ -37,6 +40,7 @@ impl Hub {
         effects: &mut Vec<Effect>,
     ) {
         let Some(about) = self.forget_command(id) else {
+            mark!(LateAnswer);
             self.totals.stale_events += 1;
             return;
         };
@@ -64,7 +68,9 @@ impl Hub {
         let Some(link) = self.brokers.get_mut(broker) else { return };
         link.up = true;
         link.reason.clear();
+        mark!(StopBrokerBack if self.draining);
         for (id, user) in self.users.iter_mut().filter(|(_, user)| user.broker == *broker) {
+            user.meets(SessionEvent::BrokerUp);
             if matches!(user.session.state, SessionState::Down | SessionState::Unsure) {
                 user.session.backoff.hurry();
             }
@@ -79,6 +85,7 @@ impl Hub {
         let users = self.users.iter().filter(|(_, user)| user.broker == *broker);
         let users: Vec<UserId> = users.map(|(id, _)| id.clone()).collect();
         for user in users {
+            self.session_meets(&user, SessionEvent::BrokerDown);
             self.session_lost(&user, reason, effects);
         }
     }

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, VecDeque};
 use indexmap::IndexSet;
 
 use super::reject;
-use super::session::User;
+use super::session::{SessionState, User};
 use super::{Effect, Hub, Note, TimerKey};
 use crate::broker::{BrokerError, BrokerErrorCode};
 use crate::engine::{Change, Identity, Orders, Request, ShardId};
+use crate::marks::{ClientEvent, SessionEvent, mark};
 use crate::protocol::{Answer, Reject, RequestId, RowOutcome};
 use crate::topic::{ClientId, Instrument, Mode, Topic, UserId};
 
@@ -127,9 +128,11 @@ impl Hub {
         shard: ShardId,
         effects: &mut Vec<Effect>,
     ) {
+        self.client_meets(id, ClientEvent::Opened);
         self.totals.opened += 1;
         let mut client = Client::new(shard);
         if self.draining {
+            mark!(StopOpened);
             client.close(id, 1012, "the gateway is restarting", effects);
         }
         let old = self.clients.insert(id, client);
@@ -141,6 +144,7 @@ impl Hub {
         if !self.clients.contains_key(&id) {
             return;
         }
+        self.client_meets(id, ClientEvent::Closed);
         self.totals.closed += 1;
         self.timers.cancel(&TimerKey::Authenticate(id));
         self.timers.cancel(&TimerKey::Request(id));
@@ -155,7 +159,10 @@ impl Hub {
         request_id: Option<RequestId>,
         request: Request,
     ) {
+        self.request_meets(id, &request);
         let Some(client) = self.clients.get_mut(&id) else { return };
+        mark!(ClientClosingAsks if client.closing);
+        mark!(ClientQueues if client.current.is_some());
         if !client.closing {
             client.queue.push_back((request_id, request));
             self.work.clients.push_back(id);
@@ -193,6 +200,7 @@ impl Hub {
         };
         let client = self.clients.get_mut(&id).expect("the client exists");
         if client.attached() != Some(&identity.user) {
+            mark!(ClientSwitches if !client.topics.is_empty());
             self.leave(id, effects);
             self.join(id, &identity);
         }
@@ -204,6 +212,7 @@ impl Hub {
         if user.is_live() {
             self.authentication_done(id, effects);
         } else {
+            mark!(ClientRejoinsDead if matches!(self.clients[&id].auth, Auth::Joined(_)));
             user.session.backoff.hurry();
             self.work.sessions.insert(identity.user);
         }
@@ -221,9 +230,11 @@ impl Hub {
     }
 
     fn join(&mut self, id: ClientId, identity: &Identity) {
+        self.session_meets(&identity.user, SessionEvent::Joins);
         let now_ms = self.now_ms;
         let new = || User::new(identity.broker.clone(), now_ms);
         let user = self.users.entry(identity.user.clone()).or_insert_with(new);
+        mark!(SessionWantedAgain if matches!(user.session.state, SessionState::Closing(_)));
         user.clients.insert(id);
         let client = self.clients.get_mut(&id).expect("the client exists");
         client.auth = Auth::Joining(identity.user.clone());
@@ -231,8 +242,9 @@ impl Hub {
 
     /// Takes everything from a client that it has as its user, order updates included (RC-011).
     fn leave(&mut self, id: ClientId, effects: &mut Vec<Effect>) {
-        let client = self.clients.get_mut(&id).expect("the client exists");
-        let Some(user_id) = client.attached().cloned() else { return };
+        let Some(user_id) = self.clients[&id].attached().cloned() else { return };
+        self.session_meets(&user_id, SessionEvent::Leaves);
+        let client = &mut self.clients[&id];
         client.current = None;
         let mut change = Change::default();
         if std::mem::take(&mut client.orders) {
@@ -299,6 +311,7 @@ impl Hub {
     }
 
     pub(super) fn authentication_overdue(&mut self, id: ClientId, effects: &mut Vec<Effect>) {
+        self.client_meets(id, ClientEvent::AuthenticationOverdue);
         if let Some(client) = self.clients.get_mut(&id) {
             client.close(id, 4401, "auth timeout", effects);
         }
@@ -308,6 +321,7 @@ impl Hub {
     pub(super) fn request_overdue(&mut self, id: ClientId, effects: &mut Vec<Effect>) {
         let Some(client) = self.clients.get(&id) else { return };
         let Some(current) = &client.current else { return };
+        self.client_meets(id, ClientEvent::RequestOverdue);
         let message = self.overdue_message(client);
         let error = BrokerError { code: BrokerErrorCode::Timeout, message };
         match &current.kind {

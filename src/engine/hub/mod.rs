@@ -8,6 +8,7 @@
 mod brokers;
 mod check;
 mod client;
+mod reached;
 mod reject;
 mod requests;
 mod routes;
@@ -26,6 +27,7 @@ use super::timers::Timers;
 use super::{Effect, Event, Note, ShardId};
 use crate::broker::{Command, CommandId, CommandKind, SessionId};
 use crate::config::{BrokerTimes, Config};
+use crate::marks::{SessionEvent, TopicEvent};
 use crate::protocol::TopicRules;
 use crate::topic::{BrokerName, ClientId, Topic, UserId};
 
@@ -211,9 +213,11 @@ impl Hub {
                 TimerKey::Request(client) => self.request_overdue(client, effects),
                 TimerKey::Command(id) => self.command_overdue(id, effects),
                 TimerKey::Session(user) => {
+                    self.session_meets(&user, SessionEvent::Retry);
                     self.work.sessions.insert(user);
                 }
                 TimerKey::Topic(user, topic) => {
+                    self.topic_meets(&user, &topic, TopicEvent::Retry);
                     self.work.topics.push_back((user, topic));
                 }
             }
@@ -256,6 +260,7 @@ impl Hub {
     }
 
     fn drain(&mut self, effects: &mut Vec<Effect>) {
+        self.all_meet_the_end();
         self.draining = true;
         for (id, client) in &mut self.clients {
             client.close(*id, 1012, "the gateway is restarting", effects);

@@ -9,6 +9,7 @@ use super::topics::Want;
 use super::{Effect, Hub, Note, TimerKey};
 use crate::broker::BrokerError;
 use crate::engine::{Change, Orders, Request, RouteId};
+use crate::marks::mark;
 use crate::protocol::{
     Answer, BadEntry, FailedRow, Reject, RequestId, RowOutcome, SubscribeEntry, SubscribeRow,
     UnsubscribeEntry,
@@ -43,6 +44,7 @@ impl Hub {
                 | Request::BrokerInfo,
                 None,
             ) => {
+                mark!(NotAuthenticated);
                 let answer = Answer::Rejected(Reject::not_authenticated());
                 self.answer(id, request_id, answer, effects);
             }
@@ -123,6 +125,7 @@ impl Hub {
         }
         let client = &self.clients[&id];
         if client.topics.contains(&topic) {
+            mark!(AlreadySubscribed);
             let depth = self.users[user].topics[&topic].depth_for(depth);
             return done(&topic.instrument, RowOutcome::AlreadySubscribed { mode, depth });
         }
@@ -131,6 +134,7 @@ impl Hub {
         }
         let limit = self.options.subscriptions_per_client_max;
         if client.topics.len() >= limit {
+            mark!(LimitReached);
             let reject = Reject::too_many_subscriptions(limit);
             return done(&topic.instrument, RowOutcome::Failed(reject));
         }
@@ -138,6 +142,7 @@ impl Hub {
         match self.want(user, id, &topic, depth, effects) {
             Want::Waiting => Row::Waiting { instrument: topic.instrument, mode, depth },
             Want::Held => {
+                mark!(JoinedOn);
                 let depth = self.users[user].topics[&topic].depth_for(depth);
                 done(&topic.instrument, RowOutcome::Success { mode, depth })
             }
@@ -185,6 +190,11 @@ impl Hub {
             unreachable!("the request is a subscribe");
         };
         let rows = settle_rows(std::mem::take(rows));
+        mark!(PartlySubscribed if {
+            let mut failed = rows.iter().map(|row| matches!(row.outcome, RowOutcome::Failed(_)));
+            let first = failed.next();
+            failed.any(|failed| Some(failed) != first)
+        });
         let mut change = Change::default();
         for row in &rows {
             if let RowOutcome::Success { mode, .. } = row.outcome {
@@ -223,6 +233,7 @@ impl Hub {
                 .filter(|topic| self.clients[&id].topics.contains(topic))
                 .collect();
             if held.is_empty() {
+                mark!(NeverSubscribed);
                 let Instrument { exchange, symbol } = instrument;
                 failed.push(FailedRow { exchange, symbol, reject: Reject::not_subscribed() });
                 continue;

@@ -5,11 +5,13 @@
 
 use indexmap::{IndexMap, IndexSet};
 
+use super::reached::session_event;
 use super::topics::TopicState;
 use super::{Effect, Hub, Note, TimerKey};
 use crate::broker::{BrokerError, BrokerErrorCode, CommandId, CommandKind, SessionId};
 use crate::engine::Upstream;
 use crate::engine::backoff::Backoff;
+use crate::marks::{SessionEvent, TopicEvent, mark};
 use crate::topic::{BrokerName, ClientId, Topic, UserId};
 
 /// An account with at least one client, or with a session that is still being closed.
@@ -115,7 +117,10 @@ impl Hub {
             Step::Nothing => {}
             Step::Open => self.open_session(user_id, effects),
             Step::Close => self.close_session(user_id, effects),
-            Step::WaitUntil(at_ms) => self.timers.set(TimerKey::Session(user_id.clone()), at_ms),
+            Step::WaitUntil(at_ms) => {
+                mark!(SessionPaused);
+                self.timers.set(TimerKey::Session(user_id.clone()), at_ms);
+            }
             Step::Forget => self.forget_user(user_id),
         }
     }
@@ -131,6 +136,8 @@ impl Hub {
             // What is in doubt is settled when the broker is back. A gateway that is stopping
             // does not wait for a broker that may never be: only for the clients.
             (SessionState::Unsure, false) if !reachable => {
+                mark!(SessionDoubtWithoutBroker);
+                mark!(StopGivesUpSession if self.draining && user.clients.is_empty());
                 if self.draining && user.clients.is_empty() { Step::Forget } else { Step::Nothing }
             }
             (SessionState::Up, true) if session.stale => Step::Close,
@@ -169,6 +176,8 @@ impl Hub {
     fn close_session(&mut self, user_id: &UserId, effects: &mut Vec<Effect>) {
         let user = &self.users[user_id];
         let (broker, id) = (user.broker.clone(), user.session.id);
+        mark!(SessionRebuilt if user.session.stale);
+        mark!(SessionClosedInCommand if user.is_in_command());
         self.turn_all_off(user_id);
         let command = self.send_command(user_id, &broker, id, CommandKind::Disconnect, effects);
         self.session_becomes(user_id, SessionState::Closing(command));
@@ -183,6 +192,7 @@ impl Hub {
         effects: &mut Vec<Effect>,
     ) {
         let state = self.users[user_id].session.state;
+        self.session_meets(user_id, session_event(&result));
         match (state, result) {
             (SessionState::Connecting(current), Ok(())) if current == id => {
                 self.session_opened(user_id, effects);
@@ -206,11 +216,15 @@ impl Hub {
 
     fn connect_failed(&mut self, user_id: &UserId, error: &BrokerError, effects: &mut Vec<Effect>) {
         let session = self.session_mut(user_id);
+        let timed_out = error.code == BrokerErrorCode::Timeout;
+        mark!(SessionTimedOut if timed_out);
+        mark!(SessionDoubtOutlivesRefusal if session.doubt && !timed_out);
         // After a timeout the session may exist, or come to exist.
-        session.doubt |= error.code == BrokerErrorCode::Timeout;
+        session.doubt |= timed_out;
         let state = if session.doubt { SessionState::Unsure } else { SessionState::Down };
         self.session_failed(user_id, state, error, effects);
         if self.users[user_id].clients.is_empty() {
+            mark!(SessionFailedForNobody);
             // Nobody needs it: what may exist is closed at once.
             self.session_mut(user_id).backoff.hurry();
         }
@@ -227,6 +241,9 @@ impl Hub {
         let broker = user.broker.clone();
         let topics: Vec<Topic> = user.topics.keys().cloned().collect();
         let clients: Vec<ClientId> = user.clients.iter().copied().collect();
+        mark!(SessionUnneeded if clients.is_empty());
+        mark!(SessionRestoresTopics if !topics.is_empty());
+        user.topics.values().for_each(|state| state.meets(TopicEvent::SessionBegins));
         Self::note(effects, Note::SessionUp { user: user_id.clone(), broker });
         for client in clients {
             self.authentication_done(client, effects);
@@ -257,6 +274,7 @@ impl Hub {
     /// A session that nobody needs is closed again and again, ever more rarely: a leaked one could
     /// keep its user from the broker for the rest of the day.
     fn close_failed(&mut self, user_id: &UserId, error: &BrokerError, effects: &mut Vec<Effect>) {
+        mark!(SessionNotClosed);
         self.pause_session(user_id, &error.message);
         self.session_mut(user_id).doubt = true;
         let user = &self.users[user_id];
@@ -285,15 +303,21 @@ impl Hub {
         match state {
             SessionState::Down | SessionState::Unsure => return,
             SessionState::Connecting(_) => {
+                mark!(SessionLostInConnect);
                 // The command may be carried out yet, when the broker is back.
                 self.session_mut(user_id).doubt = true;
                 self.session_failed(user_id, SessionState::Unsure, &error, effects);
             }
             SessionState::Closing(_) if self.users[user_id].session.doubt => {
+                mark!(SessionLostInDoubt);
                 self.session_becomes(user_id, SessionState::Unsure);
             }
-            SessionState::Closing(_) => self.session_becomes(user_id, SessionState::Down),
+            SessionState::Closing(_) => {
+                mark!(SessionLostInClose);
+                self.session_becomes(user_id, SessionState::Down);
+            }
             SessionState::Up => {
+                mark!(SessionLostInCommand if self.users[user_id].is_in_command());
                 self.turn_all_off(user_id);
                 self.fail_waiting(user_id, &error, effects);
                 self.pause_session(user_id, &error.message);
@@ -308,8 +332,11 @@ impl Hub {
 
     /// The user's credentials changed: the session is rebuilt, clients and wants are kept.
     pub(super) fn invalidate(&mut self, user_id: &UserId, effects: &mut Vec<Effect>) {
+        self.session_meets(user_id, SessionEvent::Invalidated);
         let Some(user) = self.users.get_mut(user_id) else { return };
         let session = &mut user.session;
+        mark!(CredentialsChangeInConnect if matches!(session.state, SessionState::Connecting(_)));
+        mark!(CredentialsChangeInClose if matches!(session.state, SessionState::Closing(_)));
         let is_news = match session.state {
             // The connect under way may still use the old credentials.
             SessionState::Up | SessionState::Connecting(_) => {
@@ -333,6 +360,7 @@ impl Hub {
         let user = self.users.get_mut(user_id).expect("the user exists");
         let mut commands = Vec::new();
         for (topic, state) in &mut user.topics {
+            state.meets(TopicEvent::SessionEnds);
             commands.extend(state.upstream.in_flight());
             state.upstream = Upstream::Off;
             state.doubt = false;

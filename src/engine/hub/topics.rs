@@ -2,11 +2,13 @@
 
 use indexmap::IndexMap;
 
+use super::reached::topic_event;
 use super::session::SessionState;
 use super::{Effect, Hub, Note, TimerKey};
 use crate::broker::{BrokerError, BrokerErrorCode, CommandId, CommandKind, Done};
 use crate::engine::backoff::Backoff;
 use crate::engine::{Upstream, UpstreamCommand};
+use crate::marks::{TopicEvent, mark};
 use crate::topic::{ClientId, Topic, UserId};
 
 /// One topic of one user. The reference count is `wants.len()`.
@@ -74,10 +76,14 @@ impl Hub {
         if !live {
             return;
         }
+        state.is_compared(wanted);
         let Some(command) = state.upstream.reconcile(wanted) else { return };
         // A client that waits is worth a try at once; what is merely to be restored is paced.
         let urgent = state.wants.values().any(|want| *want == Want::Waiting);
-        if let Some(at_ms) = state.backoff.wait_until_ms(self.now_ms).filter(|_| !urgent) {
+        let paused = state.backoff.wait_until_ms(self.now_ms);
+        mark!(TopicUrgent if urgent && paused.is_some());
+        if let Some(at_ms) = paused.filter(|_| !urgent) {
+            mark!(TopicPaused);
             self.timers.set(TimerKey::Topic(user_id.clone(), topic.clone()), at_ms);
             return;
         }
@@ -100,6 +106,7 @@ impl Hub {
         effects: &mut Vec<Effect>,
     ) {
         let state = self.topic_mut(user_id, topic);
+        state.meets(topic_event(&result));
         match (state.upstream, result) {
             (Upstream::TurningOn(current), Ok(done)) if current == id => {
                 state.upstream = Upstream::On;
@@ -110,6 +117,9 @@ impl Hub {
             }
             (Upstream::TurningOn(current), Err(error)) if current == id => {
                 // A refusal says nothing about an earlier try that was not answered.
+                mark!(TopicTimedOut if error.code == BrokerErrorCode::Timeout);
+                let is_settled = error.code != BrokerErrorCode::Timeout;
+                mark!(TopicDoubtOutlivesRefusal if state.doubt && is_settled);
                 state.doubt |= error.code == BrokerErrorCode::Timeout;
                 state.upstream = if state.doubt { Upstream::Unsure } else { Upstream::Off };
                 self.subscribe_failed(user_id, topic, &error, effects);
@@ -120,6 +130,7 @@ impl Hub {
                 state.backoff = Backoff::default();
             }
             (Upstream::TurningOff(current), Err(error)) if current == id => {
+                mark!(TopicNotTurnedOff);
                 state.upstream = Upstream::Unsure;
                 state.doubt = true;
                 self.pause_topic(user_id, topic);
@@ -134,6 +145,8 @@ impl Hub {
     fn topic_on(&mut self, user_id: &UserId, topic: &Topic, effects: &mut Vec<Effect>) {
         let state = self.topic_mut(user_id, topic);
         let waiting = state.waiting();
+        mark!(TopicOnForNobody if state.wants.is_empty());
+        mark!(TopicOnForSeveral if waiting.len() > 1);
         for want in state.wants.values_mut() {
             *want = Want::Held;
         }
@@ -156,6 +169,7 @@ impl Hub {
         }
         let state = self.topic_mut(user_id, topic);
         let held = !state.wants.is_empty();
+        mark!(TopicRefusedToHolders if held);
         if held {
             self.pause_topic(user_id, topic);
         } else {
@@ -197,6 +211,7 @@ impl Hub {
     ) -> Want {
         let user = self.users.get_mut(user_id).expect("the user exists");
         let live = user.session.state == SessionState::Up;
+        user.topic_meets(topic, TopicEvent::Wanted);
         let state = user.topics.entry(topic.clone()).or_insert_with(|| TopicState::new(depth));
         if state.wants.is_empty() {
             state.depth = depth;
@@ -216,6 +231,7 @@ impl Hub {
     pub(super) fn unwant(&mut self, user_id: &UserId, client_id: ClientId, topic: &Topic) -> Want {
         let user = self.users.get_mut(user_id).expect("the user exists");
         let state = user.topics.get_mut(topic).expect("a want has a topic");
+        state.meets(TopicEvent::Unwanted);
         let want = state.wants.swap_remove(&client_id).expect("the client wants the topic");
         let client = self.clients.get_mut(&client_id).expect("the client exists");
         client.topics.swap_remove(topic);

@@ -234,29 +234,25 @@ impl Script {
     }
 
     fn manner(&mut self, call: &Call) -> Manner {
-        let rule = match &call.op {
-            Op::Connect => {
-                let rule = self.plan.sessions.iter().find(|rule| rule.user == call.user);
-                rule.map(|rule| (rule.connect, rule.times))
-            }
-            Op::Subscribe(topic) => {
-                let rule = self.plan.topics.iter().find(|rule| rule.topic == *topic);
-                rule.map(|rule| (rule.subscribe, rule.times))
-            }
-            Op::Unsubscribe(topic) => {
-                let rule = self.plan.topics.iter().find(|rule| rule.topic == *topic);
-                rule.map(|rule| (rule.unsubscribe, rule.times))
-            }
-            Op::Disconnect | Op::UnsubscribeAll => None,
-        };
         let count = self.counts.entry(Self::kind(call)).or_default();
         *count += 1;
-        match rule {
-            Some((manner, times)) if !self.healed && times.is_none_or(|times| *count <= times) => {
-                manner
-            }
-            Some(_) | None => Manner::Normal,
+        if self.healed {
+            return Manner::Normal;
         }
+        let holds = |times: Option<u32>| times.is_none_or(|times| *count <= times);
+        let (mut sessions, mut topics) = (self.plan.sessions.iter(), self.plan.topics.iter());
+        let mut of_topic =
+            |topic: &TopicName| topics.find(|rule| rule.topic == *topic && holds(rule.times));
+        let manner = match &call.op {
+            Op::Connect => {
+                let rule = sessions.find(|rule| rule.user == call.user && holds(rule.times));
+                rule.map(|rule| rule.connect)
+            }
+            Op::Subscribe(topic) => of_topic(topic).map(|rule| rule.subscribe),
+            Op::Unsubscribe(topic) => of_topic(topic).map(|rule| rule.unsubscribe),
+            Op::Disconnect | Op::UnsubscribeAll => None,
+        };
+        manner.unwrap_or_default()
     }
 
     fn kind(call: &Call) -> String {

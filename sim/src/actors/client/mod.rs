@@ -15,6 +15,7 @@ use tokio::time::{sleep, timeout};
 
 use self::connection::{Connection, Heard};
 use super::{Stage, WEBSOCKET_ADDR};
+use crate::coverage::{Operation, operations};
 use crate::fault::{FaultKind, Party, Strike};
 use crate::history::{Actor, ClientName, Phase, Request, Seen, Sent};
 use crate::plan::{Action, ClientPlan};
@@ -44,12 +45,15 @@ pub async fn play<R: Runtime>(runtime: R, stage: Stage, plan: ClientPlan) {
         wants: BTreeSet::new(),
         returns: plan.returns_after_ms.into_iter().rev().collect(),
         return_us: None,
+        host: plan.host,
         user: plan.user,
     };
     client.note(|_| ());
     stage.reached(Phase::Play).await;
-    for timed in plan.actions {
+    let operations = operations(&plan.actions);
+    for (timed, operation) in plan.actions.into_iter().zip(operations) {
         client.listen(sleep(stage.until(timed.at_ms))).await;
+        client.performs(operation);
         client.act(timed.action).await;
     }
     stage.saw(&client.actor, Seen::Finished);
@@ -74,6 +78,7 @@ struct Client<R: Runtime> {
     /// When it comes back, in microseconds.
     return_us: Option<u64>,
     user: UserId,
+    host: u32,
 }
 
 impl<R: Runtime> Client<R> {
@@ -146,6 +151,13 @@ impl<R: Runtime> Client<R> {
             Action::Leave { politely } => self.leave(politely).await,
             Action::StopReading { for_ms } => self.stop_reading(for_ms).await,
             Action::Send(request) => self.send(request).await,
+        }
+    }
+
+    /// Whoever is not connected does nothing.
+    fn performs(&self, operation: Option<Operation>) {
+        if let (Some(operation), Some(_)) = (operation, &self.connection) {
+            self.stage.recorder().performed(now_us(), &self.name, self.host, operation);
         }
     }
 

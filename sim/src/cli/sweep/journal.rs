@@ -11,7 +11,7 @@ use super::tally::Tally;
 use super::work::{StoryId, Work};
 
 /// Of the format of the file.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Where the state is kept, and what it belongs to.
 pub struct Journal {

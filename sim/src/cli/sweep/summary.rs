@@ -1,11 +1,16 @@
 //! What is said of a sweep, to people and to programs.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
+use tickgate::marks::{Mark, Pair};
 
 use super::orders::Orders;
 use super::tally::{Failure, Tally};
 use super::work::Work;
 use crate::cli::chosen::{next_commands, shown};
+use crate::cli::demand;
+use crate::coverage::{Coverage, Operation};
 use crate::fault::FaultKind;
 
 /// Failures that are shown in full; more are counted.
@@ -36,6 +41,8 @@ pub fn print(work: &Work, tally: &Tally, orders: &Orders) {
             say!("{}: {fault} never struck", story.file.display());
         }
     }
+    say!("{}", demand::in_short(&tally.coverage));
+    demand::remarks(&tally.coverage).iter().for_each(|remark| say!("{remark}"));
     let (played, total) = (tally.done.count(), work.total());
     let early = if played < total {
         format!("stopped early, {total} were planned; ")
@@ -72,8 +79,9 @@ struct Summary<'a> {
     simulated_ms: u64,
     scenarios: Vec<StorySummary>,
     failures: Vec<FailureSummary<'a>>,
-    counters: &'a std::collections::BTreeMap<String, u64>,
-    faults: std::collections::BTreeMap<FaultKind, u64>,
+    counters: &'a BTreeMap<String, u64>,
+    faults: BTreeMap<FaultKind, u64>,
+    coverage: Reached,
     timing: Timing,
 }
 
@@ -92,6 +100,44 @@ struct FailureSummary<'a> {
     invariant: Option<&'a str>,
     text: &'a str,
     commands: [String; 3],
+}
+
+/// How often everything was reached that can be.
+#[derive(Serialize)]
+struct Reached {
+    marks: BTreeMap<&'static str, u64>,
+    transitions: Vec<Transition>,
+    /// By operation, then by fault.
+    met: BTreeMap<&'static str, BTreeMap<FaultKind, u64>>,
+}
+
+#[derive(Serialize)]
+struct Transition {
+    machine: &'static str,
+    state: &'static str,
+    event: &'static str,
+    hits: u64,
+}
+
+impl Reached {
+    fn of(coverage: &Coverage) -> Self {
+        let transition = |pair: Pair| Transition {
+            machine: pair.machine(),
+            state: pair.state(),
+            event: pair.event(),
+            hits: coverage.pair(pair),
+        };
+        let faults = |operation| {
+            let hits = |fault| (fault, coverage.met(operation, fault));
+            FaultKind::ALL.into_iter().map(hits).collect()
+        };
+        let operations = Operation::ALL.into_iter();
+        Self {
+            marks: Mark::ALL.iter().map(|mark| (mark.label(), coverage.mark(*mark))).collect(),
+            transitions: Pair::all().filter(|pair| pair.is_possible()).map(transition).collect(),
+            met: operations.map(|operation| (operation.label(), faults(operation))).collect(),
+        }
+    }
 }
 
 /// The only part that is not the same each time.
@@ -127,6 +173,7 @@ pub fn json(work: &Work, tally: &Tally) -> Result<String, String> {
         failures: failures.collect(),
         counters: &tally.counters,
         faults: tally.all_faults(),
+        coverage: Reached::of(&tally.coverage),
         timing: Timing { took_ms: tally.took_ms, seeds_per_second: rate(tally) },
     };
     let text = serde_json::to_string_pretty(&summary).map_err(|error| error.to_string())?;

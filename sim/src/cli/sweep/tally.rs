@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::coverage::Coverage;
 use crate::expect::Expectation;
 use crate::fault::FaultKind;
 use crate::history::Counters;
@@ -24,6 +25,8 @@ pub struct Tally {
     /// How often each fault struck, by the position of the file.
     #[serde(default)]
     pub faults: BTreeMap<usize, BTreeMap<FaultKind, u64>>,
+    /// What was reached, in all.
+    pub coverage: Coverage,
     /// Milliseconds of simulated time in all.
     pub simulated_ms: u64,
     /// Depends on every trace of every simulation: the same sweep gives the same digest.
@@ -99,10 +102,12 @@ impl Tally {
         for (fault, count) in &outcome.counters.faults {
             *hits.entry(*fault).or_default() += count;
         }
+        self.coverage.add(&outcome.coverage);
         self.simulated_ms += outcome.ended_us / 1_000;
         let verdict = Verdict::of(outcome);
         let (ended_us, counters) = (outcome.ended_us, &outcome.counters);
-        let mark = format!("{number} {ended_us} {counters:?} {}", Expectation::of(&verdict));
+        let (reached, ended) = (outcome.coverage.digest(), Expectation::of(&verdict));
+        let mark = format!("{number} {ended_us} {counters:?} {reached:016x} {ended}");
         self.digest = self.digest.wrapping_add(xxh3_64(mark.as_bytes()));
         if expected.met_by(&verdict) {
             return None;
