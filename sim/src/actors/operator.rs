@@ -274,6 +274,7 @@ fn unsettled(status: &Status) -> Option<String> {
     }
     status.topics.iter().find(|topic| topic.state != TopicState::On).map(|topic| {
         let (user, exchange, symbol) = (&topic.user, &topic.exchange, &topic.symbol);
-        format!("{exchange}:{symbol} mode {} of {user} is {}", topic.mode, topic.state.label())
+        let (mode, state, count) = (topic.mode, topic.state.label(), topic.count);
+        format!("{exchange}:{symbol} mode {mode} of {user} is {state}, {count} clients want it")
     })
 }
