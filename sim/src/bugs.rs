@@ -8,6 +8,7 @@ pub mod measure;
 pub mod preamble;
 pub mod scratch;
 pub mod table;
+pub mod techniques;
 
 use std::path::{Path, PathBuf};
 

@@ -23,6 +23,7 @@ mod shrink;
 mod stopwatch;
 mod sweep;
 mod walk;
+mod without;
 
 use std::path::Path;
 use std::process::ExitCode;

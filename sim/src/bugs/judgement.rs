@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::measure::Finding;
+use super::techniques::Techniques;
 use crate::shrink::Size;
 
 /// What was measured of one bug.
@@ -16,6 +17,8 @@ pub struct Measured {
     pub starts: Vec<Option<Finding>>,
     /// The size of the first finding's scenario after shrinking; why it could not be shrunk.
     pub shrunk: Option<Result<Size, String>>,
+    /// How soon each technique finds it, if that was asked.
+    pub techniques: Option<Techniques>,
 }
 
 /// What is said of one bug.

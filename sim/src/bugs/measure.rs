@@ -1,5 +1,6 @@
 //! Lets the program with the planted bug sweep and shrink.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -45,6 +46,17 @@ struct Failure {
     text: String,
 }
 
+/// Where and how far a sweep goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Span {
+    /// The first seed.
+    pub from: u64,
+    /// So many seeds of every scenario.
+    pub seeds: u64,
+    /// Techniques that it does without, as the command line has them; empty: none.
+    pub without: &'static str,
+}
+
 /// A program with a planted bug.
 #[derive(Clone, Debug)]
 pub struct Suspect {
@@ -57,27 +69,30 @@ pub struct Suspect {
 }
 
 impl Suspect {
-    /// Sweeps all scenarios with `seeds` seeds, from `from` on, until something fails. The first
-    /// failure does not depend on how many play at once. `turn` is called while it waits.
+    /// Sweeps all scenarios until something fails. The first failure does not depend on how many
+    /// play at once. `turn` is called while it waits.
     ///
     /// # Errors
     ///
     /// Fails if the program cannot do it, or needs more than `patience` of real time.
     pub fn sweep(
         &self,
-        from: u64,
-        seeds: u64,
+        span: Span,
         patience: Duration,
         json: &Path,
         turn: &mut dyn FnMut(),
     ) -> Result<Option<Finding>, String> {
         // An old one must not be taken for this one's.
         let _ = std::fs::remove_file(json);
+        let Span { from, seeds, without } = span;
         let (from_word, seeds_word) = (from.to_string(), seeds.to_string());
         let mut command = self.command("sweep");
         command.args(&self.scenarios);
         command.args(["--from", &from_word, "--seeds", &seeds_word, "--stop-after", "1"]);
         command.arg("--json").arg(json);
+        if !without.is_empty() {
+            command.args(["--without", without]);
+        }
         let status = run_to_end(&mut command, Some(patience), turn)?;
         let text = std::fs::read_to_string(json)
             .map_err(|error| format!("the sweep left no summary ({status}): {error}"))?;
@@ -86,6 +101,36 @@ impl Suspect {
             return Err(format!("the sweep ended with {status} and found nothing"));
         }
         Ok(found)
+    }
+
+    /// Walks from the first seed on until a walk fails; gives the number of that walk. `delivery`:
+    /// with feed, shards and outboxes.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the program cannot do it, or needs more than `patience` of real time.
+    pub fn walk(
+        &self,
+        delivery: bool,
+        walks: u64,
+        patience: Duration,
+        out: &Path,
+        turn: &mut dyn FnMut(),
+    ) -> Result<Option<u64>, String> {
+        let broken = |error: std::io::Error| format!("cannot use {}: {error}", out.display());
+        let mut command = self.command("walk");
+        command.args(["--seeds", &walks.to_string()]);
+        if delivery {
+            command.arg("--delivery");
+        }
+        command.stdout(File::create(out).map_err(broken)?);
+        let status = run_to_end(&mut command, Some(patience), turn)?;
+        let said = std::fs::read_to_string(out).map_err(broken)?;
+        match (failed_walk(&said), status.success()) {
+            (Some(seed), false) => Ok(Some(seed)),
+            (None, true) => Ok(None),
+            (_, _) => Err(format!("the walk ended with {status} and does not say why")),
+        }
     }
 
     /// Shrinks what was found and measures what is left.
@@ -119,6 +164,13 @@ impl Suspect {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command
     }
+}
+
+/// The seed of the walk that failed, if the walk's report names one.
+fn failed_walk(said: &str) -> Option<u64> {
+    let rest = said.lines().find_map(|line| line.strip_prefix("seed "))?;
+    let (seed, rest) = rest.split_once(' ')?;
+    seed.parse().ok().filter(|_| rest.starts_with("fails with "))
 }
 
 fn read_summary(text: &str, from: u64) -> Result<Option<Finding>, String> {
@@ -193,6 +245,13 @@ mod tests {
         let nothing = read_summary(r#"{"failures": []}"#, 1);
         assert_eq!(nothing, Ok(None));
         assert!(read_summary("{}", 1).is_err());
+    }
+
+    #[test]
+    fn a_walk_that_failed_is_told_from_one_that_did_not() {
+        assert_eq!(failed_walk("seed 17 fails with 41 events: it differs\n"), Some(17));
+        assert_eq!(failed_walk("2000 walks, 600000 events\n"), None);
+        assert_eq!(failed_walk("seed 17 is fine\n"), None);
     }
 
     #[test]

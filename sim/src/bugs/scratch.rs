@@ -13,10 +13,10 @@ const PLACE: &str = "target/bugs";
 /// Each bug is built once and played for seconds: nearly all of the time goes into building. Many
 /// small units let the compiler keep most of what it has built for the bug before.
 const QUICK_TO_BUILD: [&str; 6] = [
-    "profile.sim.package.tickgate.opt-level=0",
+    "profile.sim.package.tickgate.opt-level=1",
     "profile.sim.package.tickgate.debug=0",
     "profile.sim.package.tickgate.codegen-units=256",
-    "profile.sim.package.tickgate-sim.opt-level=0",
+    "profile.sim.package.tickgate-sim.opt-level=1",
     "profile.sim.package.tickgate-sim.debug=0",
     "profile.sim.package.tickgate-sim.codegen-units=256",
 ];

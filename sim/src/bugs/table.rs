@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::Bug;
 use super::judgement::{Judgement, Measured};
 use super::measure::Finding;
+use super::techniques::Techniques;
 
 /// One bug and what was measured of it.
 #[derive(Clone, Debug)]
@@ -76,6 +77,28 @@ pub fn table(rows: &[Row]) -> String {
     text
 }
 
+/// Seeds or walks until found, technique by technique; empty if none was measured.
+#[must_use]
+pub fn techniques(rows: &[Row]) -> String {
+    let measured = rows.iter().filter_map(|row| Some((row, row.measured.techniques.as_ref()?)));
+    let mut lines: Vec<Vec<String>> = measured
+        .map(|(row, found)| [row.bug.name.clone()].into_iter().chain(found.cells()).collect())
+        .collect();
+    if lines.is_empty() {
+        return String::new();
+    }
+    let head = ["bug"].into_iter().chain(Techniques::HEAD);
+    lines.insert(0, head.map(ToOwned::to_owned).collect());
+    let mut text = String::new();
+    let width = |column: usize| lines.iter().map(|cells| cells[column].len()).max().unwrap_or(0);
+    for cells in &lines {
+        let padded = cells.iter().enumerate().map(|(at, cell)| format!("{cell:<0$}", width(at)));
+        text.push_str(padded.collect::<Vec<_>>().join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
 #[derive(Serialize)]
 struct Written<'a> {
     bug: &'a str,
@@ -88,6 +111,7 @@ struct Written<'a> {
     shrunk_clients: Option<usize>,
     shrink_problem: Option<&'a str>,
     unfound: Option<&'a str>,
+    techniques: Option<&'a Techniques>,
 }
 
 /// The same for programs.
@@ -112,6 +136,7 @@ pub fn json(rows: &[Row]) -> Result<String, String> {
                 shrunk_clients: size.map(|size| size.clients),
                 shrink_problem: problem.map(String::as_str),
                 unfound: row.bug.preamble.unfound.as_deref(),
+                techniques: row.measured.techniques.as_ref(),
             }
         })
         .collect();
@@ -123,6 +148,7 @@ pub fn json(rows: &[Row]) -> Result<String, String> {
 mod tests {
     use super::*;
     use crate::bugs::preamble::Preamble;
+    use crate::bugs::techniques::Reach;
     use crate::shrink::Size;
 
     fn row(name: &str, measured: Measured) -> Row {
@@ -144,7 +170,7 @@ mod tests {
             text: "CRASHED".into(),
         };
         let size = Size { clients: 2, steps: 3, parts: 40 };
-        Measured { broken: None, starts: vec![Some(finding)], shrunk: Some(Ok(size)) }
+        Measured { starts: vec![Some(finding)], shrunk: Some(Ok(size)), ..Measured::default() }
     }
 
     #[test]
@@ -159,6 +185,25 @@ b            RC-001  -      -      -        -                  NOT FOUND from 1 
 c            RC-001  -      -      -        -                  BROKEN: it does not apply
 ";
         assert_eq!(table(&rows), expected);
+    }
+
+    #[test]
+    fn the_table_of_techniques_has_those_that_were_measured() {
+        let found = Techniques {
+            network: Reach::NotWithin(100),
+            task_order: Reach::After(12),
+            yields: Reach::After(3),
+            walk: Reach::Failed("it hangs".into()),
+            delivery: Reach::After(1),
+        };
+        let with = Measured { techniques: Some(found), ..Measured::default() };
+        let rows = [row("a", with), row("b", Measured::default())];
+        let expected = "\
+bug  network  + task order  + yield points  walk  walk --delivery
+a    >100     12            3               ?     1
+";
+        assert_eq!(techniques(&rows), expected);
+        assert_eq!(techniques(&rows[1..]), "");
     }
 
     #[test]

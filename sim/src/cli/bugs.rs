@@ -11,9 +11,10 @@ use super::progress::Progress;
 use super::sweep::write_whole;
 use super::{SCENARIOS, complain};
 use crate::bugs::judgement::{Judgement, Measured};
-use crate::bugs::measure::Suspect;
+use crate::bugs::measure::{Span, Suspect};
 use crate::bugs::scratch::Scratch;
 use crate::bugs::table::{self, Row};
+use crate::bugs::techniques::{Reach, Techniques};
 use crate::bugs::{BUGS, Bug, CANARY, UNFOUND, bugs_in};
 use crate::playable::Playable;
 
@@ -23,6 +24,11 @@ const HEALTHY: &str = "healthy";
 const START_DISTANCE: u64 = 1_000_000;
 /// Real time for one sweep; a bug that needs more is not found.
 const PATIENCE: Duration = Duration::from_secs(20 * 60);
+
+/// Walks that are tried, of each kind.
+const WALKS: u64 = 2_000;
+/// Real time for all of them.
+const WALKS_PATIENCE: Duration = Duration::from_secs(5 * 60);
 
 /// What `--quick` means.
 const QUICK_STARTS: u64 = 1;
@@ -54,7 +60,12 @@ pub(super) struct Arguments {
     /// Shrink the first finding of each bug for so many seconds; 0: not at all
     #[arg(long, default_value_t = 20)]
     shrink_seconds: u64,
-    /// For CI: one start, 200 seeds, nothing is shrunk, and with no names every sixth bug
+    /// Sweep also with techniques left out, and walk: so many seeds each, from the first start on;
+    /// 0: not at all
+    #[arg(long, default_value_t = 100)]
+    technique_seeds: u64,
+    /// For CI: one start, 200 seeds, nothing is shrunk, all techniques together, and with no names
+    /// every sixth bug
     #[arg(long)]
     quick: bool,
     /// Seeds of every scenario that the healthy tree must pass
@@ -98,6 +109,7 @@ fn measure_all(arguments: &Arguments) -> Result<ExitCode, String> {
         starts: if arguments.quick { QUICK_STARTS } else { arguments.starts.get() },
         seeds: if arguments.quick { QUICK_SEEDS } else { arguments.seeds_max.get() },
         shrink_seconds: if arguments.quick { 0 } else { arguments.shrink_seconds },
+        technique_seeds: if arguments.quick { 0 } else { arguments.technique_seeds },
         progress: Progress::start(),
         done: 0,
         total: bugs.len() as u64,
@@ -122,6 +134,10 @@ fn measure_all(arguments: &Arguments) -> Result<ExitCode, String> {
     }
     bench.progress.end();
     print!("{}", table::table(&rows));
+    let techniques = table::techniques(&rows);
+    if !techniques.is_empty() {
+        say!("\nseeds or walks until found, technique by technique:\n{techniques}");
+    }
     let good = rows.iter().filter(|row| row.judgement() == Judgement::Found).count();
     let seconds = bench.progress.elapsed().as_secs();
     say!("{good} of {} bugs found and explained, in {seconds} s", rows.len());
@@ -162,6 +178,7 @@ struct Bench {
     starts: u64,
     seeds: u64,
     shrink_seconds: u64,
+    technique_seeds: u64,
     progress: Progress,
     done: u64,
     total: u64,
@@ -178,8 +195,8 @@ impl Bench {
     /// Proves that the chain can fail both ways: a healthy tree counts as not found, and a bug
     /// that is in every simulation is found by the first seed.
     fn canary(&mut self, seeds: u64) -> Result<(), String> {
-        let (starts, old_seeds, shrink_seconds) = (self.starts, self.seeds, self.shrink_seconds);
-        (self.starts, self.seeds, self.shrink_seconds) = (1, seeds, 0);
+        let old = (self.starts, self.seeds, self.shrink_seconds, self.technique_seeds);
+        (self.starts, self.seeds, self.shrink_seconds, self.technique_seeds) = (1, seeds, 0, 0);
         let healthy = self.measure(HEALTHY, None)?;
         match Judgement::of(&healthy, &BTreeSet::new()) {
             Judgement::NotFound(1) => {}
@@ -192,7 +209,7 @@ impl Bench {
             }
         }
         let row = self.row(Bug::load(Path::new(CANARY))?);
-        (self.starts, self.seeds, self.shrink_seconds) = (starts, old_seeds, shrink_seconds);
+        (self.starts, self.seeds, self.shrink_seconds, self.technique_seeds) = old;
         match (row.judgement(), row.measured.seeds_median()) {
             (Judgement::Found, Some(1)) => {}
             (judgement, _) => {
@@ -226,7 +243,8 @@ impl Bench {
             let words = format!("sweeping, start {} of {}", start + 1, self.starts);
             let from = 1 + start * START_DISTANCE;
             let turn = &mut || show(&words);
-            measured.starts.push(suspect.sweep(from, self.seeds, PATIENCE, &json, turn)?);
+            let span = Span { from, seeds: self.seeds, without: "" };
+            measured.starts.push(suspect.sweep(span, PATIENCE, &json, turn)?);
             // One start without a finding decides.
             if measured.starts.last().is_some_and(Option::is_none) {
                 break;
@@ -239,6 +257,32 @@ impl Bench {
             let shrunk = suspect.shrink(found, self.shrink_seconds, &out, turn);
             measured.shrunk = Some(shrunk);
         }
+        if self.technique_seeds > 0 {
+            let found = measured.starts.first().and_then(Option::as_ref).map(|found| found.seeds);
+            measured.techniques = Some(self.techniques(name, found));
+        }
         Ok(measured)
+    }
+
+    /// `found`: the seed at which everything together has found it.
+    fn techniques(&mut self, name: &str, found: Option<u64>) -> Techniques {
+        let Self { scratch, suspect, progress, done, total, technique_seeds: seeds, .. } = self;
+        let seeds = *seeds;
+        let mut show = |words: &str| progress.show(*done, *total, &format!("{name}: {words}"));
+        let mut sweep = |without: &'static str| {
+            let turn = &mut || show(&format!("without {without}"));
+            let span = Span { from: 1, seeds, without };
+            let found = suspect.sweep(span, PATIENCE, &scratch.file("sweep.json"), turn);
+            Reach::of(found.map(|found| found.map(|found| found.seeds)), seeds)
+        };
+        let (network, task_order) = (sweep("task-order,yields"), sweep("yields"));
+        let mut walk = |delivery| {
+            let turn = &mut || show("walking");
+            let out = scratch.file("walk.txt");
+            Reach::of(suspect.walk(delivery, WALKS, WALKS_PATIENCE, &out, turn), WALKS)
+        };
+        let (walk, delivery) = (walk(false), walk(true));
+        let yields = Reach::of(Ok(found), self.seeds);
+        Techniques { network, task_order, yields, walk, delivery }
     }
 }

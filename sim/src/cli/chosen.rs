@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::ValueEnum as _;
 
+use super::without::Without;
 use super::{complain, load};
 use crate::plan::{NetworkKind, Plan};
 use crate::playable::Playable;
@@ -19,6 +20,8 @@ pub(super) struct Chosen {
     /// The network that carries the bytes; default: what the file says
     #[arg(long, value_enum)]
     network: Option<NetworkKind>,
+    #[command(flatten)]
+    without: Without,
 }
 
 impl Chosen {
@@ -30,12 +33,13 @@ impl Chosen {
             .plan(seed)
             .map_err(|problem| complain(&format!("{}: {problem}", self.file.display())))?;
         plan.network.kind = self.network.unwrap_or(plan.network.kind);
+        self.without.apply(&mut plan);
         Ok(plan)
     }
 
     /// The file, and the seed if it needs one, ready to be pasted.
     pub fn shown(&self, seed: u64) -> String {
-        shown(&self.file, load(&self.file).ok().as_ref(), seed, self.network)
+        shown(&self.file, load(&self.file).ok().as_ref(), seed, self.network, &self.without)
     }
 }
 
@@ -45,6 +49,7 @@ pub(super) fn shown(
     playable: Option<&Playable>,
     seed: u64,
     network: Option<NetworkKind>,
+    without: &Without,
 ) -> String {
     let mut words = quoted(&file.display().to_string());
     if playable.and_then(Playable::only_seed).is_none() {
@@ -53,7 +58,7 @@ pub(super) fn shown(
     if let Some(network) = network {
         words.push_str(&format!(" --network {}", name_of(network)));
     }
-    words
+    words + &without.words()
 }
 
 /// A network as the command line spells it.
@@ -81,9 +86,10 @@ mod tests {
 
     #[test]
     fn a_file_with_a_strange_name_can_be_pasted_too() {
-        assert_eq!(shown(Path::new("a/b-1.yaml"), None, 7, None), "a/b-1.yaml --seed 7");
-        assert_eq!(shown(Path::new("it's.yaml"), None, 7, None), r"'it'\''s.yaml' --seed 7");
-        let turmoil = shown(Path::new("a.yaml"), None, 7, Some(NetworkKind::Turmoil));
+        let all = Without::default();
+        assert_eq!(shown(Path::new("a/b-1.yaml"), None, 7, None, &all), "a/b-1.yaml --seed 7");
+        assert_eq!(shown(Path::new("it's.yaml"), None, 7, None, &all), r"'it'\''s.yaml' --seed 7");
+        let turmoil = shown(Path::new("a.yaml"), None, 7, Some(NetworkKind::Turmoil), &all);
         assert_eq!(turmoil, "a.yaml --seed 7 --network turmoil");
     }
 }

@@ -22,6 +22,7 @@ pub(super) use self::work::{Story, Work};
 use super::demand::{self, Demand};
 use super::list::files_or_all;
 use super::progress::Progress;
+use super::without::Without;
 use super::{EXIT_NOT_REACHED, complain};
 use crate::plan::NetworkKind;
 use crate::world::{self, Options};
@@ -47,6 +48,8 @@ pub(super) struct Arguments {
     /// The network that carries the bytes; default: what each file says
     #[arg(long, value_enum)]
     network: Option<NetworkKind>,
+    #[command(flatten)]
+    without: Without,
     /// Stop when so many have failed
     #[arg(long, value_name = "N")]
     stop_after: Option<NonZeroUsize>,
@@ -78,6 +81,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     }
     let mut work = Work::new(stories, arguments.from, arguments.seeds);
     work.network = arguments.network;
+    work.without = arguments.without.clone();
     match sweep(&work, arguments) {
         Ok(exit) => exit,
         Err(problem) => complain(&problem),
@@ -163,7 +167,8 @@ impl<'a> Sitting<'a> {
             let (story, seed) = self.work.item(number);
             let playable = &self.work.stories()[story].playable;
             // A plan is played with its own seed.
-            let Ok(plan) = playable.plan(seed) else { continue };
+            let Ok(mut plan) = playable.plan(seed) else { continue };
+            self.work.without.apply(&mut plan);
             let outcome = world::play(&plan, Options::default());
             let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
             orders.add(&outcome.interleavings);

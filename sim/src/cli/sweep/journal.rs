@@ -28,6 +28,9 @@ struct Header {
     build: String,
     from: u64,
     seeds: u64,
+    /// Techniques that are left out, as the command line has them.
+    #[serde(default)]
+    without: String,
     stories: Vec<StoryId>,
 }
 
@@ -48,7 +51,8 @@ impl Journal {
     /// Opens the state of this sweep, and reads how far it had come if it was begun.
     pub fn open(path: &Path, work: &Work, from: u64, seeds: u64) -> Result<(Self, Tally), String> {
         let stories = work.stories().iter().map(super::work::Story::id).collect();
-        let header = Header { version: VERSION, build: build()?, from, seeds, stories };
+        let without = work.without.words();
+        let header = Header { version: VERSION, build: build()?, from, seeds, without, stories };
         let journal = Self { path: path.to_owned(), header };
         let shown = path.display();
         let text = match std::fs::read_to_string(path) {
@@ -105,6 +109,9 @@ impl Header {
         if (found.from, found.seeds) != (self.from, self.seeds) {
             return Some(format!("it has {} seeds from {} on", found.seeds, found.from));
         }
+        if found.without != self.without {
+            return Some(format!("it was begun with other techniques, `{}`", found.without.trim()));
+        }
         let names = |header: &Self| -> Vec<String> {
             header.stories.iter().map(|story| story.file.clone()).collect()
         };
@@ -129,7 +136,14 @@ mod tests {
 
     fn header() -> Header {
         let stories = vec![StoryId { file: "a.yaml".into(), hash: "1".into() }];
-        Header { version: VERSION, build: "b".into(), from: 1, seeds: 10, stories }
+        Header {
+            version: VERSION,
+            build: "b".into(),
+            from: 1,
+            seeds: 10,
+            without: String::new(),
+            stories,
+        }
     }
 
     #[test]
@@ -143,6 +157,8 @@ mod tests {
         assert!(said(|found| found.version = 0).contains("format 0"));
         assert!(said(|found| found.build = "c".into()).contains("another build"));
         assert!(said(|found| found.seeds = 9).contains("9 seeds from 1"));
+        let without = said(|found| found.without = " --without yields".into());
+        assert!(without.contains("`--without yields`"));
         assert!(said(|found| found.stories[0].file = "b.yaml".into()).contains("b.yaml"));
         assert!(said(|found| found.stories[0].hash = "2".into()).contains("a.yaml has changed"));
     }

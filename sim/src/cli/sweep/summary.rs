@@ -63,7 +63,8 @@ pub fn print(work: &Work, tally: &Tally, orders: &Orders) {
 
 fn commands(work: &Work, failure: &Failure) -> [String; 3] {
     let story = &work.stories()[failure.story];
-    next_commands(&shown(&story.file, Some(&story.playable), failure.seed, work.network))
+    let playable = Some(&story.playable);
+    next_commands(&shown(&story.file, playable, failure.seed, work.network, &work.without))
 }
 
 fn rate(tally: &Tally) -> f64 {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::cli::without::Without;
 use crate::plan::NetworkKind;
 use crate::playable::Playable;
 use crate::scenario::BadScenario;
@@ -35,6 +36,8 @@ pub struct Work {
     seeds: u64,
     /// What the command line asks for.
     pub network: Option<NetworkKind>,
+    /// Techniques that are left out.
+    pub without: Without,
 }
 
 impl Story {
@@ -56,7 +59,7 @@ impl Work {
         let every_seed =
             |(at, story): (usize, &Story)| story.playable.only_seed().is_none().then_some(at);
         let scenarios = stories.iter().enumerate().filter_map(every_seed).collect();
-        Self { stories, scenarios, from, seeds, network: None }
+        Self { stories, scenarios, from, seeds, network: None, without: Without::default() }
     }
 
     pub fn stories(&self) -> &[Story] {
