@@ -45,8 +45,6 @@ pub(super) async fn run_hub<S: Send>(
 ) {
     let mut messages = Vec::with_capacity(MESSAGES_PER_TURN);
     let mut effects = Vec::new();
-    #[cfg(debug_assertions)]
-    let mut checks = super::checks::Checks::default();
     let mut drained: Option<oneshot::Sender<()>> = None;
     loop {
         let deadline_ms = hub.next_deadline_ms();
@@ -75,9 +73,7 @@ pub(super) async fn run_hub<S: Send>(
                 }
             }
             #[cfg(debug_assertions)]
-            if checks.is_due() || hub.is_idle() {
-                hub.check();
-            }
+            hub.check();
             for effect in effects.drain(..) {
                 outlets.carry_out(effect).await;
             }

@@ -9,8 +9,6 @@ mod accept;
 pub mod admin;
 pub mod auth;
 mod broker;
-#[cfg(debug_assertions)]
-mod checks;
 mod client;
 mod feed;
 mod gateway;

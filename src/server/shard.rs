@@ -102,8 +102,6 @@ pub(super) async fn run_shard<S>(
         writers: BTreeMap::new(),
         ready: Arc::default(),
         scratch: Vec::new(),
-        #[cfg(debug_assertions)]
-        checks: super::checks::Checks::default(),
     };
     let mut messages = Vec::with_capacity(MESSAGES_PER_TURN);
     loop {
@@ -130,8 +128,6 @@ struct Shell<S> {
     writers: BTreeMap<ClientId, Writer<S>>,
     ready: Arc<Ready>,
     scratch: Vec<u8>,
-    #[cfg(debug_assertions)]
-    checks: super::checks::Checks,
 }
 
 struct Writer<S> {
@@ -163,9 +159,7 @@ impl<S: AsyncWrite + Send + Unpin + 'static> Shell<S> {
             self.write(client);
         }
         #[cfg(debug_assertions)]
-        if self.checks.is_due() {
-            self.shard.check();
-        }
+        self.shard.check();
     }
 
     fn take(&mut self, message: ShardMessage<S>) {

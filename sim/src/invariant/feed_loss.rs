@@ -16,10 +16,20 @@ pub(super) struct FeedLoss {
     under_way_us: u64,
     /// Until a new connection carries what is subscribed.
     subscribe_us: u64,
-    /// From when to when; the last may be open.
-    spans: Vec<(u64, Option<u64>)>,
+    spans: Vec<Span>,
     /// Until when messages may be held back.
     held_until_us: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    from_us: u64,
+    /// Before this, word of a connection may be older than what has ended it.
+    sure_from_us: u64,
+    /// `None`: there is no connection since.
+    to_us: Option<u64>,
+    /// The connection that ended it was made later than what began it.
+    sure: bool,
 }
 
 impl FeedLoss {
@@ -55,7 +65,7 @@ impl FeedLoss {
                 (FaultKind::Stall | FaultKind::Hold | FaultKind::Latency, Party::Feed) => {
                     self.held_until_us = self.held_until_us.max(at_us + strike.lasts_ms * 1_000);
                     let held_us = self.held_until_us + self.subscribe_us;
-                    if let Some((_, Some(end_us))) = self.spans.last_mut()
+                    if let Some(Span { to_us: Some(end_us), .. }) = self.spans.last_mut()
                         && *end_us >= at_us
                     {
                         *end_us = (*end_us).max(held_us);
@@ -70,15 +80,22 @@ impl FeedLoss {
                     Party::Feed,
                 )
                 | (FaultKind::GatewayCrash, _) => {
-                    self.spans.push((at_us.saturating_sub(self.under_way_us), None));
+                    self.spans.push(Span {
+                        from_us: at_us.saturating_sub(self.under_way_us),
+                        sure_from_us: at_us + self.under_way_us,
+                        to_us: None,
+                        sure: false,
+                    });
                 }
                 (_, _) => {}
             },
             Seen::Linked(Party::Feed) => {
                 let from_us = at_us.max(self.held_until_us);
-                for (_, end_us) in &mut self.spans {
+                // A connection that was made while the gateway crashed is none: another follows.
+                for span in self.spans.iter_mut().filter(|span| !span.sure) {
                     // A cut that goes on may break this connection as well.
-                    end_us.get_or_insert(from_us + self.subscribe_us);
+                    span.to_us = Some(from_us + self.subscribe_us);
+                    span.sure = at_us >= span.sure_from_us;
                 }
             }
             _ => {}
@@ -87,7 +104,59 @@ impl FeedLoss {
 
     /// Whether what was published at a moment may be lost.
     pub fn may_have_lost(&self, at_us: u64) -> bool {
-        let mut spans = self.spans.iter();
-        spans.any(|(from_us, to_us)| *from_us <= at_us && to_us.is_none_or(|to_us| at_us <= to_us))
+        let ended = |span: &Span| span.to_us.is_some_and(|to_us| to_us < at_us);
+        self.spans.iter().any(|span| span.from_us <= at_us && !ended(span))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::plan;
+    use super::*;
+    use crate::fault::Strike;
+    use crate::history::Actor;
+
+    fn loss() -> FeedLoss {
+        FeedLoss::new(&plan())
+    }
+
+    fn see(loss: &mut FeedLoss, at_ms: u64, seen: Seen) {
+        loss.observe(&Event { at_us: at_ms * 1_000, actor: Actor::Network, seen });
+    }
+
+    fn crash(loss: &mut FeedLoss, at_ms: u64) {
+        let fault = FaultKind::GatewayCrash;
+        see(loss, at_ms, Seen::Struck(Strike { fault, party: Party::Gateway, lasts_ms: 0 }));
+    }
+
+    #[test]
+    fn what_is_published_between_a_crash_and_the_next_connection_may_be_lost() {
+        let mut loss = loss();
+        assert!(!loss.may_have_lost(1_000_000));
+        crash(&mut loss, 1_000);
+        assert!(loss.may_have_lost(1_000_000) && loss.may_have_lost(60_000_000));
+        see(&mut loss, 2_000, Seen::Linked(Party::Feed));
+        assert!(loss.may_have_lost(2_000_000) && !loss.may_have_lost(4_000_000));
+        assert!(!loss.may_have_lost(500_000), "long before it");
+    }
+
+    #[test]
+    fn a_connection_to_a_gateway_that_has_crashed_ends_nothing_if_another_follows() {
+        let mut loss = loss();
+        crash(&mut loss, 1_000);
+        see(&mut loss, 1_001, Seen::Linked(Party::Feed));
+        assert!(!loss.may_have_lost(4_000_000), "it may be the last one");
+        see(&mut loss, 5_000, Seen::Linked(Party::Feed));
+        assert!(loss.may_have_lost(4_000_000) && !loss.may_have_lost(8_000_000));
+        see(&mut loss, 9_000, Seen::Linked(Party::Feed));
+        assert!(!loss.may_have_lost(8_000_000), "that one was sure");
+    }
+
+    #[test]
+    fn faults_of_others_lose_nothing_of_the_feed() {
+        let mut loss = loss();
+        let fault = FaultKind::Reset;
+        see(&mut loss, 1_000, Seen::Struck(Strike { fault, party: Party::Broker, lasts_ms: 0 }));
+        assert!(!loss.may_have_lost(1_000_000));
     }
 }

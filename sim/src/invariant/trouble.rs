@@ -5,15 +5,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::fault::{FaultKind, Party, Strike};
 use crate::history::{Actor, ClientName, Event, Seen};
 use crate::plan::{Plan, TimedKind};
+use crate::runtime::WINDOW_BYTES;
 
 /// Added where moments of two hosts are compared.
 const TOLERANCE_US: u64 = 20_000;
+
+/// Bytes of a tick on its way to a client, about: most have fewer.
+const TICK_BYTES: usize = 250;
 
 /// The faults that have struck clients so far.
 #[derive(Debug, Default)]
 pub(super) struct Trouble {
     hosts: BTreeMap<ClientName, u32>,
     journey_us: u64,
+    /// Whether the ticks of the whole story are more than the sockets of a connection hold.
+    fills_sockets: bool,
     /// The longest journeys on slow links, by host of clients.
     slow_us: BTreeMap<u32, u64>,
     /// Delays by whom they concern: from when to when, and by how much.
@@ -39,6 +45,7 @@ impl Trouble {
             hosts: clients.map(|client| (client.name.as_str().into(), client.host)).collect(),
             journey_us: plan.network.latency_ms[1] * 1_000,
             slow_us,
+            fills_sockets: tick_bytes(plan) > WINDOW_BYTES,
             ..Self::default()
         }
     }
@@ -79,6 +86,7 @@ impl Trouble {
     /// Whether the gateway could not write to this client at some moment.
     pub fn lags(&self, client: &ClientName) -> bool {
         self.has(client, FaultKind::Window)
+            || (self.fills_sockets && self.has(client, FaultKind::RateCap))
     }
 
     /// What faults add to the time between a question of this client and its answer; `None` if
@@ -134,5 +142,45 @@ impl Trouble {
             }
             (_, Party::ClientHost(_) | Party::Broker | Party::Feed | Party::Gateway) => {}
         }
+    }
+}
+
+/// Bytes that a client gets at most which reads everything.
+fn tick_bytes(plan: &Plan) -> usize {
+    let flood = plan.faults.timed.iter().map(|timed| match timed.what {
+        TimedKind::FeedFlood { factor } => factor,
+        _ => 1,
+    });
+    let ticks = plan.feed.topics.iter().map(|rhythm| plan.duration_ms / rhythm.period_ms.max(1));
+    let ticks = ticks.sum::<u64>().saturating_mul(flood.max().unwrap_or(1));
+    usize::try_from(ticks).unwrap_or(usize::MAX).saturating_mul(TICK_BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::plan;
+    use super::*;
+    use crate::plan::TopicRhythm;
+
+    fn trouble(period_ms: u64, fault: FaultKind) -> Trouble {
+        let mut plan = plan();
+        plan.duration_ms = 2_000;
+        let topic = "NSE:A/LTP".parse().expect("it is a topic");
+        plan.feed.topics = vec![TopicRhythm { topic, period_ms, first_at_ms: 0, unwanted: false }];
+        let mut trouble = Trouble::new(&plan);
+        let actor = Actor::Client("alice-1".into());
+        let connected = Seen::Connected { connection: 1 };
+        trouble.observe(&Event { at_us: 0, actor, seen: connected });
+        let party = Party::Client("alice-1".into());
+        let seen = Seen::Struck(Strike { fault, party, lasts_ms: 0 });
+        trouble.observe(&Event { at_us: 0, actor: Actor::Network, seen });
+        trouble
+    }
+
+    #[test]
+    fn who_reads_slowly_lags_only_if_its_sockets_can_fill() {
+        let lags = |period_ms, fault| trouble(period_ms, fault).lags(&"alice-1".into());
+        assert!(lags(2, FaultKind::RateCap) && !lags(20, FaultKind::RateCap));
+        assert!(lags(20, FaultKind::Window) && !lags(2, FaultKind::Chop));
     }
 }

@@ -26,7 +26,7 @@ pub use crash::Crash;
 pub use executor::Executor;
 pub use fault_book::FaultBook;
 pub use interleavings::Interleavings;
-pub use network::Network;
+pub use network::{Network, WINDOW_BYTES};
 pub use stream::SimStream;
 pub use task_order::{HostOrder, TaskOrder};
 

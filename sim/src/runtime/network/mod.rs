@@ -26,6 +26,7 @@ use tokio::time::Sleep;
 
 use courier::Courier;
 pub use link::Link;
+pub use pipe::WINDOW_BYTES;
 use pipe::{End, Pipe};
 
 use super::Executor;

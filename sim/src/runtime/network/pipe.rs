@@ -15,7 +15,7 @@ use super::lock;
 
 /// Bytes that are on their way or wait to be read. A writer waits when there are so many: the
 /// buffers of two sockets.
-const WINDOW_BYTES: usize = 128 * 1024;
+pub const WINDOW_BYTES: usize = 128 * 1024;
 
 /// When something arrives that the link holds back.
 const HELD: Duration = Duration::MAX;
