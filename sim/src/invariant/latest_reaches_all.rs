@@ -15,10 +15,15 @@ const ANSWERS_BYTES: u64 = 4_000;
 /// Until a subscription has reached the feed; also added where moments of hosts are compared.
 const TOLERANCE_US: u64 = 100_000;
 
+/// What the feed itself does: nothing is on its way for longer.
+const SPEAKS_OTHERWISE: [FaultKind; 3] =
+    [FaultKind::FeedSilence, FaultKind::FeedDuplicates, FaultKind::FeedFlood];
+
 /// However far a client has lagged, it has read the latest value of each of its topics when the
 /// topic has been silent for as long as it takes to write all that may wait.
 ///
-/// Judged are clients whose connection is narrow at most: not slowed down, and always read from.
+/// Judged are clients whose connection is narrow at most: not slowed down, and always read from;
+/// and nobody if the way from the feed is slow.
 pub(super) struct LatestReachesAll {
     holdings: Holdings,
     feed_loss: FeedLoss,
@@ -88,6 +93,7 @@ impl LatestReachesAll {
             Party::Client(_) if fault == FaultKind::Window => {}
             Party::Client(name) => drop(self.spared.insert(Some(name.as_str().into()))),
             Party::ClientHost(_) | Party::Gateway => drop(self.spared.insert(None)),
+            Party::Feed if !SPEAKS_OTHERWISE.contains(&fault) => drop(self.spared.insert(None)),
             Party::Broker | Party::Feed => {}
         }
     }
