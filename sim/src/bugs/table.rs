@@ -99,6 +99,26 @@ pub fn techniques(rows: &[Row]) -> String {
     text
 }
 
+/// Everything, as a page to be kept: `command` has made it.
+#[must_use]
+pub fn page(rows: &[Row], command: &str) -> String {
+    let mut text = format!(
+        "# Planted bugs, measured\n\nMade by `{command}`; [README.md](README.md) says what is what. \
+         Seeds: of every\nordinary scenario until the first finding, the median over the starts. \
+         Steps and clients: of that finding, shrunk.\n\n```text\n{}```\n",
+        table(rows)
+    );
+    let techniques = techniques(rows);
+    if !techniques.is_empty() {
+        text.push_str(&format!(
+            "\nSeeds, or walks, until found, from the first seed on and technique by technique. The \
+             first three columns are\nsweeps in which more and more follows the seed; `>N`: not \
+             within N; `?`: it could not be tried.\n\n```text\n{techniques}```\n"
+        ));
+    }
+    text
+}
+
 #[derive(Serialize)]
 struct Written<'a> {
     bug: &'a str,
@@ -204,6 +224,8 @@ a    >100     12            3               ?     1
 ";
         assert_eq!(techniques(&rows), expected);
         assert_eq!(techniques(&rows[1..]), "");
+        let page = page(&rows, "cargo sim bugs a b");
+        assert!(page.contains("Made by `cargo sim bugs a b`") && page.contains(expected), "{page}");
     }
 
     #[test]

@@ -47,6 +47,7 @@ Examples:
   cargo sim bugs
   cargo sim bugs rc_001_second_subscribe rc_012_invalidation_while_connecting
   cargo sim bugs --quick --json bugs.json
+  cargo sim bugs --technique-seeds 0          without the columns of techniques: much sooner
   cargo sim bugs --list")]
 pub(super) struct Arguments {
     /// The bugs, by the names of their files; none: all
@@ -74,6 +75,9 @@ pub(super) struct Arguments {
     /// Write the results for programs to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Write the tables to this file, as a page to be kept
+    #[arg(long, value_name = "FILE")]
+    page: Option<PathBuf>,
     /// Only list the bugs, those that are known not to be found included
     #[arg(long)]
     list: bool,
@@ -130,6 +134,11 @@ fn measure_all(arguments: &Arguments) -> Result<ExitCode, String> {
         // After each, so that what was measured outlives an interruption.
         if let Some(path) = &arguments.json {
             write_whole(path, table::json(&rows)?.as_bytes())?;
+        }
+        if let Some(path) = &arguments.page {
+            let words: Vec<String> = std::env::args().skip(1).collect();
+            let page = table::page(&rows, &format!("cargo sim {}", words.join(" ")));
+            write_whole(path, page.as_bytes())?;
         }
     }
     bench.progress.end();
