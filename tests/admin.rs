@@ -160,6 +160,7 @@ fn example() -> Status {
             ticks_delivered_total: 150,
             ticks_conflated_total: 5,
             outbox_bytes: 512,
+            outbox_ticks_most: 4,
             last_values: 2,
         }],
         queues: [("hub_mailbox".into(), QueueStatus { len: 1, max: 4_096 })].into(),

@@ -7,6 +7,7 @@ mod answered_in_order;
 mod broker_agrees;
 mod failed_subscribe_leaves_nothing;
 mod forbidden_line;
+mod latest_reaches_all;
 mod limits_hold;
 mod new_credentials_are_used;
 mod no_errors_logged;
@@ -16,8 +17,10 @@ mod nothing_left;
 mod numbers_agree_with_history;
 mod one_broker_call_per_want;
 mod one_session_per_user;
+mod one_source_at_a_time;
 mod only_what_was_asked_for;
 mod order_updates_complete;
+mod outboxes_are_bounded;
 mod reference_counts;
 mod slow_delays_nobody_else;
 mod speaks_the_protocol;
@@ -25,6 +28,7 @@ mod status_adds_up;
 mod stops_cleanly;
 mod success_after_the_broker;
 mod ticks_in_order;
+mod told_before_served;
 mod wanted_is_served;
 
 mod broker_link;
@@ -74,9 +78,13 @@ pub fn all(plan: &Plan) -> Vec<Box<dyn Invariant>> {
         Box::new(answered_in_order::AnsweredInOrder::default()),
         Box::new(no_tick_after_unsubscribe::NoTickAfterUnsubscribe::default()),
         Box::new(only_what_was_asked_for::OnlyWhatWasAskedFor::default()),
+        Box::new(told_before_served::ToldBeforeServed::default()),
         Box::new(ticks_in_order::TicksInOrder::new(plan)),
+        Box::new(one_source_at_a_time::OneSourceAtATime::new(plan)),
+        Box::new(latest_reaches_all::LatestReachesAll::new(plan)),
         Box::new(order_updates_complete::OrderUpdatesComplete::new(plan)),
         Box::new(limits_hold::LimitsHold::new(plan)),
+        Box::new(outboxes_are_bounded::OutboxesAreBounded::new(plan)),
         Box::new(success_after_the_broker::SuccessAfterTheBroker::new(plan)),
         Box::new(one_broker_call_per_want::OneBrokerCallPerWant::new(plan)),
         Box::new(one_session_per_user::OneSessionPerUser::new(plan)),

@@ -161,7 +161,7 @@ pub struct BrokerPlan {
     pub connect_ms: RangeMs,
     /// Topics that it treats differently.
     pub topics: Vec<TopicPlan>,
-    /// Users whose connects it treats differently.
+    /// Users whose sessions it treats differently.
     pub sessions: Vec<SessionPlan>,
     /// What happens to it, in order.
     pub incidents: Vec<Incident>,
@@ -181,15 +181,18 @@ pub struct TopicPlan {
     pub times: Option<u32>,
 }
 
-/// How the broker treats the connects of a user.
+/// How the broker treats the sessions of a user.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SessionPlan {
     /// Whose.
     pub user: UserId,
-    /// How.
+    /// Their connects.
     pub connect: Manner,
-    /// How many are treated like this; absent: all.
+    /// Their disconnects.
+    #[serde(default, skip_serializing_if = "Manner::is_normal")]
+    pub disconnect: Manner,
+    /// How many of each are treated like this; absent: all.
     pub times: Option<u32>,
 }
 
@@ -209,6 +212,8 @@ pub struct Incident {
 pub enum IncidentKind {
     /// It loses this user's session and says so.
     LoseSession(UserId),
+    /// It says once more that it lost this user's session: the one that it lost last.
+    RepeatLoss(UserId),
     /// It dies and is back after so many milliseconds.
     Die(u64),
 }

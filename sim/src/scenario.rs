@@ -148,8 +148,12 @@ pub struct SessionRule {
     /// Whose.
     pub user: String,
     /// How its connects are treated.
+    #[serde(default)]
     pub connect: Manner,
-    /// Only so many of them are treated like this, the later ones as the next rule of the user
+    /// How its disconnects are treated.
+    #[serde(default)]
+    pub disconnect: Manner,
+    /// Only so many of each are treated like this, the later ones as the next rule of the user
     /// says, which counts from the first connect too, or normally. Absent: all.
     #[serde(default)]
     pub times: Option<u32>,

@@ -167,6 +167,12 @@ impl Outbox {
         self.control_bytes + self.tick_bytes + lagging
     }
 
+    /// Ticks that wait.
+    #[must_use]
+    pub fn ticks(&self) -> usize {
+        self.ticks + self.lagging.len()
+    }
+
     /// Asserts that the counters agree with the contents.
     ///
     /// # Panics

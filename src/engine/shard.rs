@@ -1,6 +1,7 @@
 //! The data half of the engine: who gets which tick, and what waits for whom.
 
 mod check;
+mod gauges;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -288,31 +289,6 @@ impl Shard {
     #[must_use]
     pub const fn totals(&self) -> ShardTotals {
         self.totals
-    }
-
-    /// How many clients there are.
-    #[must_use]
-    pub fn clients(&self) -> usize {
-        self.by_id.len()
-    }
-
-    /// How many routes may be ticked, and how many of them have a last value.
-    #[must_use]
-    pub fn routes(&self) -> (usize, usize) {
-        let with_last = self.routes.values().filter(|route| route.last.is_some()).count();
-        (self.routes.len(), with_last)
-    }
-
-    /// Pairs of client and route.
-    #[must_use]
-    pub fn subscriptions(&self) -> usize {
-        self.routes.values().map(|route| route.subscribers.len()).sum()
-    }
-
-    /// Bytes that wait in all outboxes. Costs time in proportion to what waits.
-    #[must_use]
-    pub fn outbox_bytes(&self) -> usize {
-        self.slots.iter().flatten().map(|client| client.outbox.bytes()).sum()
     }
 
     fn join(&mut self, slot: usize, route: RouteId) {

@@ -82,6 +82,7 @@ pub(super) struct ShardSnapshot {
     pub subscriptions: usize,
     pub last_values: usize,
     pub outbox_bytes: usize,
+    pub outbox_ticks_most: usize,
     pub totals: ShardTotals,
 }
 
@@ -206,6 +207,7 @@ impl<S: AsyncWrite + Send + Unpin + 'static> Shell<S> {
                     subscriptions: self.shard.subscriptions(),
                     last_values,
                     outbox_bytes: self.shard.outbox_bytes(),
+                    outbox_ticks_most: self.shard.outbox_ticks_most(),
                     totals: self.shard.totals(),
                 });
             }

@@ -159,6 +159,7 @@ impl<R: Runtime> Source<R> {
             ticks_delivered_total: at.totals.ticks,
             ticks_conflated_total: at.totals.conflated,
             outbox_bytes: at.outbox_bytes as u64,
+            outbox_ticks_most: at.outbox_ticks_most as u64,
             last_values: at.last_values as u64,
         }
     }

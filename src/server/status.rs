@@ -320,6 +320,9 @@ pub struct ShardStatus {
     pub ticks_conflated_total: u64,
     /// Bytes that wait in all outboxes together.
     pub outbox_bytes: u64,
+    /// Ticks that wait for the client for whom most wait.
+    #[serde(default)]
+    pub outbox_ticks_most: u64,
     /// Topics whose last value is kept for snapshots.
     pub last_values: u64,
 }

@@ -265,8 +265,8 @@ fn unsettled(status: &Status) -> Option<String> {
         let state = user.session.state;
         let settled = match state {
             SessionState::Connected => user.clients > 0,
-            SessionState::Down => user.clients == 0,
-            SessionState::Connecting | SessionState::Closing => false,
+            // One that is down and listed may have to be closed once more, if nobody wants it.
+            SessionState::Down | SessionState::Connecting | SessionState::Closing => false,
         };
         if !settled {
             return Some(format!("the session of {} is {}", user.user, state.label()));
@@ -274,6 +274,7 @@ fn unsettled(status: &Status) -> Option<String> {
     }
     status.topics.iter().find(|topic| topic.state != TopicState::On).map(|topic| {
         let (user, exchange, symbol) = (&topic.user, &topic.exchange, &topic.symbol);
-        format!("{exchange}:{symbol} mode {} of {user} is {}", topic.mode, topic.state.label())
+        let (mode, state, count) = (topic.mode, topic.state.label(), topic.count);
+        format!("{exchange}:{symbol} mode {mode} of {user} is {state}, {count} clients want it")
     })
 }

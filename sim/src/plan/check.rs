@@ -84,11 +84,12 @@ fn check_broker(plan: &Plan, users: &BTreeSet<&UserId>) -> Result<(), String> {
     }
     for rule in &broker.sessions {
         check_manner(rule.connect)?;
+        check_manner(rule.disconnect)?;
         known(&rule.user, users)?;
     }
     for incident in &broker.incidents {
         match &incident.what {
-            IncidentKind::LoseSession(user) => known(user, users)?,
+            IncidentKind::LoseSession(user) | IncidentKind::RepeatLoss(user) => known(user, users)?,
             IncidentKind::Die(_) => {}
         }
     }

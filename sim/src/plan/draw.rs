@@ -107,6 +107,7 @@ fn broker(scenario: &Scenario) -> BrokerPlan {
     let sessions = broker.sessions.iter().map(|rule| SessionPlan {
         user: rule.value.user.as_str().into(),
         connect: rule.value.connect,
+        disconnect: rule.value.disconnect,
         times: rule.value.times,
     });
     BrokerPlan {
@@ -288,6 +289,12 @@ fn strike(incidents: Incidents, window: RangeMs, seed: u64, plan: &mut Plan) {
     for _ in 0..stream.between(incidents.sessions_lost[0], incidents.sessions_lost[1]) {
         let at_ms = stream.between(window[0], window[1]);
         let what = IncidentKind::LoseSession(stream.pick(&plan.users).clone());
+        plan.broker.incidents.push(Incident { at_ms, what });
+    }
+    let mut stream = Stream::fork(seed, "plan", "losses repeated");
+    for _ in 0..stream.between(incidents.losses_repeated[0], incidents.losses_repeated[1]) {
+        let at_ms = stream.between(window[0], window[1]);
+        let what = IncidentKind::RepeatLoss(stream.pick(&plan.users).clone());
         plan.broker.incidents.push(Incident { at_ms, what });
     }
     let mut stream = Stream::fork(seed, "plan", "broker deaths");

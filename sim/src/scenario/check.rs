@@ -250,6 +250,7 @@ fn check_storm(storm: &Storm, world: &World, names: &Names) -> Result<(), Proble
         (storm.symbols_per_request, "symbols_per_request"),
         (storm.incidents.invalidations, "invalidations"),
         (storm.incidents.sessions_lost, "sessions_lost"),
+        (storm.incidents.losses_repeated, "losses_repeated"),
         (storm.incidents.broker_deaths, "broker_deaths"),
     ] {
         in_order(range, name).map_err(|problem| (here, problem))?;

@@ -255,11 +255,15 @@ impl Scenario {
             [rule.value.subscribe, rule.value.unsubscribe].into_iter().filter_map(Manner::fault)
         });
         asked.extend(topics);
-        asked.extend(broker.sessions.iter().filter_map(|rule| rule.value.connect.fault()));
+        let sessions = broker.sessions.iter().flat_map(|rule| {
+            [rule.value.connect, rule.value.disconnect].into_iter().filter_map(Manner::fault)
+        });
+        asked.extend(sessions);
         if let Some(storm) = &self.storm {
             let incidents = [
                 (storm.incidents.invalidations, FaultKind::Invalidation),
                 (storm.incidents.sessions_lost, FaultKind::SessionLoss),
+                (storm.incidents.losses_repeated, FaultKind::BrokerTwice),
                 (storm.incidents.broker_deaths, FaultKind::BrokerDeath),
             ];
             asked.extend(incidents.iter().filter(|([_, most], _)| *most > 0).map(|(_, kind)| kind));
@@ -281,6 +285,12 @@ impl Scenario {
 }
 
 impl Manner {
+    /// Whether nothing is different.
+    #[must_use]
+    pub fn is_normal(&self) -> bool {
+        *self == Self::Normal
+    }
+
     /// The fault that it is.
     #[must_use]
     pub const fn fault(self) -> Option<FaultKind> {

@@ -154,6 +154,8 @@ pub struct Incidents {
     pub invalidations: [u64; 2],
     /// The session of a random user is lost.
     pub sessions_lost: [u64; 2],
+    /// The broker says once more that it lost a session, of a random user.
+    pub losses_repeated: [u64; 2],
     /// The broker dies and comes back.
     pub broker_deaths: [u64; 2],
 }

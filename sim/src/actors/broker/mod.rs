@@ -2,12 +2,14 @@
 
 mod script;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tickgate::protocol::control::{
     self, Answer, Event, Failure, FailureCode, FromHost, ToHost, Welcome,
 };
 use tickgate::runtime::Runtime;
+use tickgate::topic::UserId;
 use tickgate::zmtp::{Message, Options, PeerId, Router, RouterEvent};
 use tokio::time::sleep;
 
@@ -30,7 +32,7 @@ const IDLE: Duration = Duration::from_secs(3_600);
 pub async fn play<R: Runtime>(runtime: R, stage: Stage, plan: Plan) -> Result<(), String> {
     let script = Script::new(plan.broker.clone(), plan.seed, plan.network.latency_ms[1]);
     let incidents = plan.broker.incidents.into_iter().rev().collect();
-    let mut host = Host { stage, script, peer: None, lives: 0, incidents };
+    let mut host = Host { stage, script, peer: None, lives: 0, incidents, lost: BTreeMap::new() };
     loop {
         let mut router = Router::bind(&runtime, Options::default(), BROKER_BIND_ADDR)
             .await
@@ -59,6 +61,8 @@ struct Host {
     lives: u64,
     /// What is going to happen, the next last.
     incidents: Vec<Incident>,
+    /// The session of each user that it lost last, and said so.
+    lost: BTreeMap<UserId, u64>,
 }
 
 impl Host {
@@ -159,6 +163,7 @@ impl Host {
             match what {
                 IncidentKind::Die(back_in_ms) => return Some(back_in_ms),
                 IncidentKind::LoseSession(user) => self.lose_session(router, &user),
+                IncidentKind::RepeatLoss(user) => self.repeat_loss(router, &user),
             }
         }
         while let Some(deed) = self.script.next_deed(now_us()) {
@@ -201,15 +206,29 @@ impl Host {
         self.stage.saw(&Actor::Broker, Seen::Replied { call, error, in_time });
     }
 
-    fn lose_session(&mut self, router: &Router, user: &tickgate::topic::UserId) {
+    fn lose_session(&mut self, router: &Router, user: &UserId) {
         let Some(session) = self.script.lose_session(user) else { return };
         self.stage.set_market(self.script.topics());
-        let (user, message) = (user.clone(), "as planned".to_owned());
+        self.lost.insert(user.clone(), session);
+        self.tell_loss(router, user, session);
+        self.stage.saw(&Actor::Broker, Seen::SessionLost { user: user.clone(), session });
+    }
+
+    /// Old news: the user may have a newer session.
+    fn repeat_loss(&self, router: &Router, user: &UserId) {
+        let Some(session) = self.lost.get(user) else { return };
+        self.tell_loss(router, user, *session);
+        let fault = FaultKind::BrokerTwice;
+        let strike = Strike { fault, party: Party::Broker, lasts_ms: 0 };
+        self.stage.saw(&Actor::Broker, Seen::Struck(strike));
+    }
+
+    fn tell_loss(&self, router: &Router, user: &UserId, session: u64) {
+        let message = "as planned".to_owned();
         let event = Event::SessionLost { user: user.clone(), session, message };
         if let Some(peer) = &self.peer {
             say(router, peer, &FromHost::Event(event));
         }
-        self.stage.saw(&Actor::Broker, Seen::SessionLost { user, session });
     }
 }
 

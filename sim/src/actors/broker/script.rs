@@ -243,14 +243,14 @@ impl Script {
         let (mut sessions, mut topics) = (self.plan.sessions.iter(), self.plan.topics.iter());
         let mut of_topic =
             |topic: &TopicName| topics.find(|rule| rule.topic == *topic && holds(rule.times));
+        let mut of_user =
+            |user: &UserId| sessions.find(|rule| rule.user == *user && holds(rule.times));
         let manner = match &call.op {
-            Op::Connect => {
-                let rule = sessions.find(|rule| rule.user == call.user && holds(rule.times));
-                rule.map(|rule| rule.connect)
-            }
+            Op::Connect => of_user(&call.user).map(|rule| rule.connect),
+            Op::Disconnect => of_user(&call.user).map(|rule| rule.disconnect),
             Op::Subscribe(topic) => of_topic(topic).map(|rule| rule.subscribe),
             Op::Unsubscribe(topic) => of_topic(topic).map(|rule| rule.unsubscribe),
-            Op::Disconnect | Op::UnsubscribeAll => None,
+            Op::UnsubscribeAll => None,
         };
         manner.unwrap_or_default()
     }
