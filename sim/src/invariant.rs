@@ -14,6 +14,7 @@ mod no_errors_logged;
 mod no_tick_after_unsubscribe;
 mod nobody_is_thrown_out;
 mod nothing_left;
+mod numbers_agree_with_history;
 mod one_broker_call_per_want;
 mod one_session_per_user;
 mod one_source_at_a_time;
@@ -95,6 +96,7 @@ pub fn all(plan: &Plan) -> Vec<Box<dyn Invariant>> {
         Box::new(wanted_is_served::WantedIsServed::new(plan)),
         Box::new(status_adds_up::StatusAddsUp),
         Box::new(nothing_left::NothingLeft::default()),
+        Box::new(numbers_agree_with_history::NumbersAgreeWithHistory::default()),
         Box::new(stops_cleanly::StopsCleanly::new(plan)),
     ]
 }

@@ -26,12 +26,14 @@ impl Invariant for StatusAddsUp {
 fn contradiction(status: &Status) -> Option<(&'static str, u64, u64)> {
     let clients = &status.clients;
     let counted: u64 = status.topics.iter().map(|topic| topic.count).sum();
+    let dropped: u64 = status.feed.dropped_total.values().sum();
     let attached: u64 = status.users.iter().map(|user| user.clients).sum();
     let pairs = [
         ("clients", clients.opened_total, clients.closed_total + clients.total),
         ("topics", status.topics_total, status.topics.len() as u64),
         ("users", status.users_total, status.users.len() as u64),
         ("subscriptions", status.subscriptions, counted),
+        ("messages", status.feed.messages_total, status.feed.routed_total + dropped),
     ];
     let unequal = pairs.into_iter().find(|(_, one, other)| one != other);
     // Some may be about to be authenticated.
