@@ -3,6 +3,7 @@
 //! An invariant judges what users can see, in words that make sense without the source. It sees
 //! every event in order and speaks up at the first that breaks its property.
 
+mod already_means_held;
 mod answered_in_order;
 mod broker_agrees;
 mod failed_subscribe_leaves_nothing;
@@ -76,6 +77,7 @@ pub fn all(plan: &Plan) -> Vec<Box<dyn Invariant>> {
         Box::new(speaks_the_protocol::SpeaksTheProtocol),
         Box::new(nobody_is_thrown_out::NobodyIsThrownOut::new(plan)),
         Box::new(answered_in_order::AnsweredInOrder::default()),
+        Box::new(already_means_held::AlreadyMeansHeld::default()),
         Box::new(no_tick_after_unsubscribe::NoTickAfterUnsubscribe::default()),
         Box::new(only_what_was_asked_for::OnlyWhatWasAskedFor::default()),
         Box::new(told_before_served::ToldBeforeServed::default()),
