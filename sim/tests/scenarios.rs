@@ -76,6 +76,8 @@ scenarios! {
     refusals_that_settle_nothing => "scenarios/doubtful.yaml",
     a_flood_of_order_updates => "scenarios/order_flood.yaml",
     a_broker_that_falls_silent => "scenarios/silent_broker.yaml",
+    a_feed_that_pauses_while_some_lag => "scenarios/pauses.yaml",
+    old_news_of_lost_sessions => "scenarios/late_news.yaml",
 }
 
 #[test]
