@@ -2,7 +2,7 @@
 //! somewhere can say so.
 //!
 //! A count belongs to a thread. Counting happens only while debug assertions are on; without them
-//! [`mark!`] and its like are nothing, and their conditions are never asked.
+//! `mark!` and its like are nothing, and their conditions are never asked.
 
 mod pair;
 mod situation;

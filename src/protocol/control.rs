@@ -57,9 +57,11 @@
 //! # Rules for the host
 //!
 //! 1. A session belongs to a user; a user has at most one. `connect` opens it under the number
-//!    `session` and replaces an older one of that user. A request that names another session
-//!    than the current one is answered `NOT_CONNECTED`; only `disconnect` then succeeds and does
-//!    nothing.
+//!    `session` and replaces an older one of that user. `disconnect` closes the user's session
+//!    if it has that number or an older one, and succeeds if there is none: a gateway that was
+//!    refused a close, and then a connect, must be able to get rid of what is still open. Any
+//!    other request that names another session than the current one is answered
+//!    `NOT_CONNECTED`.
 //! 2. Requests of one (user, topic) take effect in the order of arrival; `connect`, `disconnect`
 //!    and `unsubscribe_all` wait for the user's earlier requests and hold back later ones. Apart
 //!    from that no request may wait for another.
@@ -112,7 +114,7 @@
 //!             broker_connect(user)                # yours; raises if it fails
 //!             sessions[user] = (peer, number, set())
 //!     elif op == "disconnect":
-//!         if current:
+//!         if held and held[0] == peer and held[1] <= number:
 //!             close(user)
 //!     elif not current:
 //!         return {"status": "error", "code": "NOT_CONNECTED", "message": "no such session"}

@@ -59,10 +59,11 @@ impl BrokerView {
             Op::Connect if !current => {
                 self.sessions.insert(call.user.clone(), (call.session, BTreeSet::new()));
             }
-            Op::Disconnect if current => {
-                self.sessions.remove(&call.user);
+            Op::Disconnect => {
+                // It closes what is older, too.
+                self.sessions.retain(|user, (id, _)| *user != call.user || *id > call.session);
             }
-            Op::Connect | Op::Disconnect => {}
+            Op::Connect => {}
             Op::Subscribe(_) | Op::Unsubscribe(_) | Op::UnsubscribeAll => {
                 let Some((id, topics)) = self.sessions.get_mut(&call.user) else { return };
                 match &call.op {

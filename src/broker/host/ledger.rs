@@ -60,13 +60,22 @@ struct Owner<P> {
     ours: SessionId,
 }
 
+/// A connect that fails leaves an older session as it was, a disconnect that fails its own.
+#[derive(Debug)]
+struct Undo<P> {
+    user: UserId,
+    /// Only if nothing else has happened since: the session that the user has now.
+    now: Option<SessionId>,
+    before: Option<Owner<P>>,
+}
+
 #[derive(Debug)]
 struct Pending<P> {
     peer: P,
     id: u64,
     forget_ms: u64,
-    /// The session that a connect is to open.
-    opens: Option<(UserId, SessionId)>,
+    /// What becomes of the user's session if the broker refuses.
+    undo: Option<Undo<P>>,
 }
 
 impl<P: Copy + Ord + Debug> Ledger<P> {
@@ -228,10 +237,24 @@ impl<P: Copy + Ord + Debug> Ledger<P> {
         }
         let held = self.sessions.get(&request.user).copied();
         let current = held.filter(|held| held.peer == peer && held.theirs == request.session);
+        // A gateway that was refused a close, and then a connect, gets rid of the older session so.
+        let closes = held.filter(|held| held.peer == peer && held.theirs <= request.session);
+        let current = if request.op == Op::Disconnect { closes } else { current };
+        let mut undo = None;
         let session = match (&request.op, current) {
             (Op::Connect, Some(held)) => held.ours,
             (Op::Connect, None) => match self.open(peer, &request, held, effects) {
-                Ok(session) => session,
+                Ok(session) => {
+                    // A session of another gateway is from now on this one's to close.
+                    let own = |held: Owner<P>| Owner {
+                        peer,
+                        theirs: if held.peer == peer { held.theirs } else { 0 },
+                        ..held
+                    };
+                    let (user, before) = (request.user.clone(), held.map(own));
+                    undo = Some(Undo { user, now: Some(session), before });
+                    session
+                }
                 Err(message) => {
                     effects.push(refusal(peer, id, BrokerErrorCode::Refused, &message));
                     return;
@@ -239,6 +262,7 @@ impl<P: Copy + Ord + Debug> Ledger<P> {
             },
             (Op::Disconnect, Some(held)) => {
                 self.sessions.remove(&request.user);
+                undo = Some(Undo { user: request.user.clone(), now: None, before: Some(held) });
                 held.ours
             }
             (Op::Disconnect, None) => {
@@ -254,7 +278,7 @@ impl<P: Copy + Ord + Debug> Ledger<P> {
                 return;
             }
         };
-        self.forward(peer, request, session, now_ms, effects);
+        self.forward(peer, (request, undo), session, now_ms, effects);
     }
 
     /// Makes `peer` the owner of the user's session.
@@ -289,7 +313,7 @@ impl<P: Copy + Ord + Debug> Ledger<P> {
     fn forward(
         &mut self,
         peer: P,
-        request: Request,
+        (request, undo): (Request, Option<Undo<P>>),
         session: SessionId,
         now_ms: u64,
         effects: &mut Vec<Effect<P>>,
@@ -300,14 +324,7 @@ impl<P: Copy + Ord + Debug> Ledger<P> {
         let command = command(request, ours, session);
         let deadline_ms = milliseconds(command.deadline);
         let forget_ms = now_ms.saturating_add(deadline_ms).saturating_add(LATE_MS);
-        let opens = match command.kind {
-            CommandKind::Connect => Some((command.user.clone(), session)),
-            CommandKind::Disconnect
-            | CommandKind::Subscribe { .. }
-            | CommandKind::Unsubscribe { .. }
-            | CommandKind::UnsubscribeAll => None,
-        };
-        self.in_flight.insert(ours, Pending { peer, id: theirs, forget_ms, opens });
+        self.in_flight.insert(ours, Pending { peer, id: theirs, forget_ms, undo });
         self.forget.insert((forget_ms, ours));
         if let Some(gateway) = self.gateways.get_mut(&peer) {
             gateway.in_flight += 1;
@@ -332,11 +349,14 @@ impl<P: Copy + Ord + Debug> Ledger<P> {
             self.stats.count(|counts| &mut counts.answers_unknown);
             return;
         };
-        if let Some((user, ours)) = pending.opens
+        if let Some(Undo { user, now, before }) = pending.undo
             && from_broker.result.is_err()
-            && self.sessions.get(&user).is_some_and(|owner| owner.ours == ours)
+            && self.sessions.get(&user).map(|owner| owner.ours) == now
         {
-            self.sessions.remove(&user);
+            match before {
+                Some(owner) => self.sessions.insert(user, owner),
+                None => self.sessions.remove(&user),
+            };
         }
         effects.push(answer(pending.peer, pending.id, from_broker.result));
     }
@@ -350,7 +370,7 @@ impl<P: Copy + Ord + Debug> Ledger<P> {
         for pending in std::mem::take(&mut self.in_flight).into_values() {
             let code = BrokerErrorCode::NotConnected;
             effects.push(refusal(pending.peer, pending.id, code, reason));
-            if let Some((user, session)) = pending.opens {
+            if let Some(Undo { user, now: Some(session), .. }) = pending.undo {
                 // The broker may find the connect in its queue when it is back.
                 self.disconnect(user, session, effects);
             }

@@ -261,3 +261,41 @@ fn gateways_beyond_a_limit_are_not_welcome() {
     assert_eq!(story.told.matches("welcome").count(), GATEWAYS_MAX);
     assert_eq!(story.stats.read().gateways_refused, 1);
 }
+
+#[test]
+fn a_close_that_is_refused_can_be_asked_for_again_even_after_a_refused_connect() {
+    let mut story = Story::new();
+    story.hello('a', "g1");
+    story.asks('a', 1, "connect", 7);
+    story.does(1);
+    story.asks('a', 2, "disconnect", 7);
+    story.fails(2);
+    story.asks('a', 3, "connect", 8);
+    story.fails(3);
+    story.told.clear();
+    story.asks('a', 4, "disconnect", 8);
+    story.does(4);
+    insta::assert_snapshot!(story.told, @r#"
+    a {"type":"request","id":4,"op":"disconnect","user":"alice","session":8,"deadline_ms":1000}
+        => #4 alice s1 Disconnect
+    broker Answer(Answer { id: CommandId(4), result: Ok(Done { depth: None }) })
+        -> a {"type":"answer","id":4,"status":"success"}
+    "#);
+}
+
+#[test]
+fn a_session_of_another_gateway_that_could_not_be_replaced_is_closed_by_whoever_tried() {
+    let mut story = Story::new();
+    story.hello('a', "g1");
+    story.hello('b', "g2");
+    story.asks('a', 1, "connect", 7);
+    story.does(1);
+    story.asks('b', 1, "connect", 3);
+    story.fails(2);
+    story.told.clear();
+    story.asks('b', 2, "subscribe", 3);
+    story.asks('b', 3, "disconnect", 3);
+    let close = "    => #3 alice s1 Disconnect\n";
+    assert!(story.told.contains("no session 3 is open"), "{}", story.told);
+    assert!(story.told.ends_with(close), "{}", story.told);
+}

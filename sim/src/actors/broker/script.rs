@@ -209,7 +209,11 @@ impl Script {
 
     fn apply(&mut self, call: &Call) -> Result<(), &'static str> {
         let user = &call.user;
-        let current = self.sessions.get_mut(user).filter(|held| held.number == call.session);
+        let closes = call.op == Op::Disconnect;
+        let current = self
+            .sessions
+            .get_mut(user)
+            .filter(|held| held.number == call.session || (closes && held.number < call.session));
         match (&call.op, current) {
             (Op::Connect, Some(_)) | (Op::Disconnect, None) => {}
             (Op::Connect, None) => {
