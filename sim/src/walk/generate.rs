@@ -148,7 +148,11 @@ impl Generator {
             Happening::SessionDies => {
                 let broker = choices.below(self.brokers) as u8;
                 let user = self.user(choices);
-                self.next.extend(world.lose_session(broker, user));
+                let news = match choices.one_in(4) {
+                    true => world.old_news(broker, user),
+                    false => world.lose_session(broker, user),
+                };
+                self.next.extend(news);
             }
             Happening::BrokerTurns => {
                 let broker = choices.below(self.brokers) as u8;

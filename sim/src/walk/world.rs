@@ -21,6 +21,8 @@ pub struct World {
     up: [bool; BROKERS],
     sessions: [[Option<u64>; USERS]; BROKERS],
     topics: [[u32; USERS]; BROKERS],
+    /// The session that each user had before.
+    ended: [[Option<u64>; USERS]; BROKERS],
     /// Commands that have arrived and are not carried out yet.
     waiting: Vec<Sent>,
     /// Answers that are under way.
@@ -76,10 +78,18 @@ impl World {
     /// A session ends unasked.
     pub fn lose_session(&mut self, broker: BrokerNo, user: UserNo) -> Option<Step> {
         let session = self.sessions[broker as usize][user as usize].take()?;
+        self.ended[broker as usize][user as usize] = Some(session);
         self.topics[broker as usize][user as usize] = 0;
         // A broker tells things in the order in which they happen: what it has not said of this
         // user until now, it will not say any more.
         self.unsaid.retain(|(sent, _)| (sent.broker, sent.user) != (broker, user));
+        Some(Step::SessionLost { user, broker, session })
+    }
+
+    /// A broker says of a session that it was lost, which is long over.
+    #[must_use]
+    pub fn old_news(&self, broker: BrokerNo, user: UserNo) -> Option<Step> {
+        let session = self.ended[broker as usize][user as usize]?;
         Some(Step::SessionLost { user, broker, session })
     }
 
@@ -230,12 +240,14 @@ impl World {
         let bit = sent.topic.map_or(0, |topic| topic.bit());
         match sent.kind {
             Kind::Connect => {
-                *session = Some(sent.session);
+                let before = session.replace(sent.session).filter(|before| *before < sent.session);
+                let ended = &mut self.ended[broker][user];
+                *ended = before.or(*ended);
                 *topics = 0;
             }
             Kind::Disconnect => {
                 if session.is_some_and(|session| session <= sent.session) {
-                    *session = None;
+                    self.ended[broker][user] = session.take();
                     *topics = 0;
                 }
             }
