@@ -60,13 +60,13 @@ struct Owner<P> {
     ours: SessionId,
 }
 
-/// A connect that fails leaves an older session as it was, a disconnect that fails its own.
+/// What an answer means for the session that the user has now, if it is still that one.
 #[derive(Debug)]
-struct Undo<P> {
-    user: UserId,
-    /// Only if nothing else has happened since: the session that the user has now.
-    now: Option<SessionId>,
-    before: Option<Owner<P>>,
+enum Outcome<P> {
+    /// A connect that fails leaves an older session as it was.
+    Opens(UserId, SessionId, Option<Owner<P>>),
+    /// A disconnect that fails, or is never answered, can be asked for again.
+    Closes(UserId, SessionId),
 }
 
 #[derive(Debug)]
@@ -74,8 +74,7 @@ struct Pending<P> {
     peer: P,
     id: u64,
     forget_ms: u64,
-    /// What becomes of the user's session if the broker refuses.
-    undo: Option<Undo<P>>,
+    outcome: Option<Outcome<P>>,
 }
 
 impl<P: Copy + Ord + Debug> Ledger<P> {
@@ -238,9 +237,9 @@ impl<P: Copy + Ord + Debug> Ledger<P> {
         let held = self.sessions.get(&request.user).copied();
         let current = held.filter(|held| held.peer == peer && held.theirs == request.session);
         // A gateway that was refused a close, and then a connect, gets rid of the older session so.
-        let closes = held.filter(|held| held.peer == peer && held.theirs <= request.session);
-        let current = if request.op == Op::Disconnect { closes } else { current };
-        let mut undo = None;
+        let older = held.filter(|held| held.peer == peer && held.theirs < request.session);
+        let current = current.or(older.filter(|_| request.op == Op::Disconnect));
+        let mut outcome = None;
         let session = match (&request.op, current) {
             (Op::Connect, Some(held)) => held.ours,
             (Op::Connect, None) => match self.open(peer, &request, held, effects) {
@@ -252,7 +251,7 @@ impl<P: Copy + Ord + Debug> Ledger<P> {
                         ..held
                     };
                     let (user, before) = (request.user.clone(), held.map(own));
-                    undo = Some(Undo { user, now: Some(session), before });
+                    outcome = Some(Outcome::Opens(user, session, before));
                     session
                 }
                 Err(message) => {
@@ -261,8 +260,7 @@ impl<P: Copy + Ord + Debug> Ledger<P> {
                 }
             },
             (Op::Disconnect, Some(held)) => {
-                self.sessions.remove(&request.user);
-                undo = Some(Undo { user: request.user.clone(), now: None, before: Some(held) });
+                outcome = Some(Outcome::Closes(request.user.clone(), held.ours));
                 held.ours
             }
             (Op::Disconnect, None) => {
@@ -278,7 +276,7 @@ impl<P: Copy + Ord + Debug> Ledger<P> {
                 return;
             }
         };
-        self.forward(peer, (request, undo), session, now_ms, effects);
+        self.forward(peer, (request, outcome), session, now_ms, effects);
     }
 
     /// Makes `peer` the owner of the user's session.
@@ -313,7 +311,7 @@ impl<P: Copy + Ord + Debug> Ledger<P> {
     fn forward(
         &mut self,
         peer: P,
-        (request, undo): (Request, Option<Undo<P>>),
+        (request, outcome): (Request, Option<Outcome<P>>),
         session: SessionId,
         now_ms: u64,
         effects: &mut Vec<Effect<P>>,
@@ -324,7 +322,7 @@ impl<P: Copy + Ord + Debug> Ledger<P> {
         let command = command(request, ours, session);
         let deadline_ms = milliseconds(command.deadline);
         let forget_ms = now_ms.saturating_add(deadline_ms).saturating_add(LATE_MS);
-        self.in_flight.insert(ours, Pending { peer, id: theirs, forget_ms, undo });
+        self.in_flight.insert(ours, Pending { peer, id: theirs, forget_ms, outcome });
         self.forget.insert((forget_ms, ours));
         if let Some(gateway) = self.gateways.get_mut(&peer) {
             gateway.in_flight += 1;
@@ -349,14 +347,18 @@ impl<P: Copy + Ord + Debug> Ledger<P> {
             self.stats.count(|counts| &mut counts.answers_unknown);
             return;
         };
-        if let Some(Undo { user, now, before }) = pending.undo
-            && from_broker.result.is_err()
-            && self.sessions.get(&user).map(|owner| owner.ours) == now
-        {
-            match before {
-                Some(owner) => self.sessions.insert(user, owner),
-                None => self.sessions.remove(&user),
-            };
+        let is = |user, ours| self.sessions.get(user).map(|now: &Owner<P>| now.ours) == Some(ours);
+        match (pending.outcome, from_broker.result.is_ok()) {
+            (Some(Outcome::Opens(user, ours, Some(before))), false) if is(&user, ours) => {
+                self.sessions.insert(user, before);
+            }
+            (Some(Outcome::Opens(user, ours, None)), false)
+            | (Some(Outcome::Closes(user, ours)), true)
+                if is(&user, ours) =>
+            {
+                self.sessions.remove(&user);
+            }
+            (_, _) => {}
         }
         effects.push(answer(pending.peer, pending.id, from_broker.result));
     }
@@ -370,7 +372,7 @@ impl<P: Copy + Ord + Debug> Ledger<P> {
         for pending in std::mem::take(&mut self.in_flight).into_values() {
             let code = BrokerErrorCode::NotConnected;
             effects.push(refusal(pending.peer, pending.id, code, reason));
-            if let Some(Undo { user, now: Some(session), .. }) = pending.undo {
+            if let Some(Outcome::Opens(user, session, _)) = pending.outcome {
                 // The broker may find the connect in its queue when it is back.
                 self.disconnect(user, session, effects);
             }

@@ -112,6 +112,7 @@ fn requests_reach_the_broker_under_numbers_of_the_host() {
     story.asks('a', 7, "connect", 6);
     story.asks('a', 8, "unsubscribe_all", 7);
     story.asks('a', 9, "disconnect", 7);
+    story.does(4);
     story.asks('a', 10, "disconnect", 7);
     insta::assert_snapshot!(story.told);
     assert_eq!(story.stats.read().answers_unknown, 1);
@@ -298,4 +299,16 @@ fn a_session_of_another_gateway_that_could_not_be_replaced_is_closed_by_whoever_
     let close = "    => #3 alice s1 Disconnect\n";
     assert!(story.told.contains("no session 3 is open"), "{}", story.told);
     assert!(story.told.ends_with(close), "{}", story.told);
+}
+
+#[test]
+fn a_close_that_is_never_answered_can_be_asked_for_again() {
+    let mut story = Story::new();
+    story.hello('a', "g1");
+    story.asks('a', 1, "connect", 7);
+    story.does(1);
+    story.asks('a', 2, "disconnect", 7);
+    story.told.clear();
+    story.asks('a', 3, "disconnect", 7);
+    assert!(story.told.ends_with("    => #3 alice s1 Disconnect\n"), "{}", story.told);
 }

@@ -47,7 +47,7 @@ impl Desk {
         match &command.kind {
             CommandKind::Connect => self.connect(user, session, changes)?,
             CommandKind::Disconnect => {
-                if self.current(user, session).is_ok() {
+                if self.sessions.get(user).is_some_and(|held| held.id <= session) {
                     self.close(user, changes);
                 }
             }
@@ -224,6 +224,17 @@ mod tests {
             ("bob", 1, Disconnect),
             ("bob", 1, Disconnect),
         ]));
+    }
+
+    #[test]
+    fn a_disconnect_of_a_younger_session_closes_the_one_there_is() {
+        use CommandKind::{Connect, Disconnect};
+        let told = story(&[
+            ("alice", 1, Connect),
+            ("alice", 1, subscribe("TCS")),
+            ("alice", 2, Disconnect),
+        ]);
+        assert!(told.ends_with("0 subscriptions, wants {}\n"), "{told}");
     }
 
     #[test]
