@@ -7,9 +7,9 @@ use std::time::Duration;
 use tickgate::runtime::{Listener, Runtime, Task, TokioRuntime};
 use tickgate::server::admin::{CONNECTIONS_MAX, serve_admin};
 use tickgate::server::status::{
-    BrokerCalls, BrokerState, BrokerStatus, ClientsStatus, FeedStatus, GatewayState, GatewayStatus,
-    QueueStatus, SessionState, SessionStatus, ShardStatus, Status, StatusSource, TopicState,
-    TopicStatus, UserStatus,
+    BrokerCalls, BrokerState, BrokerStatus, ClientsStatus, FeedStatus, GateStatus, GatewayState,
+    GatewayStatus, QueueStatus, SessionState, SessionStatus, ShardStatus, Status, StatusSource,
+    TopicState, TopicStatus, UserStatus,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
@@ -106,6 +106,17 @@ fn example() -> Status {
             opened_total: 10,
             closed_total: 7,
             turned_away_total: 1,
+        },
+        gate: GateStatus {
+            connections: 3,
+            addresses: 2,
+            blocks: 1,
+            refused_total: [("full".into(), 0), ("crowded".into(), 4), ("blocked".into(), 5)]
+                .into(),
+            attempts_refused_total: 6,
+            attempts_failed_total: 7,
+            strikes_total: 8,
+            blocks_total: 2,
         },
         users_total: 1,
         users: vec![UserStatus {

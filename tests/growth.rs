@@ -40,6 +40,8 @@ impl Crowd {
     fn new() -> Self {
         let mut config = Config::default();
         config.limits.subscriptions_per_client_max = usize::MAX;
+        config.limits.subscriptions_per_user_max = usize::MAX;
+        config.limits.clients_per_user_max = usize::MAX;
         let hub = Hub::new(HubOptions::new(&config, vec!["paper".into()], 1));
         let mut crowd = Self { hub, effects: Vec::new(), commands: Vec::new() };
         crowd.broker(BrokerEvent::Up);

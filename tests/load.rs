@@ -36,6 +36,9 @@ async fn every_tick_reaches_every_client_that_wants_it_once_and_in_order() {
     let Size { clients, ticks_per_second, seconds } = size();
     let (_host, host_address) = agreeing::serve(&TokioRuntime::new()).await;
     let gateway = TestGateway::start_with(|config| {
+        config.limits.connections_per_address_max = config.limits.clients_max;
+        config.limits.clients_per_user_max = config.limits.clients_max;
+        config.limits.subscriptions_per_user_max = 1_000_000;
         let address = Some(format!("tcp://{host_address}"));
         let (name, kind) = ("agreeing".into(), BrokerKind::Remote);
         config.brokers =

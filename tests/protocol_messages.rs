@@ -251,7 +251,7 @@ fn answers_that_refuse() {
         Reject::broker_timeout(),
         Reject::not_subscribed(),
         Reject::too_many_subscriptions(1_000),
-        Reject::rate_limited(),
+        Reject::rate_limited(1_500),
         Reject::forbidden("use the demo key from another machine"),
         Reject::shutting_down(),
         Reject::not_on_the_bus(),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Config;
+use super::address::Address;
 use super::problem::{BadConfig, Place, Problem};
 use super::schema::{BROKER_KEYS, BROKERS, BrokerDraft, KEYS};
 use super::validate;
@@ -99,6 +100,9 @@ impl Draft {
                 }
             }
         }
+        if is_public(&config) {
+            config.limits.publish(|name| places.contains_key(&format!("limits.{name}")));
+        }
         let mut findings = validate::findings(&config);
         findings.extend(validate::exposure(&config, places.contains_key("auth.demo_key")));
         for finding in findings {
@@ -106,5 +110,14 @@ impl Draft {
             problems.push(Problem { place, message: finding.message });
         }
         BadConfig::unless_empty(problems).map(|()| config)
+    }
+}
+
+/// Whether clients come from anywhere, or are to be treated as if they did.
+fn is_public(config: &Config) -> bool {
+    match config.limits.profile.as_str() {
+        "public" => true,
+        "local" => false,
+        _ => Address::parse(&config.server.listen).is_ok_and(|address| !address.is_loopback()),
     }
 }

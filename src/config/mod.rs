@@ -8,6 +8,7 @@ mod address;
 mod draft;
 mod environment;
 mod file;
+mod limits;
 mod load;
 mod problem;
 mod schema;
@@ -19,6 +20,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use address::{Address, BadAddress};
+pub use limits::{Conduct, Limits, PROFILES};
 pub use load::{DEFAULT_FILE, Loaded, load, parse};
 pub use problem::{BadConfig, Place, Problem};
 
@@ -33,6 +35,8 @@ pub struct Config {
     pub server: Server,
     /// Limits of what clients may ask.
     pub limits: Limits,
+    /// What is done with clients that break rules.
+    pub conduct: Conduct,
     /// Queues towards clients.
     pub outbox: Outbox,
     /// The ZeroMQ bus on which ticks arrive.
@@ -64,26 +68,12 @@ pub struct Server {
     pub close_timeout_ms: u64,
     /// How long a shutdown may take in all.
     pub drain_timeout_ms: u64,
+    /// Silence of a client after which it is pinged.
+    pub ping_interval_ms: u64,
+    /// Silence of a client after which it is closed with 4408.
+    pub silence_timeout_ms: u64,
     /// Number of shards that clients are dealt to. 0: one for each core.
     pub shards: usize,
-}
-
-/// `[limits]`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Limits {
-    /// Connections in all; further ones are turned away with HTTP 503.
-    pub clients_max: usize,
-    /// Bytes of one message from a client; a larger one closes it with 1009.
-    pub message_bytes_max: usize,
-    /// Requests of one client that wait for their answer; beyond, its socket is not read.
-    pub requests_in_flight_max: usize,
-    /// Topics that one client may hold.
-    pub subscriptions_per_client_max: usize,
-    /// Entries in one request's `symbols`.
-    pub symbols_per_request_max: usize,
-    /// Bytes of an exchange or symbol name.
-    pub name_bytes_max: usize,
 }
 
 /// `[outbox]`
@@ -247,20 +237,9 @@ impl Default for Server {
             auth_timeout_ms: 15_000,
             close_timeout_ms: 2_000,
             drain_timeout_ms: 5_000,
+            ping_interval_ms: 30_000,
+            silence_timeout_ms: 90_000,
             shards: 1,
-        }
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            clients_max: 20_000,
-            message_bytes_max: 65_536,
-            requests_in_flight_max: 64,
-            subscriptions_per_client_max: 1_000,
-            symbols_per_request_max: 1_000,
-            name_bytes_max: 64,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Every key: its section, its name, what it holds and its limits.
 
 use super::value::Slot;
-use super::{BrokerEntry, BrokerKind, Config, SHARDS_MAX};
+use super::{BrokerEntry, BrokerKind, Config, PROFILES, SHARDS_MAX};
 
 /// One key of a section.
 #[derive(Debug)]
@@ -35,6 +35,7 @@ impl BrokerDraft {
 }
 
 const HOUR_MS: u64 = 3_600_000;
+const DAY_MS: u64 = 24 * HOUR_MS;
 const MIB: usize = 1_048_576;
 
 /// The section that is an array of tables.
@@ -47,12 +48,40 @@ pub(super) const KEYS: &[Key<Config>] = &[
     key("server", "auth_timeout_ms", millis(|c| &mut c.server.auth_timeout_ms)),
     key("server", "close_timeout_ms", millis(|c| &mut c.server.close_timeout_ms)),
     key("server", "drain_timeout_ms", millis(|c| &mut c.server.drain_timeout_ms)),
+    key("server", "ping_interval_ms", millis(|c| &mut c.server.ping_interval_ms)),
+    key("server", "silence_timeout_ms", millis(|c| &mut c.server.silence_timeout_ms)),
     key("server", "shards", Slot::Count(|c| &mut c.server.shards, 0..=SHARDS_MAX)),
+    key("limits", "profile", Slot::Choice(|c| &mut c.limits.profile, PROFILES)),
     key("limits", "clients_max", Slot::Count(|c| &mut c.limits.clients_max, 1..=1_000_000)),
+    key(
+        "limits",
+        "connections_per_address_max",
+        Slot::Count(|c| &mut c.limits.connections_per_address_max, 1..=1_000_000),
+    ),
+    key(
+        "limits",
+        "clients_per_user_max",
+        Slot::Count(|c| &mut c.limits.clients_per_user_max, 1..=1_000_000),
+    ),
     key(
         "limits",
         "message_bytes_max",
         Slot::Bytes(|c| &mut c.limits.message_bytes_max, 1_024..=16 * MIB),
+    ),
+    key(
+        "limits",
+        "messages_per_minute_max",
+        Slot::Count(|c| &mut c.limits.messages_per_minute_max, 1..=1_000_000),
+    ),
+    key(
+        "limits",
+        "message_burst_max",
+        Slot::Count(|c| &mut c.limits.message_burst_max, 1..=1_000_000),
+    ),
+    key(
+        "limits",
+        "bytes_per_minute_max",
+        Slot::Bytes(|c| &mut c.limits.bytes_per_minute_max, 1_024..=1_024 * MIB),
     ),
     key(
         "limits",
@@ -66,10 +95,37 @@ pub(super) const KEYS: &[Key<Config>] = &[
     ),
     key(
         "limits",
+        "subscriptions_per_user_max",
+        Slot::Count(|c| &mut c.limits.subscriptions_per_user_max, 1..=10_000_000),
+    ),
+    key(
+        "limits",
+        "auth_failures_per_address_max",
+        Slot::Count(|c| &mut c.limits.auth_failures_per_address_max, 1..=1_000_000),
+    ),
+    key(
+        "limits",
         "symbols_per_request_max",
         Slot::Count(|c| &mut c.limits.symbols_per_request_max, 1..=100_000),
     ),
     key("limits", "name_bytes_max", Slot::Bytes(|c| &mut c.limits.name_bytes_max, 1..=256)),
+    key("limits", "trusted_proxies", Slot::List(|c| &mut c.limits.trusted_proxies)),
+    key("conduct", "warn_at", Slot::Count(|c| &mut c.conduct.warn_at, 1..=1_000_000)),
+    key("conduct", "throttle_at", Slot::Count(|c| &mut c.conduct.throttle_at, 1..=1_000_000)),
+    key("conduct", "close_at", Slot::Count(|c| &mut c.conduct.close_at, 1..=1_000_000)),
+    key(
+        "conduct",
+        "decay_per_minute",
+        Slot::Count(|c| &mut c.conduct.decay_per_minute, 1..=1_000_000),
+    ),
+    key("conduct", "throttle_ms", millis(|c| &mut c.conduct.throttle_ms)),
+    key("conduct", "strikes_max", Slot::Count(|c| &mut c.conduct.strikes_max, 0..=1_000_000)),
+    key("conduct", "block_ms", Slot::Millis(|c| &mut c.conduct.block_ms, 1..=DAY_MS)),
+    key("conduct", "block_max_ms", Slot::Millis(|c| &mut c.conduct.block_max_ms, 1..=DAY_MS)),
+    key("conduct", "memory_ms", Slot::Millis(|c| &mut c.conduct.memory_ms, 1..=DAY_MS)),
+    key("conduct", "remembered_max", Slot::Count(|c| &mut c.conduct.remembered_max, 1..=1_000_000)),
+    key("conduct", "auth_delay_ms", millis(|c| &mut c.conduct.auth_delay_ms)),
+    key("conduct", "auth_delay_max_ms", millis(|c| &mut c.conduct.auth_delay_max_ms)),
     key("outbox", "ticks_max", Slot::Count(|c| &mut c.outbox.ticks_max, 1..=1_048_576)),
     key(
         "outbox",

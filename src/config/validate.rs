@@ -1,5 +1,7 @@
 //! What a configuration must satisfy beyond the type of each value.
 
+mod limits;
+
 use std::collections::BTreeMap;
 
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
@@ -33,6 +35,7 @@ pub(super) fn findings(config: &Config) -> Vec<Finding> {
     found.ranges(config);
     found.addresses(config);
     found.bus(config);
+    found.limits(config);
     found.broker_times(config);
     found.brokers(config);
     found.log(&config.log.level);
@@ -225,10 +228,14 @@ impl Findings {
     }
 
     fn ordered(&mut self, stem: &str, min: u64, max: u64) {
+        self.at_most((&format!("{stem}_min_ms"), min), (&format!("{stem}_max_ms"), max));
+    }
+
+    /// Two times, of which the first may not be longer.
+    fn at_most(&mut self, (low, min): (&str, u64), (high, max): (&str, u64)) {
         if min > max {
-            let (low, high) = (format!("{stem}_min_ms"), format!("{stem}_max_ms"));
             self.add(
-                &[&low, &high],
+                &[low, high],
                 format!("`{low}` ({min} ms) is greater than `{high}` ({max} ms)"),
             );
         }

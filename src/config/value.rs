@@ -26,6 +26,8 @@ pub(super) enum Given<'a> {
 #[derive(Debug)]
 pub(super) enum Slot<T> {
     Text(fn(&mut T) -> &mut String),
+    /// One of these words.
+    Choice(fn(&mut T) -> &mut String, &'static [&'static str]),
     Flag(fn(&mut T) -> &mut bool),
     List(fn(&mut T) -> &mut Vec<String>),
     Millis(fn(&mut T) -> &mut u64, RangeInclusive<u64>),
@@ -78,9 +80,11 @@ impl<T> Slot<T> {
         let trimmed = text.trim();
         let as_text = || Given::Text(Cow::Borrowed(text));
         match self {
-            Self::Text(_) | Self::MaybeText(_) | Self::MaybePath(_) | Self::MaybeKind(_) => {
-                as_text()
-            }
+            Self::Text(_)
+            | Self::Choice(..)
+            | Self::MaybeText(_)
+            | Self::MaybePath(_)
+            | Self::MaybeKind(_) => as_text(),
             Self::Flag(_) => trimmed.parse().map_or_else(|_| as_text(), Given::Flag),
             Self::List(_) => Given::List(
                 trimmed
@@ -105,6 +109,7 @@ impl<T> Slot<T> {
     pub(super) fn set(&self, target: &mut T, given: Given<'_>) -> Result<(), String> {
         match self {
             Self::Text(at) => *at(target) = text(given)?,
+            Self::Choice(at, words) => *at(target) = choice(&given, words)?.to_owned(),
             Self::Flag(at) => *at(target) = flag(&given)?,
             Self::List(at) => *at(target) = list(given)?,
             Self::Millis(at, range) => {
@@ -131,6 +136,10 @@ impl<T> Slot<T> {
             Self::Millis(at, range) => beyond(*at(target), range, " ms"),
             Self::Count(at, range) => beyond(*at(target), range, ""),
             Self::Bytes(at, range) => beyond(*at(target), range, " bytes"),
+            Self::Choice(at, words) => {
+                let word = at(target).clone();
+                choice(&Given::Text(word.into()), words).err()
+            }
             Self::Text(_)
             | Self::Flag(_)
             | Self::List(_)
@@ -172,21 +181,29 @@ fn list(given: Given<'_>) -> Result<Vec<String>, String> {
 
 fn kind(given: &Given<'_>) -> Result<Option<BrokerKind>, String> {
     match given {
-        Given::Text(text) => match &**text {
-            "" => Ok(None),
-            "paper" => Ok(Some(BrokerKind::Paper)),
-            "remote" => Ok(Some(BrokerKind::Remote)),
-            other => Err(match nearest(other, ["paper", "remote"]) {
-                Some(near) => {
-                    format!(
-                        "must be \"paper\" or \"remote\", got {other:?}; did you mean {near:?}?"
-                    )
-                }
-                None => format!("must be \"paper\" or \"remote\", got {other:?}"),
-            }),
-        },
-        other => Err(format!("must be \"paper\" or \"remote\", got {other}")),
+        Given::Text(text) if text.is_empty() => Ok(None),
+        given => Ok(Some(match choice(given, &["paper", "remote"])? {
+            "paper" => BrokerKind::Paper,
+            _ => BrokerKind::Remote,
+        })),
     }
+}
+
+/// One of a few words.
+fn choice(given: &Given<'_>, words: &[&'static str]) -> Result<&'static str, String> {
+    let quoted: Vec<_> = words.iter().map(|word| format!("{word:?}")).collect();
+    let wanted = match quoted.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        _ => quoted.concat(),
+    };
+    let Given::Text(text) = given else { return Err(format!("must be {wanted}, got {given}")) };
+    if let Some(word) = words.iter().find(|word| **word == &**text) {
+        return Ok(word);
+    }
+    Err(match nearest(text, words.iter().copied()) {
+        Some(near) => format!("must be {wanted}, got {text:?}; did you mean {near:?}?"),
+        None => format!("must be {wanted}, got {text:?}"),
+    })
 }
 
 fn maybe_whole(given: &Given<'_>) -> Result<Option<u64>, String> {

@@ -6,6 +6,8 @@
 //! clock: time comes in as milliseconds of the gateway's own clock.
 
 mod backoff;
+mod conduct;
+mod gate;
 mod hub;
 mod index;
 mod outbox;
@@ -17,6 +19,10 @@ use crate::broker::{BrokerEvent, Command};
 use crate::protocol::{Answer, BadEntry, Reject, RequestId, SubscribeEntry, UnsubscribeEntry};
 use crate::topic::{BrokerName, ClientId, Topic, UserId};
 
+pub use conduct::{Conduct, Escalation, Rates, Reaction, Violation};
+pub use gate::{
+    Arrival, Attempt, Gate, GateEffect, GateOptions, GateTotals, Refusal, Tried, network_of,
+};
 pub use hub::{
     Hub, HubOptions, HubSnapshot, HubTotals, SessionSnapshot, SessionState, TopicSnapshot,
 };

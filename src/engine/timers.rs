@@ -9,10 +9,16 @@ pub struct Timers<K> {
     by_key: BTreeMap<K, u64>,
 }
 
+impl<K> Default for Timers<K> {
+    fn default() -> Self {
+        Self { by_time: BTreeSet::new(), by_key: BTreeMap::new() }
+    }
+}
+
 impl<K: Clone + Ord> Timers<K> {
     /// No deadline.
-    pub const fn new() -> Self {
-        Self { by_time: BTreeSet::new(), by_key: BTreeMap::new() }
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// Sets or moves the deadline of `key`.

@@ -90,6 +90,9 @@ fn success<'w, 'a>(object: &'w mut ObjectWriter<'a>, kind: &str) -> &'w mut Obje
 
 fn write_reject(object: &mut ObjectWriter<'_>, reject: &Reject) {
     object.text("code", reject.code.as_str()).text("message", &reject.message);
+    if let Some(ms) = reject.retry_after_ms {
+        object.number("retry_after_ms", ms);
+    }
 }
 
 fn write_subscribed(object: &mut ObjectWriter<'_>, rows: &[SubscribeRow], broker: &BrokerName) {

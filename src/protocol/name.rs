@@ -47,6 +47,11 @@ pub(super) fn check_symbol(name: &str, bytes_max: usize) -> Result<(), String> {
     }
 }
 
+/// Whether a name holds characters that no name may hold, whatever else is wrong with it.
+pub(super) fn holds_forbidden(name: &str) -> bool {
+    !name.chars().all(is_in_symbols)
+}
+
 /// Text of a peer, fit to be shown: at most `chars_max` characters, `?` for each that is
 /// invisible or changes how others are shown.
 pub(super) fn clean(text: &str, chars_max: usize) -> String {

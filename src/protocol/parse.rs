@@ -20,7 +20,7 @@ use serde_json::value::RawValue;
 
 use super::fields::{Fields, is_truthy, text};
 use super::json::nests_deeper_than;
-use super::name::{check_exchange, check_symbol, clean};
+use super::name::{check_exchange, check_symbol, clean, holds_forbidden};
 use super::reject::Reject;
 use super::request::{
     BadEntry, Credential, DEPTH_DEFAULT, DEPTH_MAX, ECHO_BYTES_MAX, Incoming, ParseLimits, Request,
@@ -216,7 +216,13 @@ fn bad_entry(entry: &Fields<'_>, reject: Reject, limits: &ParseLimits) -> BadEnt
     let shown = |raw: Option<&RawValue>| {
         raw.and_then(text).map_or_else(String::new, |text| clean(&text, limits.name_bytes_max))
     };
-    BadEntry { exchange: shown(entry.exchange), symbol: shown(entry.symbol), reject }
+    let forbidden = [entry.exchange, entry.symbol]
+        .into_iter()
+        .flatten()
+        .filter_map(text)
+        .any(|text| holds_forbidden(&text));
+    let (exchange, symbol) = (shown(entry.exchange), shown(entry.symbol));
+    BadEntry { exchange, symbol, reject, forbidden }
 }
 
 fn echo(field: &str, raw: Option<&RawValue>) -> Result<Option<Box<RawValue>>, Reject> {

@@ -102,6 +102,8 @@ pub struct Reject {
     pub code: ErrorCode,
     /// For people. Never holds a credential.
     pub message: String,
+    /// After how many milliseconds it is worth trying again, where that is known.
+    pub retry_after_ms: Option<u64>,
 }
 
 /// Refusals that the state of the client or the gateway causes.
@@ -110,7 +112,7 @@ impl Reject {
     /// become `?`, so that a broker's own words can be given.
     #[must_use]
     pub fn new(code: ErrorCode, message: &str) -> Self {
-        Self { code, message: clean_message(message) }
+        Self { code, message: clean_message(message), retry_after_ms: None }
     }
 
     /// The client has not authenticated.
@@ -167,10 +169,47 @@ impl Reject {
         )
     }
 
-    /// The client asks too often.
+    /// The user's clients would hold more than `limit` topics together.
     #[must_use]
-    pub fn rate_limited() -> Self {
-        Self::of(ErrorCode::RateLimited, "Too many requests; slow down")
+    pub fn too_many_subscriptions_of_user(limit: usize) -> Self {
+        Self::of(
+            ErrorCode::LimitExceeded,
+            format!("The clients of a user may hold at most {limit} subscriptions together"),
+        )
+    }
+
+    /// The user has as many clients as it may have.
+    #[must_use]
+    pub fn too_many_clients_of_user(limit: usize) -> Self {
+        Self::of(
+            ErrorCode::LimitExceeded,
+            format!("A user may have at most {limit} connections at a time"),
+        )
+    }
+
+    /// The client says more than it may; it may go on after so many milliseconds.
+    #[must_use]
+    pub fn rate_limited(retry_after_ms: u64) -> Self {
+        let mut reject = Self::of(ErrorCode::RateLimited, "Too many messages; slow down");
+        reject.retry_after_ms = Some(retry_after_ms);
+        reject
+    }
+
+    /// There were too many failed authentications from the client's address; it may try again
+    /// after so many milliseconds.
+    #[must_use]
+    pub fn too_many_attempts(retry_after_ms: u64) -> Self {
+        let message = "Too many failed authentications from your address; try again later";
+        let mut reject = Self::of(ErrorCode::RateLimited, message);
+        reject.retry_after_ms = Some(retry_after_ms);
+        reject
+    }
+
+    /// The same refusal, saying where this leads if it goes on.
+    #[must_use]
+    pub fn with_warning(mut self) -> Self {
+        self.message.push_str("; this connection will be closed if this goes on");
+        self
     }
 
     /// The user may not do this; `what` completes "You may not".
@@ -198,7 +237,7 @@ impl Reject {
 /// Refusals that the text of the message causes.
 impl Reject {
     pub(super) fn of(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self { code, message: message.into(), retry_after_ms: None }
     }
 
     /// The message is not UTF-8 or not JSON.

@@ -179,4 +179,7 @@ pub struct BadEntry {
     pub symbol: String,
     /// What is wrong with it.
     pub reject: Reject,
+    /// Whether a name holds what no name may: control characters, markup, bidi tricks. That is no
+    /// typing mistake.
+    pub forbidden: bool,
 }

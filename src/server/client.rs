@@ -4,37 +4,33 @@
 //! tungstenite wants to write itself (pongs, close replies) is picked up and sent through the
 //! client's outbox, so that the two never write into each other.
 
-use std::io;
+mod desk;
+mod socket;
+
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{FutureExt, SinkExt, StreamExt};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, ReadHalf};
+use ipnet::IpNet;
 use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error as WsError};
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use super::auth::KeyTable;
+use super::door::GateHandle;
+use super::heartbeat::{Beat, Heartbeat, PING_FRAME};
 use super::hub::HubMessage;
 use super::shard::ShardMessage;
 use crate::config::Config;
-use crate::engine::{Event, Identity, Request, ShardId};
+use crate::engine::{Conduct, Escalation, Event, Rates, Reaction, ShardId};
 use crate::marks::mark;
-use crate::protocol::{self, Answer, Credential, ParseLimits, Reject, RequestId};
-use crate::runtime::Runtime;
+use crate::runtime::{Clock, Runtime};
 use crate::topic::{BrokerName, ClientId};
 
-/// Bytes of tungstenite's read buffer: its default of 128 KiB is zeroed before every read.
-const READ_BUFFER_BYTES: usize = 4 * 1024;
-
-/// Levels of nesting in a request.
-const NESTING_MAX: usize = 64;
+use desk::Desk;
+use socket::{Socket, discard, open_socket};
 
 /// What every client's task needs.
 pub(super) struct ClientContext<R: Runtime> {
@@ -43,6 +39,10 @@ pub(super) struct ClientContext<R: Runtime> {
     pub keys: Arc<KeyTable>,
     /// Of users whose key names none.
     pub default_broker: BrokerName,
+    pub clock: Clock,
+    pub gate: GateHandle,
+    /// Whose word is taken for where a client is.
+    pub trusted_proxies: Vec<IpNet>,
     pub hub: mpsc::Sender<HubMessage>,
     pub shards: Vec<mpsc::Sender<ShardMessage<R::Stream>>>,
 }
@@ -56,11 +56,22 @@ pub(super) struct Upgraded<S> {
     pub loopback: bool,
 }
 
-/// Serves a client until its connection ends. Whatever happens, the hub learns of the end.
+/// How a client is sent away.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ejection {
+    /// WebSocket close code.
+    pub code: u16,
+    /// Which rule says so.
+    pub reason: &'static str,
+}
+
+/// Serves a client until its connection ends or it is thrown out. Whatever happens, the hub learns
+/// of the end.
 pub(super) async fn serve_client<R: Runtime>(
     context: Arc<ClientContext<R>>,
     id: ClientId,
     upgraded: Upgraded<R::Stream>,
+    thrown_out: oneshot::Receiver<Ejection>,
 ) {
     let shard: ShardId = usize::try_from(id.0).unwrap_or(0) % context.shards.len();
     let (reader, writer) = tokio::io::split(upgraded.stream);
@@ -74,9 +85,16 @@ pub(super) async fn serve_client<R: Runtime>(
         return;
     }
     let socket = open_socket(&context.config, reader, upgraded.early).await;
-    let desk = Desk { context: context.clone(), id, shard, loopback: upgraded.loopback };
-    let mut session = Session { desk, socket, credit };
-    let panicked = AssertUnwindSafe(session.run(&mut end)).catch_unwind().await.is_err();
+    let now_ms = context.clock.now_ms();
+    let limits = &context.config.limits;
+    let escalation = Escalation::new(&context.config.conduct);
+    let conduct = Conduct::new(now_ms, Rates::new(limits), escalation);
+    let loopback = upgraded.loopback;
+    let desk = Desk { context: context.clone(), id, shard, loopback, conduct };
+    let heartbeat = Heartbeat::new(&context.config.server, context.clock);
+    let mut session = Session { desk, socket, credit, heartbeat };
+    let run = session.run(&mut end, thrown_out);
+    let panicked = AssertUnwindSafe(run).catch_unwind().await.is_err();
     if panicked {
         tracing::error!(client = %id, "the task of a client panicked; its connection is closed");
     }
@@ -86,21 +104,12 @@ pub(super) async fn serve_client<R: Runtime>(
     }
 }
 
-type Socket<S> = WebSocketStream<ReadSide<S>>;
-
 struct Session<R: Runtime> {
     desk: Desk<R>,
     socket: Socket<R::Stream>,
     /// One permit for each request that may be unanswered; the shard gives them back.
     credit: Arc<Semaphore>,
-}
-
-/// Where a client's requests are read and handed on.
-struct Desk<R: Runtime> {
-    context: Arc<ClientContext<R>>,
-    id: ClientId,
-    shard: ShardId,
-    loopback: bool,
+    heartbeat: Heartbeat,
 }
 
 /// Why a client's connection is over.
@@ -112,10 +121,15 @@ enum Over {
 }
 
 impl<R: Runtime> Session<R> {
-    async fn run(&mut self, end: &mut oneshot::Receiver<()>) {
+    async fn run(
+        &mut self,
+        end: &mut oneshot::Receiver<()>,
+        thrown_out: oneshot::Receiver<Ejection>,
+    ) {
         let over = tokio::select! {
             biased;
             _ = &mut *end => Over::Ended,
+            ejection = ejected(thrown_out) => Over::Broke(ejection.code, ejection.reason),
             over = self.read_requests() => over,
         };
         if let Over::Broke(code, reason) = over {
@@ -137,19 +151,36 @@ impl<R: Runtime> Session<R> {
             let credit = self.credit.clone();
             mark!(CreditSpent if credit.available_permits() == 0);
             let Ok(permit) = credit.acquire().await else { return Over::Ended };
-            let Some(message) = self.socket.next().await else { return Over::Ended };
-            match message {
+            let message = tokio::select! {
+                biased;
+                message = self.socket.next() => message,
+                beat = self.heartbeat.next() => match beat {
+                    Beat::Ping => {
+                        let (client, frame) = (self.desk.id, Bytes::from_static(PING_FRAME));
+                        self.desk.to_shard(ShardMessage::Control { client, frame }).await;
+                        continue;
+                    }
+                    Beat::Silent => {
+                        mark!(Silent);
+                        return Over::Broke(4408, "heartbeat missed");
+                    }
+                }
+            };
+            self.heartbeat.heard();
+            let Some(message) = message else { return Over::Ended };
+            let served = match message {
                 Ok(Message::Text(text)) => {
                     permit.forget();
-                    self.desk.request(text.as_bytes()).await;
+                    self.desk.request(text.as_bytes()).await
                 }
                 Ok(Message::Binary(bytes)) => {
                     permit.forget();
-                    self.desk.request(&bytes).await;
+                    self.desk.request(&bytes).await
                 }
                 Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => {
                     let client = self.desk.id;
                     self.forward(|frame| ShardMessage::Control { client, frame }).await;
+                    Reaction::None
                 }
                 Ok(Message::Close(_)) => {
                     mark!(SaysGoodbye);
@@ -158,6 +189,15 @@ impl<R: Runtime> Session<R> {
                     return Over::Ended;
                 }
                 Err(error) => return over(&error),
+            };
+            match served {
+                Reaction::None | Reaction::Warn => {}
+                Reaction::Throttle(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
+                Reaction::Close => {
+                    mark!(ConductClosed);
+                    self.desk.context.gate.strike(self.desk.id).await;
+                    return Over::Broke(4429, "rules broken repeatedly");
+                }
             }
         }
     }
@@ -180,64 +220,11 @@ impl<R: Runtime> Session<R> {
     }
 }
 
-impl<R: Runtime> Desk<R> {
-    /// Parses one request and hands it to the hub. The credential stays here.
-    async fn request(&self, bytes: &[u8]) {
-        let limits = &self.context.config.limits;
-        let limits = ParseLimits {
-            symbols_max: limits.symbols_per_request_max,
-            name_bytes_max: limits.name_bytes_max,
-            nesting_max: NESTING_MAX,
-        };
-        let incoming = protocol::parse_request(bytes, &limits);
-        let request = match incoming.body {
-            Ok(request) => self.translate(request),
-            Err(reject) => Request::Ready(Answer::Rejected(reject)),
-        };
-        self.to_hub(incoming.request_id, request).await;
-    }
-
-    fn translate(&self, request: protocol::Request) -> Request {
-        match request {
-            protocol::Request::Authenticate(credential) => {
-                Request::Authenticate(self.verify(credential))
-            }
-            protocol::Request::Subscribe(entries) => Request::Subscribe(entries),
-            protocol::Request::Unsubscribe(entries) => Request::Unsubscribe(entries),
-            protocol::Request::UnsubscribeAll => Request::UnsubscribeAll,
-            protocol::Request::SubscribeOrders => Request::SubscribeOrders,
-            protocol::Request::UnsubscribeOrders => Request::UnsubscribeOrders,
-            protocol::Request::BrokerInfo => Request::BrokerInfo,
-            protocol::Request::SupportedBrokers => Request::SupportedBrokers,
-            protocol::Request::Ping { timestamp, ping_id } => Request::Ready(Answer::Pong {
-                server_timestamp_ms: self.context.runtime.unix_ms(),
-                timestamp,
-                ping_id,
-            }),
-        }
-    }
-
-    fn verify(&self, credential: Option<Credential>) -> Result<Identity, Reject> {
-        match credential {
-            None => Err(Reject::api_key_required()),
-            Some(Credential::Token(_)) => Err(Reject::invalid_token()),
-            Some(Credential::ApiKey(key)) => {
-                let known = self.context.keys.verify(key.as_str(), self.loopback);
-                let identity = known.ok_or_else(Reject::invalid_api_key)?;
-                let broker = identity.broker.unwrap_or_else(|| self.context.default_broker.clone());
-                Ok(Identity { user: identity.user, broker })
-            }
-        }
-    }
-
-    async fn to_hub(&self, request_id: Option<RequestId>, request: Request) {
-        let event = Event::Request { client: self.id, request_id, request };
-        // If the hub is gone the gateway is ending, and this task with it.
-        let _ = self.context.hub.send(HubMessage::Event(event)).await;
-    }
-
-    async fn to_shard(&self, message: ShardMessage<R::Stream>) {
-        let _ = self.context.shards[self.shard].send(message).await;
+/// Resolves if the client is thrown out; never once the door is closed.
+async fn ejected(thrown_out: oneshot::Receiver<Ejection>) -> Ejection {
+    match thrown_out.await {
+        Ok(ejection) => ejection,
+        Err(_) => std::future::pending().await,
     }
 }
 
@@ -259,63 +246,5 @@ fn over(error: &WsError) -> Over {
         | WsError::Url(_)
         | WsError::Http(_)
         | WsError::HttpFormat(_) => Over::Ended,
-    }
-}
-
-/// Reads until the peer ends the stream or it breaks.
-async fn discard<S: AsyncRead + Unpin>(reader: &mut S) {
-    // On the heap, since every idle client's task would carry it otherwise.
-    let mut scratch = vec![0_u8; 1_024];
-    while matches!(reader.read(&mut scratch).await, Ok(read) if read > 0) {}
-}
-
-async fn open_socket<S: AsyncRead + AsyncWrite + Unpin>(
-    config: &Config,
-    reader: ReadHalf<S>,
-    early: Bytes,
-) -> Socket<S> {
-    let bytes_max = Some(config.limits.message_bytes_max);
-    let config = WebSocketConfig::default()
-        .read_buffer_size(READ_BUFFER_BYTES)
-        .max_message_size(bytes_max)
-        .max_frame_size(bytes_max)
-        .write_buffer_size(0)
-        .max_write_buffer_size(READ_BUFFER_BYTES);
-    let side = ReadSide { reader, written: Vec::new() };
-    WebSocketStream::from_partially_read(side, early.into(), Role::Server, Some(config)).await
-}
-
-/// The read half of the connection; what is written to it is only collected.
-struct ReadSide<S> {
-    reader: ReadHalf<S>,
-    written: Vec<u8>,
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for ReadSide<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.reader).poll_read(cx, buf)
-    }
-}
-
-impl<S: Unpin> AsyncWrite for ReadSide<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        _cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.written.extend_from_slice(buf);
-        Poll::Ready(Ok(buf.len()))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
     }
 }

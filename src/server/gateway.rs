@@ -11,12 +11,13 @@ use std::time::Duration;
 use futures_util::future::select_all;
 use tokio::sync::{mpsc, oneshot};
 
-use super::accept::{DoorCounts, accept_clients};
 use super::admin::serve_admin;
 use super::auth::KeyTable;
 use super::broker::run_broker;
 use super::client::ClientContext;
+use super::door::{Door, DoorCounts, GateHandle, TOLD_MAX};
 use super::feed::{FeedOutlets, run_feed};
+use super::forwarded;
 use super::hub::{HubMessage, Outlets, run_hub};
 use super::shard::run_shard;
 use super::source::Source;
@@ -24,7 +25,7 @@ use crate::broker::Command;
 use crate::broker::paper::{Paper, PaperOptions};
 use crate::broker::remote::{Remote, RemoteOptions};
 use crate::config::{BrokerEntry, BrokerKind, Config, SHARDS_MAX};
-use crate::engine::{Hub, HubOptions, Index, OutboxLimits, Shard, ShardOptions};
+use crate::engine::{Gate, GateOptions, Hub, HubOptions, Index, OutboxLimits, Shard, ShardOptions};
 use crate::runtime::{Clock, Listener, Runtime, Task, TaskEnded, TaskGroup};
 use crate::topic::BrokerName;
 use crate::zmtp::{self, Sub};
@@ -173,16 +174,22 @@ impl Gateway {
 
         let clients = Arc::new(TaskGroup::new());
         let drain_timeout = Duration::from_millis(config.server.drain_timeout_ms);
+        let (gate, to_gate) = GateHandle::channel(config.limits.clients_max);
+        let options = GateOptions::new(&config, TOLD_MAX);
         let context = Arc::new(ClientContext {
             runtime: runtime.clone(),
+            clock,
+            gate,
+            trusted_proxies: forwarded::trusted(&config.limits.trusted_proxies),
             config,
             keys: Arc::new(keys),
             default_broker,
             hub: hub_mailbox.clone(),
             shards,
         });
-        let door = accept_clients(context, websocket, clients.clone(), door_counts);
-        let door = runtime.spawn("door", door);
+        let gate = Gate::new(options);
+        let door = Door { context, clock, gate, clients: clients.clone(), counts: door_counts };
+        let door = runtime.spawn("door", door.run(websocket, to_gate));
         ready.store(true, Ordering::Relaxed);
         Ok(Self {
             addresses,

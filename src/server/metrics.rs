@@ -193,6 +193,33 @@ const FAMILIES: &[Family] = &[
     family(Kind::Count, "clients_turned_away", "Connections that did not become clients.", |s| {
         one(s.clients.turned_away_total)
     }),
+    family(Kind::Count, "connections_refused", "Connections turned away, by reason.", |s| {
+        labelled("reason", s.gate.refused_total.iter().map(|(reason, count)| (reason, *count)))
+    }),
+    family(
+        Kind::Gauge,
+        "addresses",
+        "Addresses that have a connection or are remembered for what they did.",
+        |s| one(s.gate.addresses),
+    ),
+    family(Kind::Gauge, "blocks", "Addresses and networks that are blocked.", |s| {
+        one(s.gate.blocks)
+    }),
+    family(Kind::Count, "blocks_begun", "Blocks of addresses and networks begun.", |s| {
+        one(s.gate.blocks_total)
+    }),
+    family(Kind::Count, "authentications_failed", "Credentials that were wrong.", |s| {
+        one(s.gate.attempts_failed_total)
+    }),
+    family(
+        Kind::Count,
+        "authentications_refused",
+        "Credentials not looked at because of earlier failures from their address.",
+        |s| one(s.gate.attempts_refused_total),
+    ),
+    family(Kind::Count, "clients_struck", "Clients closed for their conduct.", |s| {
+        one(s.gate.strikes_total)
+    }),
     family(
         Kind::Gauge,
         "users",

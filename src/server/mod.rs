@@ -5,17 +5,20 @@
 //! [`Runtime`](crate::runtime::Runtime): real sockets in production, a seeded network in
 //! simulation.
 
-mod accept;
 pub mod admin;
 pub mod auth;
 mod broker;
 mod client;
+mod door;
 mod feed;
+mod forwarded;
 mod gateway;
+mod heartbeat;
 mod hub;
 pub mod metrics;
 mod shard;
 mod source;
 pub mod status;
+mod upgrade;
 
 pub use gateway::{Addresses, Failure, Gateway, StartError};

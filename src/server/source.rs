@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::accept::DoorCounts;
+use super::door::{DoorCounts, GateCounts};
 use super::feed::{FeedCounts, FeedMessage};
 use super::hub::HubMessage;
 use super::shard::{ShardMessage, ShardSnapshot};
 use super::status::{
-    BrokerCalls, BrokerState, BrokerStatus, ClientsStatus, FeedStatus, GatewayState, GatewayStatus,
-    QueueStatus, SessionState, SessionStatus, ShardStatus, Status, StatusSource, TopicState,
-    TopicStatus, UserStatus,
+    BrokerCalls, BrokerState, BrokerStatus, ClientsStatus, FeedStatus, GateStatus, GatewayState,
+    GatewayStatus, QueueStatus, SessionState, SessionStatus, ShardStatus, Status, StatusSource,
+    TopicState, TopicStatus, UserStatus,
 };
 use crate::engine::{self, HubSnapshot, SessionSnapshot, TopicSnapshot, Upstream};
 use crate::runtime::{Clock, Runtime};
@@ -84,6 +84,7 @@ impl<R: Runtime> Source<R> {
         Status {
             gateway: self.gateway(hub),
             clients: self.clients(hub),
+            gate: self.gate(),
             users_total: hub.session_states.len() as u64,
             users: hub.sessions.iter().map(user_row).collect(),
             sessions_by_state,
@@ -120,6 +121,22 @@ impl<R: Runtime> Source<R> {
             opened_total: hub.totals.opened,
             closed_total: hub.totals.closed,
             turned_away_total: self.door.turned_away.load(Ordering::Relaxed),
+        }
+    }
+
+    fn gate(&self) -> GateStatus {
+        let GateCounts { totals, connections, networks, blocks } = self.door.gate();
+        let refused =
+            [("full", totals.full), ("crowded", totals.crowded), ("blocked", totals.blocked)];
+        GateStatus {
+            connections: connections.into(),
+            addresses: networks as u64,
+            blocks: blocks as u64,
+            refused_total: refused.map(|(reason, count)| (reason.to_owned(), count)).into(),
+            attempts_refused_total: totals.attempts_refused,
+            attempts_failed_total: totals.attempts_failed,
+            strikes_total: totals.strikes,
+            blocks_total: totals.blocks,
         }
     }
 

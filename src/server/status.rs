@@ -37,6 +37,8 @@ pub struct Status {
     pub gateway: GatewayStatus,
     /// WebSocket connections.
     pub clients: ClientsStatus,
+    /// Where they come from, and what is held against whom.
+    pub gate: GateStatus,
     /// Users with at least one client or a broker session.
     pub users_total: u64,
     /// The first of them, by (user, broker).
@@ -104,6 +106,27 @@ pub struct ClientsStatus {
     pub closed_total: u64,
     /// Turned away before they became clients: over the limit, or no WebSocket upgrade.
     pub turned_away_total: u64,
+}
+
+/// Connections by where they come from. An IPv4 address and an IPv6 /64 count as one each.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GateStatus {
+    /// Connections that were let in, those included that are still in their handshake.
+    pub connections: u64,
+    /// Addresses that have a connection, or are remembered for what they did.
+    pub addresses: u64,
+    /// Addresses and networks that are blocked.
+    pub blocks: u64,
+    /// Connections turned away since the start, by reason: `full`, `crowded`, `blocked`.
+    pub refused_total: BTreeMap<String, u64>,
+    /// Authentications since the start that had to wait because there were too many failures.
+    pub attempts_refused_total: u64,
+    /// Authentications since the start whose credential was wrong.
+    pub attempts_failed_total: u64,
+    /// Clients closed since the start for their conduct.
+    pub strikes_total: u64,
+    /// Blocks begun since the start.
+    pub blocks_total: u64,
 }
 
 /// One user at one broker.

@@ -334,7 +334,7 @@ fn position<'a>(mut names: impl Iterator<Item = &'a str>, name: &str) -> u8 {
 
 fn bad_entry() -> BadEntry {
     let reject = Reject::invalid_mode_number(&BAD_MODE.to_string());
-    BadEntry { exchange: EXCHANGE.into(), symbol: "?".into(), reject }
+    BadEntry { exchange: EXCHANGE.into(), symbol: "?".into(), reject, forbidden: false }
 }
 
 fn outcome(outcome: Outcome) -> Result<Done, BrokerError> {

@@ -32,6 +32,8 @@ impl Hub {
     }
 
     fn check_client(&self, id: ClientId, client: &Client) {
+        let held = client.topics.len();
+        assert!(held <= self.options.subscriptions_per_client_max, "{id} holds {held} topics");
         match &client.auth {
             Auth::Nobody => {
                 assert!(client.topics.is_empty(), "{id} is nobody and wants something");
@@ -64,6 +66,9 @@ impl Hub {
             !user.clients.is_empty() || user.session.state != SessionState::Down,
             "{id} has neither clients nor a session"
         );
+        assert!(user.clients.len() <= self.options.clients_per_user_max, "{id}: too many clients");
+        let held: usize = user.clients.iter().map(|id| self.clients[id].topics.len()).sum();
+        assert!(held <= self.options.subscriptions_per_user_max, "{id} holds {held} topics");
         for client in &user.clients {
             assert_eq!(self.clients[client].attached(), Some(id), "{client} is not with {id}");
         }

@@ -190,7 +190,7 @@ impl Hub {
         identity: Result<Identity, Reject>,
         effects: &mut Vec<Effect>,
     ) {
-        let identity = match identity.and_then(|identity| self.admit(identity)) {
+        let identity = match identity.and_then(|identity| self.admit(id, identity)) {
             Ok(identity) => identity,
             Err(reject) => {
                 self.note_turned_down(id, &reject, effects);
@@ -215,17 +215,6 @@ impl Hub {
             mark!(ClientRejoinsDead if matches!(self.clients[&id].auth, Auth::Joined(_)));
             user.session.backoff.hurry();
             self.work.sessions.insert(identity.user);
-        }
-    }
-
-    /// Whether the account can be served at all.
-    fn admit(&self, identity: Identity) -> Result<Identity, Reject> {
-        if !self.brokers.contains_key(&identity.broker) {
-            return Err(reject::unknown_broker(&identity.broker));
-        }
-        match self.users.get(&identity.user) {
-            Some(user) if user.broker != identity.broker => Err(reject::other_broker(&user.broker)),
-            Some(_) | None => Ok(identity),
         }
     }
 

@@ -5,6 +5,7 @@
 //! touched and sends at most one command for each. Nothing counts edges: the reference count of a
 //! topic is the size of its set of wants.
 
+mod admission;
 mod brokers;
 mod check;
 mod client;
@@ -46,6 +47,10 @@ pub struct HubOptions {
     pub auth_timeout_ms: u64,
     /// Topics that one client may hold.
     pub subscriptions_per_client_max: usize,
+    /// Topics that the clients of one user may hold together, each counted for each client.
+    pub subscriptions_per_user_max: usize,
+    /// Clients that one user may have, those included that wait for its session.
+    pub clients_per_user_max: usize,
     /// Deadlines and pauses of brokers.
     pub times: BrokerTimes,
     /// How the bus spells topics: what it cannot carry is refused.
@@ -67,6 +72,8 @@ impl HubOptions {
             rules,
             auth_timeout_ms: config.server.auth_timeout_ms,
             subscriptions_per_client_max: config.limits.subscriptions_per_client_max,
+            subscriptions_per_user_max: config.limits.subscriptions_per_user_max,
+            clients_per_user_max: config.limits.clients_per_user_max,
             times: config.broker.clone(),
             seed,
         }

@@ -138,6 +138,12 @@ impl Hub {
             let reject = Reject::too_many_subscriptions(limit);
             return done(&topic.instrument, RowOutcome::Failed(reject));
         }
+        if self.room_of(user) == 0 {
+            mark!(UserLimitReached);
+            let limit = self.options.subscriptions_per_user_max;
+            let reject = Reject::too_many_subscriptions_of_user(limit);
+            return done(&topic.instrument, RowOutcome::Failed(reject));
+        }
         seen.insert(topic.clone(), at);
         match self.want(user, id, &topic, depth, effects) {
             Want::Waiting => Row::Waiting { instrument: topic.instrument, mode, depth },
@@ -207,6 +213,18 @@ impl Hub {
         self.finish_with(id, change, Answer::Subscribed { rows, broker }, effects);
     }
 
+    /// How many topics more a user's clients may hold together.
+    fn room_of(&self, user: &UserId) -> usize {
+        let limit = self.options.subscriptions_per_user_max;
+        let clients = self.users[user].clients.len();
+        let most = clients.saturating_mul(self.options.subscriptions_per_client_max);
+        if most <= limit {
+            return limit;
+        }
+        let held = self.users[user].clients.iter().map(|id| self.clients[id].topics.len());
+        limit.saturating_sub(held.sum())
+    }
+
     fn unsubscribe(
         &mut self,
         id: ClientId,
@@ -221,7 +239,7 @@ impl Hub {
         for entry in entries {
             let UnsubscribeEntry { instrument, mode } = match entry {
                 Ok(entry) => entry,
-                Err(BadEntry { exchange, symbol, reject }) => {
+                Err(BadEntry { exchange, symbol, reject, .. }) => {
                     let (exchange, symbol) = (exchange.into(), symbol.into());
                     failed.push(FailedRow { exchange, symbol, reject });
                     continue;

@@ -1,0 +1,100 @@
+//! Networks that may not come in.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::engine::timers::Timers;
+
+/// The blocks there are. Finding whether an address is blocked costs one lookup for each length
+/// of prefix that occurs, however many blocks there are.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Blocks {
+    /// With the moment at which each ends; `None`: when somebody lifts it.
+    by_network: BTreeMap<IpNet, Option<u64>>,
+    /// How many blocks have a prefix of this length, IPv4 and IPv6 apart.
+    lengths: BTreeMap<(bool, u8), usize>,
+    ends: Timers<IpNet>,
+}
+
+impl Blocks {
+    /// Adds or replaces a block. If there are more than `blocks_max` then, the one that ends first
+    /// is lifted; one without an end goes last.
+    pub fn add(&mut self, network: IpNet, until_ms: Option<u64>, blocks_max: usize) {
+        self.remove(network);
+        self.by_network.insert(network, until_ms);
+        *self.lengths.entry(length(network)).or_default() += 1;
+        if let Some(until_ms) = until_ms {
+            self.ends.set(network, until_ms);
+        }
+        if self.by_network.len() > blocks_max {
+            let first = self.ends.pop_due(u64::MAX);
+            let first = first.or_else(|| self.by_network.keys().find(|n| **n != network).copied());
+            if let Some(first) = first {
+                self.remove(first);
+            }
+        }
+    }
+
+    /// Lifts the block of exactly this network, if there is one.
+    pub fn remove(&mut self, network: IpNet) -> bool {
+        if self.by_network.remove(&network).is_none() {
+            return false;
+        }
+        self.ends.cancel(&network);
+        let key = length(network);
+        let count = self.lengths.get_mut(&key).expect("every block's length is counted");
+        *count -= 1;
+        if *count == 0 {
+            self.lengths.remove(&key);
+        }
+        true
+    }
+
+    /// Lifts what has ended.
+    pub fn expire(&mut self, now_ms: u64) {
+        while let Some(network) = self.ends.pop_due(now_ms) {
+            self.remove(network);
+        }
+    }
+
+    /// When the last block of an address ends, if it is blocked; `Some(None)`: when it is lifted.
+    pub fn covering(&self, address: IpAddr) -> Option<Option<u64>> {
+        let address = address.to_canonical();
+        let ends = self.lengths.keys().filter(|(v4, _)| *v4 == address.is_ipv4()).filter_map(
+            |(_, prefix)| {
+                let network = IpNet::new(address, *prefix).ok()?.trunc();
+                self.by_network.get(&network)
+            },
+        );
+        ends.copied().reduce(|one, other| one.zip(other).map(|(one, other)| one.max(other)))
+    }
+
+    pub fn len(&self) -> usize {
+        self.by_network.len()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (IpNet, Option<u64>)> {
+        self.by_network.iter().map(|(network, until_ms)| (*network, *until_ms))
+    }
+
+    /// # Panics
+    ///
+    /// Panics if the tables have drifted apart.
+    pub fn check(&self, now_ms: u64) {
+        let mut lengths = BTreeMap::new();
+        for (network, until_ms) in &self.by_network {
+            *lengths.entry(length(*network)).or_default() += 1;
+            assert_eq!(until_ms.is_some(), self.ends.contains(network), "{network} ends");
+            assert!(until_ms.is_none_or(|ms| ms > now_ms), "{network} is blocked for too long");
+        }
+        assert_eq!(lengths, self.lengths, "lengths of prefixes");
+        let ending = self.by_network.values().filter(|until_ms| until_ms.is_some()).count();
+        assert_eq!(self.ends.len(), ending, "a block that is gone has an end");
+    }
+}
+
+fn length(network: IpNet) -> (bool, u8) {
+    (matches!(network, IpNet::V4(_)), network.prefix_len())
+}

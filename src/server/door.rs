@@ -1,0 +1,319 @@
+//! The door: accepts connections, asks the [`Gate`] who may come in, and throws out whoever the
+//! gate says.
+//!
+//! One task owns both the listening socket and the gate, so between a decision and the count that
+//! it rests on there is nothing. Whoever is inside holds a [`Place`]; dropping it, on whatever
+//! path, gives it back, because the room for the message that says so was reserved on arrival.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::mpsc::{self, OwnedPermit};
+use tokio::sync::oneshot;
+
+use super::client::{ClientContext, Ejection, serve_client};
+use super::forwarded::is_trusted;
+use super::upgrade::upgrade;
+use crate::engine::{Arrival, Attempt, Gate, GateEffect, GateTotals, Refusal, Tried};
+use crate::marks::mark;
+use crate::runtime::{Clock, Listener, Runtime, TaskGroup};
+use crate::topic::ClientId;
+
+/// Pause after a failed accept (no file descriptors left, say), so that it does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Connections that are told why they may not come in, at the same time.
+pub(super) const TOLD_MAX: u32 = 1_024;
+
+/// Messages to the gate, besides one from each connection that says that it is over.
+const MESSAGES_MAX: usize = 1_024;
+
+/// What clients of a blocked address are told.
+const BLOCKED: Ejection = Ejection { code: 1008, reason: "address blocked" };
+
+/// Something the gate is told or asked.
+pub(super) enum GateMessage {
+    /// A connection is over.
+    Left(ClientId),
+    /// A trusted proxy stands for this address.
+    Locate(ClientId, IpAddr, oneshot::Sender<Result<(), Refusal>>),
+    /// May this client try a credential?
+    Attempt(ClientId, oneshot::Sender<Attempt>),
+    /// How that went.
+    Tried(ClientId, Tried),
+    /// A client is being closed for its conduct.
+    Strike(ClientId),
+}
+
+/// Where the gate is asked.
+#[derive(Clone)]
+pub(super) struct GateHandle(mpsc::Sender<GateMessage>);
+
+impl GateHandle {
+    /// A handle, and the mailbox that the door reads; large enough for so many clients.
+    pub fn channel(clients_max: usize) -> (Self, mpsc::Receiver<GateMessage>) {
+        let (sender, receiver) = mpsc::channel(clients_max + TOLD_MAX as usize + MESSAGES_MAX);
+        (Self(sender), receiver)
+    }
+
+    /// Asks whether a client may try a credential, and waits for its turn. Say then with
+    /// [`GateHandle::tried`] how it went. `None`: the door is closed.
+    pub async fn attempt(&self, client: ClientId) -> Option<Attempt> {
+        let (sender, answer) = oneshot::channel();
+        self.0.send(GateMessage::Attempt(client, sender)).await.ok()?;
+        answer.await.ok()
+    }
+
+    /// Says how an attempt went.
+    pub async fn tried(&self, client: ClientId, outcome: Tried) {
+        // If the door is closed, nobody counts any more.
+        let _ = self.0.send(GateMessage::Tried(client, outcome)).await;
+    }
+
+    /// Says that a client is being closed for its conduct.
+    pub async fn strike(&self, client: ClientId) {
+        let _ = self.0.send(GateMessage::Strike(client)).await;
+    }
+
+    /// Says for whom a trusted proxy stands. An error is why that one may not come in; `None`: the
+    /// door is closed.
+    pub async fn locate(&self, client: ClientId, address: IpAddr) -> Option<Result<(), Refusal>> {
+        let (sender, answer) = oneshot::channel();
+        self.0.send(GateMessage::Locate(client, address, sender)).await.ok()?;
+        answer.await.ok()
+    }
+}
+
+/// Counts of the door. Written by the door alone; nothing is decided by them.
+#[derive(Debug, Default)]
+pub(super) struct DoorCounts {
+    /// Connections that never became clients.
+    pub turned_away: AtomicU64,
+    gate: Mutex<GateCounts>,
+}
+
+/// The gate at one moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct GateCounts {
+    pub totals: GateTotals,
+    pub connections: u32,
+    pub networks: usize,
+    pub blocks: usize,
+}
+
+impl DoorCounts {
+    pub fn gate(&self) -> GateCounts {
+        *self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection's place. Dropping it says that the connection is over.
+pub(super) struct Place {
+    client: ClientId,
+    leaving: Option<OwnedPermit<GateMessage>>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(permit) = self.leaving.take() {
+            permit.send(GateMessage::Left(self.client));
+        }
+    }
+}
+
+/// What the door keeps of each connection.
+#[derive(Default)]
+struct Guest {
+    /// Dropped with the door, which sends those away who have not come in yet.
+    throw_out: Option<oneshot::Sender<Ejection>>,
+    attempt: Option<oneshot::Sender<Attempt>>,
+}
+
+/// The door of one gateway.
+pub(super) struct Door<R: Runtime> {
+    pub context: Arc<ClientContext<R>>,
+    pub clock: Clock,
+    pub gate: Gate,
+    /// Whoever has come in.
+    pub clients: Arc<TaskGroup>,
+    pub counts: Arc<DoorCounts>,
+}
+
+/// Somebody at the door.
+pub(super) struct Visitor {
+    pub id: ClientId,
+    pub peer: SocketAddr,
+    /// Why it may not come in.
+    pub refusal: Option<Refusal>,
+    pub place: Place,
+}
+
+impl<R: Runtime> Door<R> {
+    /// Accepts connections until it is dropped. Who has come in by then stays; who has not is sent
+    /// away.
+    pub async fn run(
+        mut self,
+        mut listener: R::Listener,
+        mut mailbox: mpsc::Receiver<GateMessage>,
+    ) {
+        let mut guests: BTreeMap<ClientId, Guest> = BTreeMap::new();
+        let mut effects = Vec::new();
+        let (mut next_id, mut failures) = (0, 0_u64);
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                message = mailbox.recv() => {
+                    let Some(message) = message else { return };
+                    self.told(message, &mut guests, &mut effects);
+                    carry_out(&mut effects, &mut guests);
+                    None
+                }
+                accepted = listener.accept() => Some(accepted),
+            };
+            match accepted {
+                None => {}
+                Some(Ok((stream, peer))) => {
+                    next_id += 1;
+                    self.arrived(ClientId(next_id), stream, peer, &mut guests);
+                }
+                Some(Err(error)) => {
+                    failures += 1;
+                    if failures.is_power_of_two() {
+                        tracing::warn!(%error, failures, "a connection could not be accepted");
+                    }
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+            #[cfg(debug_assertions)]
+            self.gate.check();
+            self.publish();
+        }
+    }
+
+    fn arrived(
+        &mut self,
+        id: ClientId,
+        stream: R::Stream,
+        peer: SocketAddr,
+        guests: &mut BTreeMap<ClientId, Guest>,
+    ) {
+        let turned_away = || self.counts.turned_away.fetch_add(1, Ordering::Relaxed);
+        let Ok(leaving) = self.context.gate.0.clone().try_reserve_owned() else {
+            turned_away();
+            return;
+        };
+        let is_proxy = is_trusted(&self.context.trusted_proxies, peer.ip());
+        let address = (!is_proxy).then(|| peer.ip());
+        let refusal = match self.gate.arrive(self.clock.now_ms(), id, address) {
+            Arrival::Admitted => None,
+            Arrival::Told(refusal) => Some(refusal),
+            Arrival::Dropped => {
+                // Not even an answer: a flood must not cost a task each.
+                turned_away();
+                return;
+            }
+        };
+        mark!(AddressCrowded if refusal == Some(Refusal::Crowded));
+        let (throw_out, thrown_out) = oneshot::channel();
+        guests.insert(id, Guest { throw_out: Some(throw_out), attempt: None });
+        let place = Place { client: id, leaving: Some(leaving) };
+        let visitor = Visitor { id, peer, refusal, place };
+        let (context, counts) = (self.context.clone(), self.counts.clone());
+        self.clients.spawn(&self.context.runtime, "client", async move {
+            receive(context, stream, visitor, thrown_out, &counts).await;
+        });
+    }
+
+    fn told(
+        &mut self,
+        message: GateMessage,
+        guests: &mut BTreeMap<ClientId, Guest>,
+        effects: &mut Vec<GateEffect>,
+    ) {
+        let now_ms = self.clock.now_ms();
+        match message {
+            GateMessage::Left(id) => {
+                self.gate.leave(now_ms, id, effects);
+                guests.remove(&id);
+            }
+            GateMessage::Locate(id, address, answer) => {
+                // Whoever asked may have given up.
+                let _ = answer.send(self.gate.locate(now_ms, id, address));
+            }
+            GateMessage::Attempt(id, answer) => {
+                if let Some(guest) = guests.get_mut(&id) {
+                    guest.attempt = Some(answer);
+                    self.gate.attempt(now_ms, id, effects);
+                    mark!(AttemptQueues if effects.is_empty());
+                }
+            }
+            GateMessage::Tried(id, outcome) => self.gate.tried(now_ms, id, outcome, effects),
+            GateMessage::Strike(id) => self.gate.strike(now_ms, id, effects),
+        }
+    }
+
+    fn publish(&self) {
+        let counts = GateCounts {
+            totals: self.gate.totals(),
+            connections: self.gate.admitted(),
+            networks: self.gate.networks(),
+            blocks: self.gate.blocked(),
+        };
+        *self.counts.gate.lock().unwrap_or_else(PoisonError::into_inner) = counts;
+    }
+}
+
+fn carry_out(effects: &mut Vec<GateEffect>, guests: &mut BTreeMap<ClientId, Guest>) {
+    for effect in effects.drain(..) {
+        match effect {
+            GateEffect::Answer(id, attempt) => {
+                mark!(AttemptWaits if matches!(attempt, Attempt::Wait(_)));
+                let asked = guests.get_mut(&id).and_then(|guest| guest.attempt.take());
+                if let Some(answer) = asked {
+                    let _ = answer.send(attempt);
+                }
+            }
+            GateEffect::Close(id) => {
+                let thrown = guests.get_mut(&id).and_then(|guest| guest.throw_out.take());
+                if let Some(throw_out) = thrown {
+                    let _ = throw_out.send(BLOCKED);
+                }
+            }
+            GateEffect::Blocked(network, for_ms) => {
+                mark!(AddressBlocked);
+                tracing::warn!(%network, for_ms, "an address is blocked for its clients' conduct");
+            }
+        }
+    }
+}
+
+async fn receive<R: Runtime>(
+    context: Arc<ClientContext<R>>,
+    stream: R::Stream,
+    visitor: Visitor,
+    // Errs once the door is closed.
+    mut thrown_out: oneshot::Receiver<Ejection>,
+    counts: &DoorCounts,
+) {
+    let limit = Duration::from_millis(context.config.server.handshake_timeout_ms);
+    let upgrading = upgrade(&context, stream, &visitor, limit);
+    let upgraded = tokio::select! {
+        biased;
+        thrown = &mut thrown_out => {
+            mark!(StopAtDoor if thrown.is_err());
+            mark!(BlockedAtDoor if thrown.is_ok());
+            None
+        }
+        upgraded = tokio::time::timeout(limit, upgrading) => upgraded.ok().flatten(),
+    };
+    let Some(upgraded) = upgraded else {
+        mark!(HandshakeFailed);
+        counts.turned_away.fetch_add(1, Ordering::Relaxed);
+        return;
+    };
+    serve_client(context, visitor.id, upgraded, thrown_out).await;
+    drop(visitor.place);
+}
