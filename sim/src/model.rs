@@ -48,6 +48,10 @@ pub struct Rules {
     pub retry_max_ms: u64,
     /// Topics that a client may want.
     pub topics_per_client_max: usize,
+    /// Topics that a user's clients may want together, each counted for each client.
+    pub topics_per_user_max: usize,
+    /// Clients that a user may have.
+    pub clients_per_user_max: usize,
 }
 
 /// What one step must lead to, apart from broker commands.

@@ -94,6 +94,12 @@ impl Model {
             return;
         }
         let already = self.client(no).and_then(|client| client.account).map(|(user, _)| user);
+        let of_user = self.accounts[user as usize].as_ref().map_or(0, |acc| acc.clients.len());
+        if already != Some(user) && of_user >= self.rules.clients_per_user_max {
+            let words = "connections at a time";
+            self.refuse_authentication(no, id, Refusal { code: "LIMIT_EXCEEDED", words });
+            return;
+        }
         if already != Some(user) {
             self.leave(no);
             self.accounts[user as usize].get_or_insert_with(|| Account::new(broker));

@@ -74,6 +74,8 @@ mod tests {
         retry_min_ms: 100,
         retry_max_ms: 300,
         topics_per_client_max: 1,
+        topics_per_user_max: 1,
+        clients_per_user_max: 1,
     };
 
     #[test]

@@ -5,12 +5,13 @@ use super::words::{
     Ask, BAD_SYMBOL, ClientNo, Failed, Line, NO_SYMBOL, OrdersChange, Outcome, Refusal, Row,
     RowOutcome, Say, SubscribeEntry, Topic, UnsubscribeEntry, UserNo,
 };
-use super::{Busy, Life, Model, OpenRow, Standing, Work, take_out};
+use super::{Busy, Client, Life, Model, OpenRow, Standing, Work, take_out};
 
 const NOT_AUTHENTICATED: Refusal = Refusal { code: "NOT_AUTHENTICATED", words: "authenticate" };
 const NOT_SUBSCRIBED: Refusal = Refusal { code: "INVALID_PARAMETERS", words: "not subscribed" };
 const NOT_CARRIED: Refusal = Refusal { code: "INVALID_PARAMETERS", words: "told apart" };
-const TOO_MANY: Refusal = Refusal { code: "LIMIT_EXCEEDED", words: "at most" };
+const TOO_MANY: Refusal = Refusal { code: "LIMIT_EXCEEDED", words: "A client may hold" };
+const TOO_MANY_TOGETHER: Refusal = Refusal { code: "LIMIT_EXCEEDED", words: "together" };
 /// What the walk puts into entries that could not be read.
 const UNREADABLE: Refusal = Refusal { code: "INVALID_MODE", words: "Invalid mode" };
 const WRONG_KEY: Refusal = Refusal { code: "AUTHENTICATION_ERROR", words: "Invalid API key" };
@@ -111,12 +112,20 @@ impl Model {
         if client.wants.len() >= limit {
             return (failed(symbol, TOO_MANY), false);
         }
-        client.wants.push(topic);
+        if self.wanted_together(user) >= self.rules.topics_per_user_max {
+            return (failed(symbol, TOO_MANY_TOGETHER), false);
+        }
+        self.client(no).expect("it asks").wants.push(topic);
         if self.begin_to_hold(user, no, topic, depth) {
             let outcome = RowOutcome::Success(topic.mode(), self.depth_of(user, topic, depth));
             return (OpenRow::Done(Row { symbol, outcome }), true);
         }
         (OpenRow::Waits { topic, asked: depth }, true)
+    }
+
+    fn wanted_together(&self, user: UserNo) -> usize {
+        let of_user = |client: &&Client| client.account.is_some_and(|(owner, _)| owner == user);
+        self.clients.iter().filter(of_user).map(|client| client.wants.len()).sum()
     }
 
     /// The topics that a client's request waits for, in order.

@@ -30,6 +30,8 @@ pub const RULES: Rules = Rules {
     retry_min_ms: 1,
     retry_max_ms: 1,
     topics_per_client_max: 12,
+    topics_per_user_max: 24,
+    clients_per_user_max: 2,
 };
 
 const TOPIC: Topic = Topic::new(0, 0);

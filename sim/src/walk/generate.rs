@@ -95,6 +95,8 @@ impl Generator {
             retry_min_ms: choices.pick(&[1, 500]),
             retry_max_ms: choices.pick(&[500, 30_000]),
             topics_per_client_max: choices.pick(&[1, 3, 8, 12]),
+            topics_per_user_max: choices.pick(&[1, 5, 40, 100]),
+            clients_per_user_max: choices.pick(&[1, 2, 100, 100]),
         }
     }
 

@@ -45,6 +45,8 @@ pub fn options(rules: &Rules, seed: u64) -> HubOptions {
     let mut config = Config::default();
     config.server.auth_timeout_ms = rules.auth_timeout_ms;
     config.limits.subscriptions_per_client_max = rules.topics_per_client_max;
+    config.limits.subscriptions_per_user_max = rules.topics_per_user_max;
+    config.limits.clients_per_user_max = rules.clients_per_user_max;
     config.broker = BrokerTimes {
         connect_timeout_ms: rules.connect_timeout_ms,
         answer_timeout_ms: rules.answer_timeout_ms,
