@@ -8,6 +8,7 @@
 mod backoff;
 mod hub;
 mod index;
+mod numbered;
 mod outbox;
 mod shard;
 mod timers;
