@@ -40,6 +40,8 @@ pub(crate) mod holdings;
 mod testing;
 mod trouble;
 
+pub use holdings::Held;
+
 use crate::history::Event;
 use crate::plan::Plan;
 
@@ -48,12 +50,12 @@ pub trait Invariant: Send {
     /// In words joined by `_`, as verdicts and planted bugs name it.
     fn name(&self) -> &'static str;
 
-    /// Judges the next event.
+    /// Judges the next event. With it comes what clients hold, which most properties are about.
     ///
     /// # Errors
     ///
     /// Fails with a sentence if the property is broken.
-    fn observe(&mut self, event: &Event) -> Result<(), String>;
+    fn observe(&mut self, event: &Event, held: &Held<'_>) -> Result<(), String>;
 
     /// Takes note of an event that nobody judges: of a connection on which bytes were corrupted.
     fn overhear(&mut self, _event: &Event) {}

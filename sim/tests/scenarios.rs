@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use tickgate_sim::history::{Event, Phase, Seen};
-use tickgate_sim::invariant::Invariant;
+use tickgate_sim::invariant::{Held, Invariant};
 use tickgate_sim::plan::{self, Plan};
 use tickgate_sim::scenario;
 use tickgate_sim::verdict::Verdict;
@@ -101,7 +101,7 @@ impl Invariant for Attendance {
         "attendance"
     }
 
-    fn observe(&mut self, event: &Event) -> Result<(), String> {
+    fn observe(&mut self, event: &Event, _: &Held<'_>) -> Result<(), String> {
         match &event.seen {
             Seen::Phase(phase) => self.1 = Some(*phase),
             Seen::Status(_) => self.0.lock().expect("not poisoned").push(self.1),
@@ -133,7 +133,7 @@ impl Invariant for NoTicks {
         "no_ticks"
     }
 
-    fn observe(&mut self, event: &Event) -> Result<(), String> {
+    fn observe(&mut self, event: &Event, _: &Held<'_>) -> Result<(), String> {
         match &event.seen {
             Seen::Tick(tick) => Err(format!("{} read {}", event.actor, tick.topic)),
             _ => Ok(()),
@@ -158,7 +158,7 @@ impl Invariant for Panics {
         "panics"
     }
 
-    fn observe(&mut self, event: &Event) -> Result<(), String> {
+    fn observe(&mut self, event: &Event, _: &Held<'_>) -> Result<(), String> {
         assert!(!matches!(event.seen, Seen::Connected { .. }), "on purpose");
         Ok(())
     }

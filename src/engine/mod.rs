@@ -10,6 +10,7 @@ mod conduct;
 mod gate;
 mod hub;
 mod index;
+mod numbered;
 mod outbox;
 mod shard;
 mod timers;

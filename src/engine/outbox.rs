@@ -3,9 +3,9 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use bytes::Bytes;
-use indexmap::IndexMap;
 
 use super::RouteId;
+use super::numbered::NumberMap;
 use crate::marks::mark;
 
 /// How much may wait for one client.
@@ -38,7 +38,7 @@ pub struct Outbox {
     tick_bytes: usize,
     control_bytes: usize,
     /// Latest values behind the queue, in the order in which their topics began to lag.
-    lagging: IndexMap<RouteId, Bytes>,
+    lagging: NumberMap<RouteId, Bytes>,
 }
 
 #[derive(Debug)]

@@ -6,9 +6,9 @@ mod gauges;
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
-use indexmap::{IndexMap, IndexSet};
 
 use super::RouteId;
+use super::numbered::{NumberMap, NumberSet};
 use super::outbox::{Outbox, OutboxLimits, Overflow};
 use super::timers::Timers;
 use crate::marks::mark;
@@ -78,8 +78,8 @@ pub struct Shard {
     slots: Vec<Option<Client>>,
     free: Vec<usize>,
     by_id: BTreeMap<ClientId, usize>,
-    routes: IndexMap<RouteId, Route>,
-    orders: BTreeMap<UserId, IndexSet<usize>>,
+    routes: NumberMap<RouteId, Route>,
+    orders: BTreeMap<UserId, NumberSet<usize>>,
     /// Slots with something new to write.
     dirty: VecDeque<usize>,
     /// Until when clients being closed have time.
@@ -92,7 +92,7 @@ struct Client {
     id: ClientId,
     outbox: Outbox,
     /// Its routes, with its place among their subscribers.
-    routes: IndexMap<RouteId, usize>,
+    routes: NumberMap<RouteId, usize>,
     orders: Option<UserId>,
     dirty: bool,
     closing: bool,
@@ -114,7 +114,7 @@ impl Shard {
             slots: Vec::new(),
             free: Vec::new(),
             by_id: BTreeMap::new(),
-            routes: IndexMap::new(),
+            routes: NumberMap::default(),
             orders: BTreeMap::new(),
             dirty: VecDeque::new(),
             closing: Timers::new(),
@@ -132,7 +132,7 @@ impl Shard {
         let client = Client {
             id,
             outbox: Outbox::default(),
-            routes: IndexMap::new(),
+            routes: NumberMap::default(),
             orders: None,
             dirty: false,
             closing: false,

@@ -66,6 +66,7 @@ pub(super) async fn run_hub<S: Send>(
                 HubMessage::Query(rows_max, answer) => {
                     // Whoever asked may have given up.
                     let _ = answer.send(hub.snapshot(now_ms, rows_max));
+                    continue;
                 }
                 HubMessage::Drain(done) => {
                     hub.handle(now_ms, Event::Drain, &mut effects);

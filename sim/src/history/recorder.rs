@@ -8,7 +8,8 @@ use xxhash_rust::xxh3::Xxh3;
 use super::{Actor, ClientName, Event, Request, Seen};
 use crate::coverage::{Encounters, Operation};
 use crate::fault::{FaultKind, Party};
-use crate::invariant::Invariant;
+use crate::invariant::holdings::Holdings;
+use crate::invariant::{Held, Invariant};
 
 /// Events kept to show what led to a violation.
 const RECENT_EVENTS_MAX: usize = 40;
@@ -84,6 +85,7 @@ impl Trace {
 /// Judges and writes down what is seen.
 pub struct Recorder {
     invariants: Vec<Box<dyn Invariant>>,
+    holdings: Holdings,
     violation: Option<Violation>,
     recent: VecDeque<Event>,
     trace: Option<Trace>,
@@ -102,6 +104,7 @@ impl Recorder {
     pub fn new(invariants: Vec<Box<dyn Invariant>>, keep_trace: bool) -> Self {
         Self {
             invariants,
+            holdings: Holdings::default(),
             violation: None,
             recent: VecDeque::new(),
             trace: keep_trace.then(Trace::default),
@@ -128,15 +131,7 @@ impl Recorder {
         if self.recent.len() == RECENT_EVENTS_MAX {
             self.recent.pop_front();
         }
-        let garbled = self.violation.is_none() && self.is_garbled(&event);
-        if garbled {
-            self.invariants.iter_mut().for_each(|invariant| invariant.overhear(&event));
-        }
-        let judged = self.violation.is_none() && !garbled;
-        let mut judges = self.invariants.iter_mut().filter(|_| judged);
-        let broken = judges.find_map(|invariant| {
-            invariant.observe(&event).err().map(|message| (invariant.name(), message))
-        });
+        let broken = if self.violation.is_some() { None } else { self.judge(&event) };
         self.recent.push_back(event);
         if let Some((invariant, message)) = broken {
             let recent = self.recent();
@@ -214,6 +209,19 @@ impl Recorder {
     /// The whole trace, if it was kept.
     pub fn take_trace(&mut self) -> Option<String> {
         self.trace.take().map(|trace| trace.text)
+    }
+
+    /// The name of the first invariant that an event breaks, and what it says.
+    fn judge(&mut self, event: &Event) -> Option<(&'static str, String)> {
+        if self.is_garbled(event) {
+            self.invariants.iter_mut().for_each(|invariant| invariant.overhear(event));
+            return None;
+        }
+        let settled = self.holdings.observe(event);
+        let held = Held::after(event, &self.holdings, settled.as_ref());
+        self.invariants.iter_mut().find_map(|invariant| {
+            invariant.observe(event, &held).err().map(|message| (invariant.name(), message))
+        })
     }
 
     fn is_garbled(&mut self, event: &Event) -> bool {

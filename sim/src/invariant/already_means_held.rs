@@ -1,5 +1,5 @@
-use super::Invariant;
 use super::holdings::Holdings;
+use super::{Held, Invariant};
 use crate::history::{Actor, Event, Reply, RowOutcome, Seen};
 
 /// A client is told that it is subscribed already only if it was told before that it is
@@ -14,7 +14,7 @@ impl Invariant for AlreadyMeansHeld {
         "already_means_held"
     }
 
-    fn observe(&mut self, event: &Event) -> Result<(), String> {
+    fn observe(&mut self, event: &Event, _: &Held<'_>) -> Result<(), String> {
         let judged = self.judge(event);
         self.holdings.observe(event);
         judged

@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, VecDeque};
 
-use super::Invariant;
+use super::{Held, Invariant};
 use crate::history::{
     Actor, Answer, ClientName, Event, Phase, Reply, Request, Seen, Sent, SubscribeRow,
 };
@@ -18,7 +18,7 @@ impl Invariant for AnsweredInOrder {
         "answered_in_order"
     }
 
-    fn observe(&mut self, event: &Event) -> Result<(), String> {
+    fn observe(&mut self, event: &Event, _: &Held<'_>) -> Result<(), String> {
         if matches!(event.seen, Seen::Phase(Phase::Rest)) {
             return self.nothing_is_pending();
         }

@@ -1,15 +1,14 @@
 use std::collections::BTreeSet;
 
-use super::Invariant;
 use super::broker_view::BrokerView;
 use super::holdings::Holdings;
+use super::{Held, Invariant};
 use crate::history::{Event, Phase, Seen};
 
 /// At rest, the broker publishes for each user exactly what its clients hold, and has a session
 /// for exactly the users with clients.
 #[derive(Default)]
 pub(super) struct BrokerAgrees {
-    holdings: Holdings,
     broker: BrokerView,
     at_rest: bool,
 }
@@ -19,23 +18,22 @@ impl Invariant for BrokerAgrees {
         "broker_agrees"
     }
 
-    fn observe(&mut self, event: &Event) -> Result<(), String> {
-        self.holdings.observe(event);
+    fn observe(&mut self, event: &Event, held: &Held<'_>) -> Result<(), String> {
         self.broker.observe(event);
         match &event.seen {
             Seen::Phase(phase) => {
                 self.at_rest = *phase == Phase::Rest;
                 Ok(())
             }
-            Seen::Status(_) if self.at_rest => self.compare(),
+            Seen::Status(_) if self.at_rest => self.compare(held.clients),
             _ => Ok(()),
         }
     }
 }
 
 impl BrokerAgrees {
-    fn compare(&self) -> Result<(), String> {
-        let wanted: BTreeSet<_> = self.holdings.counts().into_keys().collect();
+    fn compare(&self, clients: &Holdings) -> Result<(), String> {
+        let wanted: BTreeSet<_> = clients.counts().into_keys().collect();
         let on = self.broker.topics();
         if let Some((user, topic)) = wanted.difference(&on).next() {
             return Err(format!("{topic} is held for {user}, the broker does not publish it"));
@@ -44,7 +42,7 @@ impl BrokerAgrees {
             return Err(format!("the broker publishes {topic} for {user}, nobody holds it"));
         }
         let present: BTreeSet<_> =
-            self.holdings.iter().filter_map(|(_, holding)| holding.user.clone()).collect();
+            clients.iter().filter_map(|(_, holding)| holding.user.clone()).collect();
         let sessions = self.broker.users();
         if let Some(user) = present.difference(&sessions).next() {
             return Err(format!("{user} has clients but no broker session"));

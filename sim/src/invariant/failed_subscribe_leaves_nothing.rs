@@ -2,10 +2,9 @@ use std::collections::BTreeSet;
 
 use tickgate::topic::UserId;
 
-use super::Invariant;
 use super::broker_view::BrokerView;
-use super::holdings::Holdings;
 use super::reference_counts::topics_of;
+use super::{Held, Invariant};
 use crate::history::{Event, Phase, Reply, Request, RowOutcome, Seen};
 use crate::topic_name::TopicName;
 
@@ -13,7 +12,6 @@ use crate::topic_name::TopicName;
 /// gateway nor the broker knows it once everything is at rest.
 #[derive(Default)]
 pub(super) struct FailedSubscribeLeavesNothing {
-    holdings: Holdings,
     broker: BrokerView,
     failed: BTreeSet<(UserId, TopicName)>,
     at_rest: bool,
@@ -24,9 +22,9 @@ impl Invariant for FailedSubscribeLeavesNothing {
         "failed_subscribe_leaves_nothing"
     }
 
-    fn observe(&mut self, event: &Event) -> Result<(), String> {
+    fn observe(&mut self, event: &Event, held: &Held<'_>) -> Result<(), String> {
         self.broker.observe(event);
-        if let Some(settled) = self.holdings.observe(event)
+        if let Some(settled) = held.settled
             && let (Request::Subscribe(topics), Reply::Subscribed(rows), Some(user)) =
                 (&settled.request, &settled.reply, &settled.was)
         {
@@ -42,7 +40,7 @@ impl Invariant for FailedSubscribeLeavesNothing {
                 Ok(())
             }
             Seen::Status(status) if self.at_rest => {
-                let held = self.holdings.counts();
+                let held = held.clients.counts();
                 let known: BTreeSet<_> = topics_of(status).into_keys().collect();
                 let on = self.broker.topics();
                 for left in self.failed.iter().filter(|topic| !held.contains_key(topic)) {

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use super::Invariant;
+use super::{Held, Invariant};
 use crate::expect::Forbidden;
 use crate::history::{Actor, Event};
 
@@ -22,7 +22,7 @@ impl Invariant for ForbiddenLine {
         "forbidden_line"
     }
 
-    fn observe(&mut self, event: &Event) -> Result<(), String> {
+    fn observe(&mut self, event: &Event, _: &Held<'_>) -> Result<(), String> {
         if self.forbidden.is_empty() {
             return Ok(());
         }

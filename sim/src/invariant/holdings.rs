@@ -7,15 +7,26 @@ use tickgate::topic::UserId;
 use crate::history::{Actor, ClientName, Event, Reply, Request, RowOutcome, Seen, Sent};
 use crate::topic_name::TopicName;
 
+/// What clients hold when an event has happened.
+#[derive(Clone, Copy, Debug)]
+pub struct Held<'a> {
+    /// Each of them.
+    pub(super) clients: &'a Holdings,
+    /// The one that saw the event, if it is a client and connected.
+    pub(super) client: Option<&'a Holding>,
+    /// The request that the event has settled, if it did.
+    pub(super) settled: Option<&'a Settled>,
+}
+
 /// All clients that are connected.
 #[derive(Debug, Default)]
-pub(crate) struct Holdings {
+pub struct Holdings {
     clients: BTreeMap<ClientName, Holding>,
 }
 
 /// One connection of a client.
 #[derive(Debug, Default)]
-pub(crate) struct Holding {
+pub struct Holding {
     /// As whom it is authenticated.
     pub user: Option<UserId>,
     /// What it is subscribed to.
@@ -28,13 +39,29 @@ pub(crate) struct Holding {
 
 /// A request that has just been answered.
 #[derive(Debug)]
-pub(crate) struct Settled {
+pub struct Settled {
     pub client: ClientName,
     pub sent_us: u64,
     pub request: Request,
     pub reply: Reply,
     /// As whom the client was authenticated before.
     pub was: Option<UserId>,
+}
+
+impl<'a> Held<'a> {
+    /// What is held after an event, which has settled this.
+    pub fn after(event: &Event, clients: &'a Holdings, settled: Option<&'a Settled>) -> Self {
+        let client = match &event.actor {
+            Actor::Client(client) => clients.get(client),
+            Actor::Broker
+            | Actor::Feed
+            | Actor::Operator
+            | Actor::Gateway
+            | Actor::Network
+            | Actor::Log => None,
+        };
+        Self { clients, client, settled }
+    }
 }
 
 impl Holdings {

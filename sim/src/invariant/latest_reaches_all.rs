@@ -1,8 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Invariant;
 use super::feed_loss::FeedLoss;
 use super::holdings::Holdings;
+use super::{Held, Invariant};
 use crate::fault::{FaultKind, Party};
 use crate::history::{Actor, ClientName, Event, Seen};
 use crate::plan::{ConnectionFault, Plan};
@@ -25,7 +25,6 @@ const SPEAKS_OTHERWISE: [FaultKind; 3] =
 /// Judged are clients whose connection is narrow at most: not slowed down, and always read from;
 /// and nobody if the way from the feed is slow.
 pub(super) struct LatestReachesAll {
-    holdings: Holdings,
     feed_loss: FeedLoss,
     /// Topics that can be served from one mode only.
     single: BTreeSet<TopicName>,
@@ -56,7 +55,6 @@ impl LatestReachesAll {
         let windowfuls = (ticks * FRAME_BYTES + ANSWERS_BYTES).div_ceil(narrowest);
         let there_and_back_us = 2 * (plan.network.latency_ms[1] + 1) * 1_000;
         Self {
-            holdings: Holdings::default(),
             feed_loss: FeedLoss::new(plan),
             single: topics.iter().copied().filter(is_single).cloned().collect(),
             silence_us: (windowfuls + 2) * there_and_back_us + TOLERANCE_US,
@@ -67,14 +65,14 @@ impl LatestReachesAll {
     }
 
     /// A topic has been silent since its latest tick.
-    fn judge(&self, topic: &TopicName, now_us: u64) -> Result<(), String> {
+    fn judge(&self, clients: &Holdings, topic: &TopicName, now_us: u64) -> Result<(), String> {
         let Some(&(latest, at_us)) = self.latest.get(topic) else { return Ok(()) };
         let lost = self.feed_loss.may_have_lost(at_us);
         if now_us - at_us < self.silence_us || lost || self.spared.contains(&None) {
             return Ok(());
         }
         for ((client, held), (since_us, read)) in &self.reading {
-            let waits = self.holdings.get(client).is_none_or(|held| !held.pending.is_empty());
+            let waits = clients.get(client).is_none_or(|held| !held.pending.is_empty());
             let is_new = since_us + TOLERANCE_US > at_us;
             let judged = held == topic && !waits && !is_new;
             if judged && *read < latest && !self.spared.contains(&Some(client.clone())) {
@@ -104,13 +102,12 @@ impl Invariant for LatestReachesAll {
         "latest_reaches_all"
     }
 
-    fn observe(&mut self, event: &Event) -> Result<(), String> {
-        let settled = self.holdings.observe(event);
+    fn observe(&mut self, event: &Event, held: &Held<'_>) -> Result<(), String> {
         self.feed_loss.observe(event);
         match &event.seen {
             Seen::Struck(strike) => self.spare(strike.fault, &strike.party),
             Seen::Published { topic, seq, .. } if self.single.contains(topic) => {
-                let judged = self.judge(topic, event.at_us);
+                let judged = self.judge(held.clients, topic, event.at_us);
                 self.latest.insert(topic.clone(), (*seq, event.at_us));
                 return judged;
             }
@@ -123,8 +120,8 @@ impl Invariant for LatestReachesAll {
             }
             return Ok(());
         }
-        let holding = self.holdings.get(client);
-        if settled.is_none() && holding.is_some() {
+        let holding = held.client;
+        if held.settled.is_none() && holding.is_some() {
             return Ok(());
         }
         let holds = |topic: &TopicName| holding.is_some_and(|held| held.topics.contains(topic));

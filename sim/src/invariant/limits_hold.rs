@@ -1,18 +1,16 @@
-use super::Invariant;
-use super::holdings::Holdings;
+use super::{Held, Invariant};
 use crate::history::{Actor, Event};
 use crate::plan::Plan;
 
 /// No client ever holds more topics than the configuration allows.
 pub(super) struct LimitsHold {
     subscriptions_max: usize,
-    holdings: Holdings,
 }
 
 impl LimitsHold {
     pub fn new(plan: &Plan) -> Self {
         let subscriptions_max = plan.gateway.subscriptions_per_client_max;
-        Self { subscriptions_max, holdings: Holdings::default() }
+        Self { subscriptions_max }
     }
 }
 
@@ -21,12 +19,12 @@ impl Invariant for LimitsHold {
         "limits_hold"
     }
 
-    fn observe(&mut self, event: &Event) -> Result<(), String> {
-        if self.holdings.observe(event).is_none() {
+    fn observe(&mut self, event: &Event, held: &Held<'_>) -> Result<(), String> {
+        if held.settled.is_none() {
             return Ok(());
         }
         let Actor::Client(client) = &event.actor else { return Ok(()) };
-        let held = self.holdings.get(client).map_or(0, |holding| holding.topics.len());
+        let held = held.client.map_or(0, |holding| holding.topics.len());
         if held > self.subscriptions_max {
             let max = self.subscriptions_max;
             return Err(format!("{client} holds {held} topics, and may hold {max}"));
@@ -43,7 +41,7 @@ mod tests {
 
     #[test]
     fn a_topic_too_many_is_noticed() {
-        let limits = LimitsHold { subscriptions_max: 1, holdings: Holdings::default() };
+        let limits = LimitsHold { subscriptions_max: 1 };
         let mut story = Story::of(limits);
         story.join("alice-1");
         story.subscribe("alice-1", "NSE:A/LTP");

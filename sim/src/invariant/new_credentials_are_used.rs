@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 
 use tickgate::topic::UserId;
 
-use super::Invariant;
 use super::feed_loss::FeedLoss;
+use super::{Held, Invariant};
 use crate::history::{Event, Op, Phase, Seen};
 use crate::plan::Plan;
 
@@ -27,7 +27,7 @@ impl Invariant for NewCredentialsAreUsed {
         "new_credentials_are_used"
     }
 
-    fn observe(&mut self, event: &Event) -> Result<(), String> {
+    fn observe(&mut self, event: &Event, _: &Held<'_>) -> Result<(), String> {
         self.feed_loss.observe(event);
         match &event.seen {
             Seen::Called(call) if call.op == Op::Connect => {

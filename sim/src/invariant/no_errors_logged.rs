@@ -1,4 +1,4 @@
-use super::Invariant;
+use super::{Held, Invariant};
 use crate::history::{Event, Seen};
 
 /// The gateway logs no `ERROR`: that level is kept for its own mistakes.
@@ -9,7 +9,7 @@ impl Invariant for NoErrorsLogged {
         "no_errors_logged"
     }
 
-    fn observe(&mut self, event: &Event) -> Result<(), String> {
+    fn observe(&mut self, event: &Event, _: &Held<'_>) -> Result<(), String> {
         match &event.seen {
             Seen::Log { level, text } if *level == tracing::Level::ERROR => {
                 Err(format!("the gateway logged an error: {text}"))

@@ -1,14 +1,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Invariant;
-use super::holdings::Holdings;
+use super::{Held, Invariant};
 use crate::history::{Actor, ClientName, Event, Seen};
 use crate::topic_name::TopicName;
 
 /// A client that has read the answer to its unsubscribe reads no more ticks of that topic.
 #[derive(Default)]
 pub(super) struct NoTickAfterUnsubscribe {
-    holdings: Holdings,
     /// What each client held once, on its present connection.
     held: BTreeMap<ClientName, BTreeSet<TopicName>>,
 }
@@ -18,21 +16,20 @@ impl Invariant for NoTickAfterUnsubscribe {
         "no_tick_after_unsubscribe"
     }
 
-    fn observe(&mut self, event: &Event) -> Result<(), String> {
-        let settled = self.holdings.observe(event);
+    fn observe(&mut self, event: &Event, held: &Held<'_>) -> Result<(), String> {
         let Actor::Client(client) = &event.actor else { return Ok(()) };
-        if settled.is_some()
-            && let Some(holding) = self.holdings.get(client)
+        if held.settled.is_some()
+            && let Some(holding) = held.client
         {
-            let held = self.held.entry(client.clone()).or_default();
-            held.extend(holding.topics.iter().cloned());
+            let once = self.held.entry(client.clone()).or_default();
+            once.extend(holding.topics.iter().cloned());
         }
         match &event.seen {
             Seen::Connected { .. } => {
                 self.held.remove(client);
             }
             Seen::Tick(tick) => {
-                let may = self.holdings.get(client).is_some_and(|held| {
+                let may = held.client.is_some_and(|held| {
                     // A snapshot that comes before its answer belongs to the next subscription.
                     held.topics.contains(&tick.topic) || tick.snapshot && held.awaits(&tick.topic)
                 });

@@ -1,8 +1,7 @@
 use std::collections::BTreeMap;
 
-use super::Invariant;
-use super::holdings::Holdings;
 use super::trouble::Trouble;
+use super::{Held, Invariant};
 use crate::history::{Actor, ClientName, Event, Phase, Seen};
 use crate::plan::Plan;
 
@@ -14,7 +13,6 @@ const TOLERANCE_US: u64 = 100_000;
 /// its answers and order updates. The network cuts off nobody but those whom a fault has struck.
 pub(super) struct NobodyIsThrownOut {
     auth_timeout_us: u64,
-    holdings: Holdings,
     trouble: Trouble,
     /// Since when each client is connected without being anybody.
     nobody_since: BTreeMap<ClientName, u64>,
@@ -27,7 +25,6 @@ impl NobodyIsThrownOut {
         let auth_timeout_us = plan.gateway.auth_timeout_ms * 1_000;
         Self {
             auth_timeout_us,
-            holdings: Holdings::default(),
             trouble: Trouble::new(plan),
             nobody_since: BTreeMap::new(),
             stopping: false,
@@ -40,8 +37,7 @@ impl Invariant for NobodyIsThrownOut {
         "nobody_is_thrown_out"
     }
 
-    fn observe(&mut self, event: &Event) -> Result<(), String> {
-        self.holdings.observe(event);
+    fn observe(&mut self, event: &Event, held: &Held<'_>) -> Result<(), String> {
         let (may_be_cut_off, is_slow) = match (&event.actor, &event.seen) {
             (Actor::Client(client), Seen::Lost { .. }) => {
                 (self.trouble.may_be_cut_off(client), self.trouble.lags(client))
@@ -56,7 +52,7 @@ impl Invariant for NobodyIsThrownOut {
                 self.nobody_since.insert(client.clone(), event.at_us);
             }
             // Who fails to become somebody else is nobody again.
-            Seen::Answered(_) => match self.holdings.get(client).map(|held| &held.user) {
+            Seen::Answered(_) => match held.client.map(|holding| &holding.user) {
                 Some(Some(_)) => {
                     self.nobody_since.remove(client);
                 }

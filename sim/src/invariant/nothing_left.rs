@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 
 use tickgate::server::status::Status;
 
-use super::Invariant;
 use super::broker_view::BrokerView;
+use super::{Held, Invariant};
 use crate::history::{Event, Phase, Seen};
 
 /// After the last client has left, nothing is left: no client, user, session, topic, route or
@@ -20,7 +20,7 @@ impl Invariant for NothingLeft {
         "nothing_left"
     }
 
-    fn observe(&mut self, event: &Event) -> Result<(), String> {
+    fn observe(&mut self, event: &Event, _: &Held<'_>) -> Result<(), String> {
         self.broker.observe(event);
         match (&event.seen, self.phase) {
             (Seen::Phase(phase), _) => self.phase = Some(*phase),

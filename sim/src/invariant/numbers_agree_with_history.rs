@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use tickgate::server::status::Status;
 
-use super::Invariant;
+use super::{Held, Invariant};
 use crate::fault::{FaultKind, Party};
 use crate::history::{Actor, Event, Op, Phase, Request, Seen};
 
@@ -53,7 +53,7 @@ impl Invariant for NumbersAgreeWithHistory {
         "numbers_agree_with_history"
     }
 
-    fn observe(&mut self, event: &Event) -> Result<(), String> {
+    fn observe(&mut self, event: &Event, _: &Held<'_>) -> Result<(), String> {
         match &event.seen {
             Seen::Phase(phase) => {
                 self.leaving |= *phase == Phase::Leave;

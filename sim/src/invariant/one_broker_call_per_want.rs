@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 
 use tickgate::topic::UserId;
 
-use super::Invariant;
 use super::broker_link::BrokerLink;
+use super::{Held, Invariant};
 use crate::history::{Call, Event, Op, Seen};
 use crate::plan::Plan;
 use crate::topic_name::TopicName;
@@ -133,7 +133,7 @@ impl Invariant for OneBrokerCallPerWant {
         "one_broker_call_per_want"
     }
 
-    fn observe(&mut self, event: &Event) -> Result<(), String> {
+    fn observe(&mut self, event: &Event, _: &Held<'_>) -> Result<(), String> {
         self.link.observe(event);
         match &event.seen {
             Seen::Called(call) => return self.called(call, event.at_us),

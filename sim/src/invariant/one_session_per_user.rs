@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 
 use tickgate::topic::UserId;
 
-use super::Invariant;
 use super::broker_link::BrokerLink;
+use super::{Held, Invariant};
 use crate::fault::FaultKind;
 use crate::history::{Call, Event, Op, Seen};
 use crate::plan::Plan;
@@ -108,7 +108,7 @@ impl Invariant for OneSessionPerUser {
         "one_session_per_user"
     }
 
-    fn observe(&mut self, event: &Event) -> Result<(), String> {
+    fn observe(&mut self, event: &Event, _: &Held<'_>) -> Result<(), String> {
         self.link.observe(event);
         match &event.seen {
             Seen::Called(call) if matches!(call.op, Op::Connect | Op::Disconnect) => {

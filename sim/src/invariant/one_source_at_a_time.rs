@@ -1,7 +1,6 @@
 use std::collections::BTreeMap;
 
-use super::Invariant;
-use super::holdings::Holdings;
+use super::{Held, Invariant};
 use crate::fault::Party;
 use crate::history::{Actor, ClientName, Event, Seen, Tick};
 use crate::plan::Plan;
@@ -21,7 +20,6 @@ pub(super) struct OneSourceAtATime {
     calm: bool,
     /// Within this time after a tick, its mode certainly counts as sent.
     window_us: u64,
-    holdings: Holdings,
     /// Since when each topic is held.
     since: BTreeMap<(ClientName, TopicName), u64>,
     /// When each tick was published.
@@ -41,7 +39,6 @@ impl OneSourceAtATime {
                     .iter()
                     .any(|party| plan.faults.touches(party)),
             window_us: window_us.saturating_sub(journeys_us + TOLERANCE_US),
-            holdings: Holdings::default(),
             since: BTreeMap::new(),
             published: BTreeMap::new(),
         }
@@ -76,11 +73,10 @@ impl Invariant for OneSourceAtATime {
         "one_source_at_a_time"
     }
 
-    fn observe(&mut self, event: &Event) -> Result<(), String> {
+    fn observe(&mut self, event: &Event, held: &Held<'_>) -> Result<(), String> {
         if !self.calm {
             return Ok(());
         }
-        let settled = self.holdings.observe(event);
         if let Seen::Published { topic, seq, .. } = &event.seen {
             let ticks = self.published.entry(topic.clone()).or_default();
             ticks.entry(*seq).or_insert(event.at_us);
@@ -91,8 +87,8 @@ impl Invariant for OneSourceAtATime {
         {
             return self.read(client, tick);
         }
-        let holding = self.holdings.get(client);
-        if settled.is_none() && holding.is_some() {
+        let holding = held.client;
+        if held.settled.is_none() && holding.is_some() {
             return Ok(());
         }
         let holds = |topic: &TopicName| holding.is_some_and(|held| held.topics.contains(topic));

@@ -1,23 +1,19 @@
-use super::Invariant;
-use super::holdings::Holdings;
+use super::{Held, Invariant};
 use crate::history::{Actor, Event, Request, Seen};
 
 /// Nobody sees data it did not ask for: no tick of another topic, no order of another user, and
 /// nothing before it has authenticated.
 #[derive(Default)]
-pub(super) struct OnlyWhatWasAskedFor {
-    holdings: Holdings,
-}
+pub(super) struct OnlyWhatWasAskedFor {}
 
 impl Invariant for OnlyWhatWasAskedFor {
     fn name(&self) -> &'static str {
         "only_what_was_asked_for"
     }
 
-    fn observe(&mut self, event: &Event) -> Result<(), String> {
-        self.holdings.observe(event);
+    fn observe(&mut self, event: &Event, held: &Held<'_>) -> Result<(), String> {
         let Actor::Client(client) = &event.actor else { return Ok(()) };
-        let holding = self.holdings.get(client);
+        let holding = held.client;
         match &event.seen {
             Seen::Tick(tick) if !holding.is_some_and(|held| held.may_get(&tick.topic)) => {
                 Err(format!("{client} read {} #{} and had not asked for it", tick.topic, tick.seq))

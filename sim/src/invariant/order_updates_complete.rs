@@ -2,15 +2,14 @@ use std::collections::BTreeMap;
 
 use tickgate::topic::UserId;
 
-use super::Invariant;
 use super::feed_loss::FeedLoss;
-use super::holdings::Holdings;
+use super::holdings::Holding;
+use super::{Held, Invariant};
 use crate::history::{Actor, ClientName, Event, Phase, Seen};
 use crate::plan::Plan;
 
 /// Who has asked for order updates reads each of them once, in order, and all until the end.
 pub(super) struct OrderUpdatesComplete {
-    holdings: Holdings,
     feed_loss: FeedLoss,
     /// When each update of a user was published.
     published: BTreeMap<UserId, Vec<u64>>,
@@ -23,8 +22,7 @@ impl Invariant for OrderUpdatesComplete {
         "order_updates_complete"
     }
 
-    fn observe(&mut self, event: &Event) -> Result<(), String> {
-        self.holdings.observe(event);
+    fn observe(&mut self, event: &Event, held: &Held<'_>) -> Result<(), String> {
         self.feed_loss.observe(event);
         match (&event.actor, &event.seen) {
             (_, Seen::PublishedOrder { user, .. }) => {
@@ -53,7 +51,7 @@ impl Invariant for OrderUpdatesComplete {
             }
             (_, Seen::Tick(_)) => Ok(()),
             (Actor::Client(client), _) => {
-                self.begin_or_end(client);
+                self.begin_or_end(client, held.client);
                 Ok(())
             }
             (_, _) => Ok(()),
@@ -63,12 +61,7 @@ impl Invariant for OrderUpdatesComplete {
 
 impl OrderUpdatesComplete {
     pub fn new(plan: &Plan) -> Self {
-        Self {
-            holdings: Holdings::default(),
-            feed_loss: FeedLoss::new(plan),
-            published: BTreeMap::new(),
-            last: BTreeMap::new(),
-        }
+        Self { feed_loss: FeedLoss::new(plan), published: BTreeMap::new(), last: BTreeMap::new() }
     }
 
     /// Whether one of the updates after `last` and before `next` cannot have been lost.
@@ -81,8 +74,7 @@ impl OrderUpdatesComplete {
         between.any(|at_us| !at_us.is_some_and(|at_us| self.feed_loss.may_have_lost(at_us)))
     }
 
-    fn begin_or_end(&mut self, client: &ClientName) {
-        let holding = self.holdings.get(client);
+    fn begin_or_end(&mut self, client: &ClientName, holding: Option<&Holding>) {
         let user = holding.filter(|held| held.orders).and_then(|held| held.user.clone());
         let Some(user) = user else {
             // Updates may come before the answer; those are no beginning.

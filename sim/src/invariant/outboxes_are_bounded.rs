@@ -1,4 +1,4 @@
-use super::Invariant;
+use super::{Held, Invariant};
 use crate::history::{Event, Seen};
 use crate::plan::Plan;
 
@@ -22,7 +22,7 @@ impl Invariant for OutboxesAreBounded {
         "outboxes_are_bounded"
     }
 
-    fn observe(&mut self, event: &Event) -> Result<(), String> {
+    fn observe(&mut self, event: &Event, _: &Held<'_>) -> Result<(), String> {
         let Seen::Status(status) = &event.seen else { return Ok(()) };
         let full = status.shards.iter().find(|shard| shard.outbox_ticks_most > self.ticks_max);
         full.map_or(Ok(()), |shard| {

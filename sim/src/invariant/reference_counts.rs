@@ -3,8 +3,8 @@ use std::collections::BTreeMap;
 use tickgate::server::status::Status;
 use tickgate::topic::{Mode, UserId};
 
-use super::Invariant;
 use super::holdings::Holdings;
+use super::{Held, Invariant};
 use crate::history::{Event, Phase, Seen};
 use crate::topic_name::TopicName;
 
@@ -12,7 +12,6 @@ use crate::topic_name::TopicName;
 /// answers they have read.
 #[derive(Default)]
 pub(super) struct ReferenceCounts {
-    holdings: Holdings,
     at_rest: bool,
 }
 
@@ -21,56 +20,53 @@ impl Invariant for ReferenceCounts {
         "reference_counts"
     }
 
-    fn observe(&mut self, event: &Event) -> Result<(), String> {
-        self.holdings.observe(event);
+    fn observe(&mut self, event: &Event, held: &Held<'_>) -> Result<(), String> {
         match &event.seen {
             Seen::Phase(phase) => {
                 self.at_rest = *phase == Phase::Rest;
                 Ok(())
             }
-            Seen::Status(status) if self.at_rest => self.compare(status),
+            Seen::Status(status) if self.at_rest => compare(held.clients, status),
             _ => Ok(()),
         }
     }
 }
 
-impl ReferenceCounts {
-    fn compare(&self, status: &Status) -> Result<(), String> {
-        let mut held = self.holdings.counts();
-        for ((user, topic), counted) in topics_of(status) {
-            let held = held.remove(&(user.clone(), topic.clone())).unwrap_or(0);
-            if counted != held {
-                return Err(format!(
-                    "the gateway counts {counted} clients of {user} on {topic}, {held} hold it"
-                ));
-            }
-        }
-        if let Some(((user, topic), held)) = held.into_iter().next() {
+fn compare(clients: &Holdings, status: &Status) -> Result<(), String> {
+    let mut held = clients.counts();
+    for ((user, topic), counted) in topics_of(status) {
+        let held = held.remove(&(user.clone(), topic.clone())).unwrap_or(0);
+        if counted != held {
             return Err(format!(
-                "{held} clients of {user} hold {topic}, the gateway does not know of it"
+                "the gateway counts {counted} clients of {user} on {topic}, {held} hold it"
             ));
         }
-        let mut users: BTreeMap<&UserId, u64> = BTreeMap::new();
-        for (_, holding) in self.holdings.iter() {
-            if let Some(user) = &holding.user {
-                *users.entry(user).or_default() += 1;
-            }
+    }
+    if let Some(((user, topic), held)) = held.into_iter().next() {
+        return Err(format!(
+            "{held} clients of {user} hold {topic}, the gateway does not know of it"
+        ));
+    }
+    let mut users: BTreeMap<&UserId, u64> = BTreeMap::new();
+    for (_, holding) in clients.iter() {
+        if let Some(user) = &holding.user {
+            *users.entry(user).or_default() += 1;
         }
-        for row in &status.users {
-            let are = users.remove(&row.user).unwrap_or(0);
-            if are != row.clients {
-                return Err(format!(
-                    "the gateway counts {} clients of {}, {are} are authenticated",
-                    row.clients, row.user
-                ));
-            }
+    }
+    for row in &status.users {
+        let are = users.remove(&row.user).unwrap_or(0);
+        if are != row.clients {
+            return Err(format!(
+                "the gateway counts {} clients of {}, {are} are authenticated",
+                row.clients, row.user
+            ));
         }
-        match users.into_iter().next() {
-            Some((user, are)) => {
-                Err(format!("{are} clients are {user}, the gateway does not know that user"))
-            }
-            None => Ok(()),
+    }
+    match users.into_iter().next() {
+        Some((user, are)) => {
+            Err(format!("{are} clients are {user}, the gateway does not know that user"))
         }
+        None => Ok(()),
     }
 }
 

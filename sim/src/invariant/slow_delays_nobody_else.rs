@@ -1,8 +1,8 @@
 use std::collections::BTreeSet;
 
-use super::Invariant;
-use super::holdings::{Holdings, Settled};
+use super::holdings::Settled;
 use super::trouble::Trouble;
+use super::{Held, Invariant};
 use crate::fault::Party;
 use crate::history::{Actor, ClientName, Event, Request, Seen};
 use crate::plan::Plan;
@@ -17,7 +17,6 @@ const TOLERANCE_US: u64 = 60_000;
 ///
 /// Judged are requests of clients that wait for no other answer.
 pub(super) struct SlowDelaysNobodyElse {
-    holdings: Holdings,
     trouble: Trouble,
     /// Clients that waited for nothing when they wrote their latest request.
     idle: BTreeSet<(ClientName, u64)>,
@@ -35,7 +34,6 @@ impl SlowDelaysNobodyElse {
         let deadly = plan.broker.topics.iter().any(|t| dies(t.subscribe) || dies(t.unsubscribe))
             || plan.broker.sessions.iter().any(|session| dies(session.connect));
         Self {
-            holdings: Holdings::default(),
             trouble: Trouble::new(plan),
             idle: BTreeSet::new(),
             journey_us: plan.network.latency_ms[1] * 1_000,
@@ -79,21 +77,22 @@ impl Invariant for SlowDelaysNobodyElse {
         "slow_delays_nobody_else"
     }
 
-    fn observe(&mut self, event: &Event) -> Result<(), String> {
+    fn observe(&mut self, event: &Event, held: &Held<'_>) -> Result<(), String> {
         self.trouble.observe(event);
         if let (Actor::Client(client), Seen::Sent(_)) = (&event.actor, &event.seen) {
-            let idle = self.holdings.get(client).is_some_and(|held| held.pending.is_empty());
+            // Nothing but this.
+            let idle = held.client.is_some_and(|held| held.pending.len() == 1);
             if idle {
                 self.idle.insert((client.clone(), event.at_us));
             }
         }
-        let Some(settled) = self.holdings.observe(event) else { return Ok(()) };
+        let Some(settled) = held.settled else { return Ok(()) };
         if !self.idle.remove(&(settled.client.clone(), settled.sent_us)) {
             return Ok(());
         }
         let took_us = event.at_us - settled.sent_us;
         let delay_us = self.trouble.delay_us(&settled.client, settled.sent_us, event.at_us);
-        let bound_us = self.bound_us(&settled).zip(delay_us);
+        let bound_us = self.bound_us(settled).zip(delay_us);
         match bound_us.map(|(bound_us, delay_us)| bound_us + delay_us) {
             Some(bound_us) if took_us > bound_us => Err(format!(
                 "{} waited {} ms for the answer to {}; {} ms is the most that it should take",

@@ -1,4 +1,4 @@
-use super::Invariant;
+use super::{Held, Invariant};
 use crate::history::{Event, Seen};
 
 /// Everything the gateway says is a message that the protocol knows.
@@ -9,7 +9,7 @@ impl Invariant for SpeaksTheProtocol {
         "speaks_the_protocol"
     }
 
-    fn observe(&mut self, event: &Event) -> Result<(), String> {
+    fn observe(&mut self, event: &Event, _: &Held<'_>) -> Result<(), String> {
         match &event.seen {
             Seen::Unexpected(what) => {
                 Err(format!("{} met what no protocol describes: {what}", event.actor))

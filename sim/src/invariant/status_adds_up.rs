@@ -1,6 +1,6 @@
 use tickgate::server::status::Status;
 
-use super::Invariant;
+use super::{Held, Invariant};
 use crate::history::{Event, Seen};
 
 /// The numbers of the status page agree with each other at every moment.
@@ -11,7 +11,7 @@ impl Invariant for StatusAddsUp {
         "status_adds_up"
     }
 
-    fn observe(&mut self, event: &Event) -> Result<(), String> {
+    fn observe(&mut self, event: &Event, _: &Held<'_>) -> Result<(), String> {
         let Seen::Status(status) = &event.seen else { return Ok(()) };
         match contradiction(status) {
             Some((what, one, other)) => {

@@ -1,4 +1,4 @@
-use super::Invariant;
+use super::{Held, Invariant};
 use crate::history::{Event, Seen};
 use crate::plan::Plan;
 
@@ -22,7 +22,7 @@ impl Invariant for StopsCleanly {
         "stops_cleanly"
     }
 
-    fn observe(&mut self, event: &Event) -> Result<(), String> {
+    fn observe(&mut self, event: &Event, _: &Held<'_>) -> Result<(), String> {
         let Seen::Stopped { took_ms, tasks_left } = &event.seen else { return Ok(()) };
         self.stopped = true;
         if *took_ms > self.most_ms {

@@ -2,10 +2,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tickgate::topic::UserId;
 
-use super::Invariant;
 use super::broker_link::BrokerLink;
 use super::broker_view::BrokerView;
-use super::holdings::{Holdings, Settled};
+use super::holdings::Settled;
+use super::{Held, Invariant};
 use crate::fault::{FaultKind, Party};
 use crate::history::{ClientName, Event, Op, Reply, Request, RowOutcome, Seen};
 use crate::plan::Plan;
@@ -17,7 +17,6 @@ use crate::topic_name::TopicName;
 pub(super) struct SuccessAfterTheBroker {
     /// Word from the broker takes at most so long.
     journey_us: u64,
-    holdings: Holdings,
     broker: BrokerView,
     link: BrokerLink,
     /// What the gateway must believe although it is not, or no longer, so.
@@ -32,7 +31,7 @@ impl Invariant for SuccessAfterTheBroker {
         "success_after_the_broker"
     }
 
-    fn observe(&mut self, event: &Event) -> Result<(), String> {
+    fn observe(&mut self, event: &Event, held: &Held<'_>) -> Result<(), String> {
         self.broker.observe(event);
         self.link.observe(event);
         let word_takes_us = match &event.seen {
@@ -60,10 +59,7 @@ impl Invariant for SuccessAfterTheBroker {
                 Op::Connect | Op::Disconnect | Op::Unsubscribe(_) | Op::UnsubscribeAll => {}
             }
         }
-        match self.holdings.observe(event) {
-            Some(settled) => self.judge(&settled),
-            None => Ok(()),
-        }
+        held.settled.map_or(Ok(()), |settled| self.judge(settled))
     }
 }
 
@@ -73,7 +69,6 @@ impl SuccessAfterTheBroker {
         Self {
             // A step of the simulation on either side.
             journey_us: (network.latency_ms[1] + 2 * network.tick_ms) * 1_000,
-            holdings: Holdings::default(),
             broker: BrokerView::default(),
             link: BrokerLink::new(plan),
             deceived: BTreeSet::new(),

@@ -5,7 +5,8 @@ use tickgate::server::status::{
 };
 use tickgate::topic::UserId;
 
-use super::Invariant;
+use super::holdings::Holdings;
+use super::{Held, Invariant};
 use crate::history::{
     Actor, Answer, Call, Event, Op, Phase, Reply, Request, RowOutcome, Seen, Sent, SubscribeRow,
     Tick, UnsubscribeEntry,
@@ -17,6 +18,7 @@ use crate::topic_name::TopicName;
 /// A history in the making, and what an invariant thinks of it.
 pub(super) struct Story<I> {
     invariant: I,
+    holdings: Holdings,
     at_us: u64,
     requests: u64,
     calls: u64,
@@ -24,7 +26,7 @@ pub(super) struct Story<I> {
 
 impl<I: Invariant> Story<I> {
     pub fn of(invariant: I) -> Self {
-        Self { invariant, at_us: 0, requests: 0, calls: 0 }
+        Self { invariant, holdings: Holdings::default(), at_us: 0, requests: 0, calls: 0 }
     }
 
     /// Ten milliseconds later somebody sees something.
@@ -34,7 +36,9 @@ impl<I: Invariant> Story<I> {
 
     pub fn later(&mut self, after_ms: u64, actor: &Actor, seen: Seen) -> Result<(), String> {
         self.at_us += after_ms * 1_000;
-        self.invariant.observe(&Event { at_us: self.at_us, actor: actor.clone(), seen })
+        let event = Event { at_us: self.at_us, actor: actor.clone(), seen };
+        let settled = self.holdings.observe(&event);
+        self.invariant.observe(&event, &Held::after(&event, &self.holdings, settled.as_ref()))
     }
 
     /// Something that breaks nothing.

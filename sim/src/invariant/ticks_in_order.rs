@@ -2,10 +2,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tickgate::topic::{Mode, Topic};
 
-use super::Invariant;
 use super::feed_loss::FeedLoss;
-use super::holdings::Holdings;
 use super::trouble::Trouble;
+use super::{Held, Invariant};
 use crate::history::{Actor, ClientName, Event, Seen, Tick};
 use crate::plan::Plan;
 use crate::topic_name::TopicName;
@@ -17,7 +16,6 @@ use crate::topic_name::TopicName;
 /// A subscription is served from one mode at a time. Where publishers send several modes that
 /// could serve it, the count starts anew at each change of source.
 pub(super) struct TicksInOrder {
-    holdings: Holdings,
     /// Topics that can be served from one mode only.
     single: BTreeSet<TopicName>,
     /// When each tick was published for the first time, and how often.
@@ -47,7 +45,6 @@ impl TicksInOrder {
             same.filter(|other| other.mode() >= topic.mode()).count() == 1
         };
         Self {
-            holdings: Holdings::default(),
             single: topics.iter().copied().filter(is_single).cloned().collect(),
             published: BTreeMap::new(),
             feed_loss: FeedLoss::new(plan),
@@ -131,8 +128,7 @@ impl Invariant for TicksInOrder {
         "ticks_in_order"
     }
 
-    fn observe(&mut self, event: &Event) -> Result<(), String> {
-        let settled = self.holdings.observe(event);
+    fn observe(&mut self, event: &Event, held: &Held<'_>) -> Result<(), String> {
         self.feed_loss.observe(event);
         self.trouble.observe(event);
         if let Seen::Published { topic, seq, .. } = &event.seen {
@@ -143,8 +139,8 @@ impl Invariant for TicksInOrder {
         if let Seen::Tick(tick) = &event.seen {
             return self.read(client, tick);
         }
-        let holding = self.holdings.get(client);
-        if settled.is_none() && holding.is_some() {
+        let holding = held.client;
+        if held.settled.is_none() && holding.is_some() {
             return Ok(());
         }
         // A subscription that has ended starts anew, even if the next one is on its way.

@@ -1,25 +1,21 @@
-use super::Invariant;
-use super::holdings::Holdings;
+use super::{Held, Invariant};
 use crate::history::{Actor, Event, Seen};
 
 /// A client reads the answer to its subscribe before the first tick of the topic, the last known
 /// value included.
 #[derive(Default)]
-pub(super) struct ToldBeforeServed {
-    holdings: Holdings,
-}
+pub(super) struct ToldBeforeServed {}
 
 impl Invariant for ToldBeforeServed {
     fn name(&self) -> &'static str {
         "told_before_served"
     }
 
-    fn observe(&mut self, event: &Event) -> Result<(), String> {
-        self.holdings.observe(event);
+    fn observe(&mut self, event: &Event, held: &Held<'_>) -> Result<(), String> {
         let (Actor::Client(client), Seen::Tick(tick)) = (&event.actor, &event.seen) else {
             return Ok(());
         };
-        let Some(holding) = self.holdings.get(client) else { return Ok(()) };
+        let Some(holding) = held.client else { return Ok(()) };
         if holding.awaits(&tick.topic) && !holding.topics.contains(&tick.topic) {
             return Err(format!(
                 "{client} read {} #{} before the answer to its subscribe",

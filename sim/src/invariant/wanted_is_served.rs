@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Invariant;
 use super::holdings::Holdings;
+use super::{Held, Invariant};
 use crate::history::{Actor, ClientName, Event, Phase, Seen};
 use crate::plan::Plan;
 use crate::topic_name::TopicName;
@@ -9,7 +9,6 @@ use crate::topic_name::TopicName;
 /// Once faults have ended, everything that is held is served: whoever holds a topic reads what
 /// the feed publishes on it while all is at rest, up to the last tick.
 pub(super) struct WantedIsServed {
-    holdings: Holdings,
     phase: Phase,
     /// Topics that can be served from one mode only.
     single: BTreeSet<TopicName>,
@@ -26,7 +25,6 @@ impl WantedIsServed {
             topics.iter().filter(|other| other.instrument() == topic.instrument()).count() == 1
         };
         Self {
-            holdings: Holdings::default(),
             phase: Phase::WarmUp,
             single: topics.iter().copied().filter(is_single).cloned().collect(),
             published: BTreeMap::new(),
@@ -34,8 +32,8 @@ impl WantedIsServed {
         }
     }
 
-    fn everybody_is_served(&self) -> Result<(), String> {
-        for (client, holding) in self.holdings.iter() {
+    fn everybody_is_served(&self, clients: &Holdings) -> Result<(), String> {
+        for (client, holding) in clients.iter() {
             for topic in &holding.topics {
                 let last_read = self.read.get(&(client.clone(), topic.clone()));
                 match (self.published.get(topic), last_read) {
@@ -69,14 +67,13 @@ impl Invariant for WantedIsServed {
         "wanted_is_served"
     }
 
-    fn observe(&mut self, event: &Event) -> Result<(), String> {
-        self.holdings.observe(event);
+    fn observe(&mut self, event: &Event, held: &Held<'_>) -> Result<(), String> {
         let at_rest = matches!(self.phase, Phase::Rest | Phase::Silence);
         match (&event.actor, &event.seen) {
             (_, Seen::Phase(phase)) => {
                 self.phase = *phase;
                 if *phase == Phase::Leave {
-                    return self.everybody_is_served();
+                    return self.everybody_is_served(held.clients);
                 }
             }
             (_, Seen::Published { topic, seq, .. }) if at_rest => {

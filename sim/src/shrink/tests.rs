@@ -1,6 +1,6 @@
 use super::*;
 use crate::history::{Actor, Event, Request, Seen};
-use crate::invariant;
+use crate::invariant::{self, Held};
 use crate::plan::draw;
 use crate::scenario::parse;
 
@@ -43,7 +43,7 @@ impl Invariant for NobodySubscribesTwice {
         "nobody_subscribes_twice"
     }
 
-    fn observe(&mut self, event: &Event) -> Result<(), String> {
+    fn observe(&mut self, event: &Event, _: &Held<'_>) -> Result<(), String> {
         let Seen::Sent(sent) = &event.seen else { return Ok(()) };
         let Request::Subscribe(topics) = &sent.request else { return Ok(()) };
         for topic in topics {
@@ -64,7 +64,7 @@ impl Invariant for NothingAfterInvalidation {
         "nothing_after_invalidation"
     }
 
-    fn observe(&mut self, event: &Event) -> Result<(), String> {
+    fn observe(&mut self, event: &Event, _: &Held<'_>) -> Result<(), String> {
         self.0 |= matches!(event.seen, Seen::Invalidated { .. });
         match &event.seen {
             Seen::Called(call) if self.0 && call.op.topic().is_some() => Err(call.op.to_string()),
@@ -120,7 +120,7 @@ fn a_crash_stays_the_same_crash() {
             "panics"
         }
 
-        fn observe(&mut self, event: &Event) -> Result<(), String> {
+        fn observe(&mut self, event: &Event, _: &Held<'_>) -> Result<(), String> {
             assert!(!matches!(event.seen, Seen::Leaves { politely: false }), "on purpose");
             Ok(())
         }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Options, Outcome, play_judged};
 use crate::history::Event;
-use crate::invariant::{self, Invariant};
+use crate::invariant::{self, Held, Invariant};
 use crate::plan::Plan;
 
 /// Plays a plan and keeps every event, up to the one that broke an invariant.
@@ -27,7 +27,7 @@ impl Invariant for Keeper {
         "kept"
     }
 
-    fn observe(&mut self, event: &Event) -> Result<(), String> {
+    fn observe(&mut self, event: &Event, _: &Held<'_>) -> Result<(), String> {
         self.overhear(event);
         Ok(())
     }

@@ -9,7 +9,7 @@ use rand::RngExt as _;
 use rand::rand_core::TryRng as _;
 use tickgate_sim::fence;
 use tickgate_sim::history::Event;
-use tickgate_sim::invariant::Invariant;
+use tickgate_sim::invariant::{Held, Invariant};
 
 /// Something that a simulation must not do.
 pub struct Plant {
@@ -98,7 +98,7 @@ impl Invariant for Discontent {
         "discontent"
     }
 
-    fn observe(&mut self, _: &Event) -> Result<(), String> {
+    fn observe(&mut self, _: &Event, _: &Held<'_>) -> Result<(), String> {
         Ok(())
     }
 
@@ -121,7 +121,7 @@ impl Invariant for Planted {
         "planted"
     }
 
-    fn observe(&mut self, _: &Event) -> Result<(), String> {
+    fn observe(&mut self, _: &Event, _: &Held<'_>) -> Result<(), String> {
         self.0.take().map_or(Ok(()), |act| act())
     }
 }

@@ -5,9 +5,9 @@ use std::iter::repeat_n;
 use super::client::{Auth, Client, CurrentKind};
 use super::session::{SessionState, User};
 use super::topics::Want;
-use super::{Hub, TimerKey};
+use super::{Hub, ShardId, TimerKey};
 use crate::broker::CommandId;
-use crate::engine::Upstream;
+use crate::engine::{RouteId, Upstream};
 use crate::topic::{ClientId, Topic, UserId};
 
 impl Hub {
@@ -23,11 +23,12 @@ impl Hub {
         for (id, client) in &self.clients {
             self.check_client(*id, client);
         }
+        let mut wanted = Vec::new();
         for (id, user) in &self.users {
-            self.check_user(id, user);
+            self.check_user(id, user, &mut wanted);
         }
         self.check_commands();
-        self.check_routes();
+        self.check_routes(wanted);
         self.check_timers();
     }
 
@@ -61,7 +62,8 @@ impl Hub {
         }
     }
 
-    fn check_user(&self, id: &UserId, user: &User) {
+    /// Adds to `wanted` the route of each want.
+    fn check_user(&self, id: &UserId, user: &User, wanted: &mut Vec<(RouteId, ShardId)>) {
         assert!(
             !user.clients.is_empty() || user.session.state != SessionState::Down,
             "{id} has neither clients nor a session"
@@ -84,6 +86,7 @@ impl Hub {
                 !state.wants.is_empty() || state.upstream != Upstream::Off,
                 "{topic} of {id} is neither wanted nor on"
             );
+            let route = (!state.wants.is_empty()).then(|| self.routes.id(topic, &user.broker));
             for (client_id, want) in &state.wants {
                 let client = &self.clients[client_id];
                 assert!(client.topics.contains(topic), "{client_id} does not know of {topic}");
@@ -93,15 +96,13 @@ impl Hub {
                         if waiting.contains_key(topic))
                 });
                 assert_eq!(waits, *want == Want::Waiting, "{client_id} on {topic}");
+                wanted.extend(route.map(|route| (route, client.shard)));
             }
         }
-        for client_id in &user.clients {
-            for topic in &self.clients[client_id].topics {
-                let known = user.topics.get(topic);
-                let known = known.is_some_and(|state| state.wants.contains_key(client_id));
-                assert!(known, "{topic} of {id} does not know of {client_id}");
-            }
-        }
+        // Each want is a topic of its client. If there are as many topics, each of them is wanted.
+        let wants: usize = user.topics.values().map(|state| state.wants.len()).sum();
+        let topics: usize = user.clients.iter().map(|id| self.clients[id].topics.len()).sum();
+        assert_eq!(wants, topics, "clients of {id} have topics that it does not know of");
     }
 
     /// Every command on the books is the one in flight of its topic or session, and the reverse.
@@ -127,15 +128,7 @@ impl Hub {
         assert_eq!(self.in_flight.len(), in_flight, "a command is on the books in vain");
     }
 
-    fn check_routes(&self) {
-        let mut expected = Vec::new();
-        for client in self.clients.values() {
-            let Some(user) = client.user() else { continue };
-            let broker = &self.users[user].broker;
-            for topic in &client.topics {
-                expected.push((self.routes.id(topic, broker), client.shard));
-            }
-        }
+    fn check_routes(&self, mut expected: Vec<(RouteId, ShardId)>) {
         let counts = self.routes.counts();
         let counted = counts.flat_map(|(id, shard, count)| repeat_n((id, shard), count));
         let mut counted: Vec<_> = counted.collect();

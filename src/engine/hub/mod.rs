@@ -20,10 +20,10 @@ mod topics;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use indexmap::IndexMap;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
+use super::numbered::NumberMap;
 use super::timers::Timers;
 use super::{Effect, Event, Note, ShardId};
 use crate::broker::{Command, CommandId, CommandKind, SessionId};
@@ -87,7 +87,7 @@ pub struct Hub {
     rng: ChaCha8Rng,
     now_ms: u64,
     draining: bool,
-    clients: IndexMap<ClientId, Client>,
+    clients: NumberMap<ClientId, Client>,
     users: BTreeMap<UserId, User>,
     brokers: BTreeMap<BrokerName, BrokerLink>,
     routes: Routes,
@@ -151,7 +151,7 @@ impl Hub {
             options,
             now_ms: 0,
             draining: false,
-            clients: IndexMap::new(),
+            clients: NumberMap::default(),
             users: BTreeMap::new(),
             brokers,
             routes: Routes::default(),

@@ -4,6 +4,7 @@ use indexmap::{Equivalent, IndexMap};
 
 use super::{Effect, ShardId};
 use crate::engine::RouteId;
+use crate::engine::numbered::NumberMap;
 use crate::topic::{BrokerName, Topic};
 
 /// Every route that somebody wants.
@@ -12,7 +13,7 @@ pub(super) struct Routes {
     by_key: IndexMap<(Topic, BrokerName), Route>,
     next: u64,
     /// Interest that has ended. It is told last: first the clients leave the route.
-    ended: IndexMap<(RouteId, ShardId), (Topic, BrokerName)>,
+    ended: NumberMap<(RouteId, ShardId), (Topic, BrokerName)>,
 }
 
 #[derive(Clone, Debug)]

@@ -3,7 +3,7 @@
 //! The same pattern as for topics: at most one command in flight, each life of a session has a
 //! number of its own, and what is said of an older life is ignored (RC-002, RC-005, RC-012).
 
-use indexmap::{IndexMap, IndexSet};
+use indexmap::IndexMap;
 
 use super::reached::session_event;
 use super::topics::TopicState;
@@ -11,6 +11,7 @@ use super::{Effect, Hub, Note, TimerKey};
 use crate::broker::{BrokerError, BrokerErrorCode, CommandId, CommandKind, SessionId};
 use crate::engine::Upstream;
 use crate::engine::backoff::Backoff;
+use crate::engine::numbered::NumberSet;
 use crate::marks::{SessionEvent, TopicEvent, mark};
 use crate::topic::{BrokerName, ClientId, Topic, UserId};
 
@@ -20,7 +21,7 @@ pub(super) struct User {
     pub broker: BrokerName,
     pub session: Session,
     /// Clients that are authenticated as this user, or are waiting to be.
-    pub clients: IndexSet<ClientId>,
+    pub clients: NumberSet<ClientId>,
     pub topics: IndexMap<Topic, TopicState>,
 }
 
@@ -68,7 +69,7 @@ impl User {
                 since_ms: now_ms,
                 opened: 0,
             },
-            clients: IndexSet::new(),
+            clients: NumberSet::default(),
             topics: IndexMap::new(),
         }
     }

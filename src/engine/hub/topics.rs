@@ -1,12 +1,11 @@
 //! Topics of a user: who wants them, and what the broker is doing about it.
 
-use indexmap::IndexMap;
-
 use super::reached::topic_event;
 use super::session::SessionState;
 use super::{Effect, Hub, Note, TimerKey};
 use crate::broker::{BrokerError, BrokerErrorCode, CommandId, CommandKind, Done};
 use crate::engine::backoff::Backoff;
+use crate::engine::numbered::NumberMap;
 use crate::engine::{Upstream, UpstreamCommand};
 use crate::marks::{TopicEvent, mark};
 use crate::topic::{ClientId, Topic, UserId};
@@ -17,7 +16,7 @@ pub(super) struct TopicState {
     pub upstream: Upstream,
     /// The broker may be subscribed although the last command did not succeed.
     pub doubt: bool,
-    pub wants: IndexMap<ClientId, Want>,
+    pub wants: NumberMap<ClientId, Want>,
     pub backoff: Backoff,
     /// Levels of the book to ask for: the most that anybody asked.
     pub depth: u32,
@@ -39,7 +38,7 @@ impl TopicState {
         Self {
             upstream: Upstream::Off,
             doubt: false,
-            wants: IndexMap::new(),
+            wants: NumberMap::default(),
             backoff: Backoff::default(),
             depth,
             actual_depth: None,
