@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
+use futures_util::FutureExt as _;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
@@ -187,10 +188,8 @@ impl TaskGroup {
             id
         };
         let leave = Leave { group: Arc::downgrade(&self.inner), id };
-        let handle = runtime.spawn(name, async move {
-            let _leave = leave;
-            task.await;
-        });
+        // An async block would hold the task twice: as what it was given and as what it awaits.
+        let handle = runtime.spawn(name, task.map(move |()| drop(leave)));
         if let Some(slot) = lock(&self.inner.tasks).running.get_mut(&id) {
             *slot = Some(handle);
         }

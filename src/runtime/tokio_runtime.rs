@@ -10,6 +10,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use futures_util::FutureExt as _;
 use rand::rand_core::TryRng;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
@@ -58,10 +59,7 @@ impl Runtime for TokioRuntime {
 
     fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) -> Task {
         let guard = self.tasks.enter(name);
-        Task::new(tokio::spawn(async move {
-            let _guard = guard;
-            task.await;
-        }))
+        Task::new(tokio::spawn(task.map(move |()| drop(guard))))
     }
 
     fn tasks(&self) -> &TaskRegistry {

@@ -29,8 +29,8 @@ pub async fn play<R: Runtime>(runtime: R, stage: Stage, plan: Plan) {
     stage.reached(Phase::Play).await;
     let faults = plan.faults.timed.into_iter();
     let faults = faults.filter(|timed| timed.what.party() == Party::Feed).collect();
-    let seqs = BTreeMap::new();
-    let mut feed = Feed { runtime, stage, publisher, plan: plan.feed, faults, seqs };
+    let (ticks, orders) = (BTreeMap::new(), BTreeMap::new());
+    let mut feed = Feed { runtime, stage, publisher, plan: plan.feed, faults, ticks, orders };
     feed.publish_until_silence().await;
     // The connection stays until the simulation ends.
     std::future::pending().await
@@ -48,8 +48,10 @@ struct Feed<R> {
     plan: FeedPlan,
     /// What goes wrong with it, in order.
     faults: Vec<TimedFault>,
-    /// Ticks published, by topic; order updates, by user.
-    seqs: BTreeMap<String, u64>,
+    /// Ticks published.
+    ticks: BTreeMap<TopicName, u64>,
+    /// Order updates published.
+    orders: BTreeMap<UserId, u64>,
 }
 
 /// What is published at a moment.
@@ -146,7 +148,7 @@ impl<R: Runtime> Feed<R> {
     }
 
     fn tick(&mut self, topic: TopicName, wanted: bool) {
-        let seq = self.next_seq(topic.to_string());
+        let seq = next(self.ticks.entry(topic.clone()).or_default());
         let payload = Bytes::from(payload(topic.mode(), seq));
         let name = topic.on_the_bus();
         for _ in 0..self.copies() {
@@ -157,7 +159,7 @@ impl<R: Runtime> Feed<R> {
     }
 
     fn order(&mut self, user: UserId) {
-        let seq = self.next_seq(format!("orders of {user}"));
+        let seq = next(self.orders.entry(user.clone()).or_default());
         let name = format!("{BROKER_NAME}_{user}_orders");
         let payload = json!({"type": "order_update", "user_id": user.as_str(), "seq": seq});
         self.stage.saw(&Actor::Feed, Seen::PublishedOrder { user, seq });
@@ -169,12 +171,6 @@ impl<R: Runtime> Feed<R> {
         let payload = json!({"user_id": user.as_str(), "cache_type": "ALL"});
         self.stage.saw(&Actor::Feed, Seen::Invalidated { user });
         self.send(name, payload.to_string().into());
-    }
-
-    fn next_seq(&mut self, key: String) -> u64 {
-        let seq = self.seqs.entry(key).or_default();
-        *seq += 1;
-        *seq
     }
 
     fn send(&self, topic: String, payload: Bytes) {
@@ -210,6 +206,11 @@ impl<R: Runtime> Feed<R> {
         let mut all = self.faults.iter().filter(lasts).map(|timed| &timed.what);
         all.find(|what| is(what))
     }
+}
+
+fn next(seq: &mut u64) -> u64 {
+    *seq += 1;
+    *seq
 }
 
 /// `seq` and `src` are what the simulator reads back; the rest is what real payloads hold.

@@ -61,8 +61,9 @@ static OURS: [AtomicUsize; FRAMES] = [const { AtomicUsize::new(0) }; FRAMES];
 pub(super) fn meet(leak: Leak, fence: Fence) {
     // What is done from here on is not the simulation's doing.
     FENCE.set(Fence::Absent);
-    let stack = stack();
-    if fence == Fence::Learning {
+    let learns = fence == Fence::Learning;
+    let stack = stack(if learns { FRAMES } else { frames_to_the_caller() });
+    if learns {
         learn(&stack);
     } else if !is_learned(&stack) {
         let trace = Backtrace::force_capture().to_string();
@@ -73,12 +74,18 @@ pub(super) fn meet(leak: Leak, fence: Fence) {
     FENCE.set(fence);
 }
 
-fn stack() -> Stack {
+/// Each frame that is found takes time, and hyper asks often.
+fn frames_to_the_caller() -> usize {
+    FRAMES.min(DEPTH.load(Ordering::Relaxed) + 1)
+}
+
+/// The innermost frames, so many; zeros for the others.
+fn stack(frames_max: usize) -> Stack {
     let mut frames = [std::ptr::null_mut(); FRAMES];
     #[expect(unsafe_code, reason = "std shows a stack only with names, which takes time")]
     // SAFETY: there is room for as many.
     unsafe {
-        libc::backtrace(frames.as_mut_ptr(), FRAMES as i32);
+        libc::backtrace(frames.as_mut_ptr(), frames_max as i32);
     }
     frames.map(|frame| frame as usize)
 }

@@ -125,8 +125,8 @@ impl SuccessAfterTheBroker {
 
     fn end_what_is_off(&mut self, known_us: u64) {
         for ((user, topic), end) in &mut self.topics {
-            let believed = self.deceived.contains(&(user.clone(), topic.clone()));
-            if end.is_none() && !believed && !self.broker.is_on(user, topic) {
+            let believed = || self.deceived.contains(&(user.clone(), topic.clone()));
+            if end.is_none() && !self.broker.is_on(user, topic) && !believed() {
                 *end = Some(known_us);
             }
         }

@@ -80,9 +80,9 @@ impl TicksInOrder {
             Some(_) | None => None,
         };
         // Whether the ticks after `last` may have been lost, or left out for the newest.
-        let trouble = self.trouble.lags(client);
+        let trouble = || self.trouble.lags(client);
         let lost = |seq| tick(seq).is_some_and(|(at_us, _)| self.feed_loss.may_have_lost(at_us));
-        let missed = |last: u64| !trouble && !(last + 1..*seq).all(lost);
+        let missed = |last: u64| !trouble() && !(last + 1..*seq).all(lost);
         let before = reading.before.filter(|_| single && !snapshot && reading.last.is_none());
         *reading = Reading {
             last: Some((*source, *seq)),
@@ -114,13 +114,7 @@ fn reading_of<'a>(
     client: &ClientName,
     topic: &TopicName,
 ) -> &'a mut Reading {
-    // Most have read something already: no key is made for them.
-    if !all.get(client).is_some_and(|topics| topics.contains_key(topic)) {
-        let topics = all.entry(client.clone()).or_default();
-        topics.insert(topic.clone(), Reading::default());
-    }
-    let topics = all.get_mut(client).expect("it was just put there");
-    topics.get_mut(topic).expect("it was just put there")
+    all.entry(client.clone()).or_default().entry(topic.clone()).or_default()
 }
 
 impl Invariant for TicksInOrder {

@@ -18,6 +18,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::FutureExt as _;
 use tickgate::runtime::{Listener, Runtime, Task, TaskRegistry};
 use tokio::time::sleep;
 use turmoil::net::{TcpListener, TcpStream};
@@ -162,10 +163,7 @@ impl Runtime for SimRuntime {
 
     fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) -> Task {
         let guard = self.tasks.enter(name);
-        self.executor.spawn(&self.order, name, async move {
-            let _guard = guard;
-            task.await;
-        })
+        self.executor.spawn(&self.order, name, task.map(move |()| drop(guard)))
     }
 
     fn tasks(&self) -> &TaskRegistry {

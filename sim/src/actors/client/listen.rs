@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 use serde_json::Value;
-use tickgate::topic::Mode;
+use tickgate::topic::{Mode, UserId};
 
 use crate::history::{Answer, Reply, RowOutcome, Seen, SubscribeRow, Tick};
 use crate::topic_name::TopicName;
@@ -34,31 +34,66 @@ struct Numbered {
     seq: u64,
 }
 
+/// The members of all other messages that a client looks at.
+#[derive(Deserialize)]
+struct Other {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    status: Option<String>,
+    /// Of what was no request, it is whatever that had.
+    request_id: Option<Value>,
+    #[serde(rename = "_pingId")]
+    ping_id: Option<Value>,
+    user_id: Option<UserId>,
+    seq: Option<u64>,
+    code: Option<String>,
+    message: Option<String>,
+    subscriptions: Option<Vec<Row>>,
+    successful: Option<Vec<Named>>,
+    failed: Option<Vec<Named>>,
+}
+
+/// How the subscription of one topic went.
+#[derive(Deserialize)]
+struct Row {
+    exchange: String,
+    symbol: String,
+    mode: Option<String>,
+    status: String,
+    code: Option<String>,
+}
+
+/// An instrument.
+#[derive(Deserialize)]
+struct Named {
+    exchange: String,
+    symbol: String,
+}
+
 /// What a text message means.
 #[must_use]
 pub fn understand(text: &str) -> Seen {
-    // Most messages are ticks: they are read without a tree of values.
+    // An array of the same members would be read as well.
+    if !text.trim_start().starts_with('{') {
+        return unexpected(text);
+    }
+    // Most messages are ticks.
     if let Some(tick) = serde_json::from_str(text).ok().and_then(tick) {
         return Seen::Tick(tick);
     }
-    let value: Value = match serde_json::from_str(text) {
-        Ok(value) => value,
-        Err(_) => return unexpected(text),
-    };
-    let seen = match value["type"].as_str() {
-        Some("market_data") => None,
-        Some("order_update") => order_update(&value),
-        _ => reply(&value).map(|reply| Seen::Answered(Answer { id: id(&value), reply })),
-    };
+    let seen =
+        serde_json::from_str(text).ok().and_then(|other: Other| match other.kind.as_deref() {
+            Some("market_data") => None,
+            Some("order_update") => {
+                Some(Seen::OrderUpdate { user: other.user_id?, seq: other.seq? })
+            }
+            Some(_) | None => answer(other).map(Seen::Answered),
+        });
     seen.unwrap_or_else(|| unexpected(text))
 }
 
 fn unexpected(text: &str) -> Seen {
     Seen::Unexpected(text.chars().take(SHOWN_CHARS_MAX).collect())
-}
-
-fn id(value: &Value) -> Option<u64> {
-    value["request_id"].as_u64().or_else(|| value["_pingId"].as_u64())
 }
 
 fn tick(data: MarketData<'_>) -> Option<Tick> {
@@ -72,59 +107,52 @@ fn tick(data: MarketData<'_>) -> Option<Tick> {
     })
 }
 
-fn order_update(value: &Value) -> Option<Seen> {
-    let user = value["user_id"].as_str()?.into();
-    Some(Seen::OrderUpdate { user, seq: value["seq"].as_u64()? })
+fn answer(message: Other) -> Option<Answer> {
+    let number = |id: &Option<Value>| id.as_ref().and_then(Value::as_u64);
+    let id = number(&message.request_id).or_else(|| number(&message.ping_id));
+    reply(message).map(|reply| Answer { id, reply })
 }
 
-fn reply(value: &Value) -> Option<Reply> {
-    let success = value["status"] == "success";
-    match value["type"].as_str() {
-        Some("auth") if success => Some(Reply::Authenticated(value["user_id"].as_str()?.into())),
-        Some("subscribe") => subscribed(value),
+fn reply(message: Other) -> Option<Reply> {
+    let success = message.status.as_deref() == Some("success");
+    match message.kind.as_deref() {
+        Some("auth") if success => Some(Reply::Authenticated(message.user_id?)),
+        Some("subscribe") => {
+            let rows = message.subscriptions?.into_iter().map(row);
+            rows.collect::<Option<_>>().map(Reply::Subscribed)
+        }
         Some("unsubscribe") => Some(Reply::Unsubscribed {
-            successful: instruments(&value["successful"])?,
-            failed: instruments(&value["failed"])?,
+            successful: message.successful?.into_iter().map(instrument).collect(),
+            failed: message.failed?.into_iter().map(instrument).collect(),
         }),
         Some("subscribe_orders") if success => Some(Reply::OrdersOn),
         Some("unsubscribe_orders") if success => Some(Reply::OrdersOff),
         Some("pong") if success => Some(Reply::Pong),
         Some("broker_info") if success => Some(Reply::BrokerInfo),
         Some("supported_brokers") if success => Some(Reply::SupportedBrokers),
-        Some("error") | None if value["status"] == "error" => Some(Reply::Refused {
-            code: value["code"].as_str()?.to_owned(),
-            message: value["message"].as_str()?.to_owned(),
-        }),
+        Some("error") | None if message.status.as_deref() == Some("error") => {
+            Some(Reply::Refused { code: message.code?, message: message.message? })
+        }
         Some(_) | None => None,
     }
 }
 
-fn subscribed(value: &Value) -> Option<Reply> {
-    let rows = value["subscriptions"].as_array()?.iter().map(|row| {
-        let mode = row["mode"].as_str().and_then(Mode::from_name);
-        let outcome = match row["status"].as_str()? {
-            "success" => RowOutcome::Success,
-            "warning" => RowOutcome::Already,
-            "error" => RowOutcome::Failed { code: row["code"].as_str()?.to_owned() },
-            _ => return None,
-        };
-        // Whoever has it must be told in which mode.
-        let failed = matches!(outcome, RowOutcome::Failed { .. });
-        (failed || mode.is_some()).then_some(SubscribeRow {
-            instrument: instrument(row)?,
-            mode,
-            outcome,
-        })
-    });
-    rows.collect::<Option<Vec<_>>>().map(Reply::Subscribed)
+fn row(row: Row) -> Option<SubscribeRow> {
+    let mode = row.mode.as_deref().and_then(Mode::from_name);
+    let outcome = match row.status.as_str() {
+        "success" => RowOutcome::Success,
+        "warning" => RowOutcome::Already,
+        "error" => RowOutcome::Failed { code: row.code? },
+        _ => return None,
+    };
+    // Whoever has it must be told in which mode.
+    let failed = matches!(outcome, RowOutcome::Failed { .. });
+    let instrument = instrument(Named { exchange: row.exchange, symbol: row.symbol });
+    (failed || mode.is_some()).then_some(SubscribeRow { instrument, mode, outcome })
 }
 
-fn instruments(rows: &Value) -> Option<Vec<String>> {
-    rows.as_array()?.iter().map(instrument).collect()
-}
-
-fn instrument(row: &Value) -> Option<String> {
-    Some(format!("{}:{}", row["exchange"].as_str()?, row["symbol"].as_str()?))
+fn instrument(Named { exchange, symbol }: Named) -> String {
+    format!("{exchange}:{symbol}")
 }
 
 #[cfg(test)]
@@ -154,6 +182,7 @@ mod tests {
             "{}",
             r#"{"type":"market_data","symbol":"TCS"}"#,
             r#"{"type":"auth","status":"maybe"}"#,
+            r#"["market_data","NSE","TCS",1,[1,7],false]"#,
             r#"{"type":"subscribe","subscriptions":[{"symbol":"A","exchange":"B","status":"success"}]}"#,
         ] {
             assert!(matches!(understand(text), Seen::Unexpected(_)), "{text}");

@@ -1,72 +1,97 @@
 //! Requests as a client writes them.
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use tickgate::topic::{Instrument, Mode};
 
-use crate::history::{Request, Sent};
+use crate::history::{Request, Sent, UnsubscribeEntry};
 use crate::plan::Plan;
+use crate::topic_name::TopicName;
 
 /// A key that nobody has.
 const WRONG_KEY: &str = "key-of-nobody";
 
+/// A request on the wire.
+#[derive(Default, Serialize)]
+struct Body<'a> {
+    #[serde(rename = "_pingId", skip_serializing_if = "Option::is_none")]
+    ping_id: Option<u64>,
+    action: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    api_key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    symbols: Option<Vec<Entry<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timestamp: Option<u64>,
+}
+
+/// One topic of a request.
+#[derive(Serialize)]
+struct Entry<'a> {
+    exchange: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mode: Option<Spelt>,
+    symbol: &'a str,
+}
+
+/// Clients spell modes either way.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Spelt {
+    Number(u8),
+    Label(&'static str),
+}
+
 /// The text of a request.
 #[must_use]
 pub fn text(sent: &Sent) -> String {
-    let id = sent.id;
-    let value = match &sent.request {
+    let asks = |action| Body { action, request_id: Some(sent.id), ..Body::default() };
+    let body = match &sent.request {
         Request::Authenticate(user) => {
             let key = user.as_ref().map_or_else(|| WRONG_KEY.to_owned(), Plan::key_of);
-            json!({"action": "authenticate", "api_key": key, "request_id": id})
+            Body { api_key: Some(key), ..asks("authenticate") }
         }
         Request::Subscribe(topics) => {
-            let symbols: Vec<Value> = topics
-                .iter()
-                .map(|topic| {
-                    let instrument = topic.instrument();
-                    // Clients spell modes either way.
-                    let mode = match id % 2 {
-                        0 => json!(topic.mode().number()),
-                        _ => json!(topic.mode().label()),
-                    };
-                    json!({"exchange": *instrument.exchange, "symbol": *instrument.symbol,
-                        "mode": mode})
-                })
-                .collect();
-            json!({"action": "subscribe", "symbols": symbols, "request_id": id})
+            let spelt = |mode: Mode| match sent.id % 2 {
+                0 => Spelt::Number(mode.number()),
+                _ => Spelt::Label(mode.label()),
+            };
+            let entries = topics.iter().map(|topic| entry(topic, Some(spelt(topic.mode()))));
+            Body { symbols: Some(entries.collect()), ..asks("subscribe") }
         }
         Request::Unsubscribe(entries) => {
-            let symbols: Vec<Value> = entries
-                .iter()
-                .map(|entry| {
-                    let instrument = entry.topic.instrument();
-                    let (exchange, symbol) = (&*instrument.exchange, &*instrument.symbol);
-                    match entry.every_mode {
-                        true => json!({"exchange": exchange, "symbol": symbol}),
-                        false => json!({"exchange": exchange, "symbol": symbol,
-                            "mode": entry.topic.mode().number()}),
-                    }
-                })
-                .collect();
-            json!({"action": "unsubscribe", "symbols": symbols, "request_id": id})
+            let entries = entries.iter().map(|UnsubscribeEntry { topic, every_mode }| {
+                entry(topic, (!every_mode).then(|| Spelt::Number(topic.mode().number())))
+            });
+            Body { symbols: Some(entries.collect()), ..asks("unsubscribe") }
         }
-        Request::UnsubscribeAll => json!({"action": "unsubscribe_all", "request_id": id}),
-        Request::SubscribeOrders => json!({"action": "subscribe_orders", "request_id": id}),
-        Request::UnsubscribeOrders => json!({"action": "unsubscribe_orders", "request_id": id}),
-        Request::Ping => json!({"action": "ping", "timestamp": 1, "_pingId": id}),
-        Request::BrokerInfo => json!({"action": "get_broker_info", "request_id": id}),
-        Request::SupportedBrokers => json!({"action": "get_supported_brokers", "request_id": id}),
+        Request::UnsubscribeAll => asks("unsubscribe_all"),
+        Request::SubscribeOrders => asks("subscribe_orders"),
+        Request::UnsubscribeOrders => asks("unsubscribe_orders"),
+        Request::Ping => {
+            let (ping_id, timestamp) = (Some(sent.id), Some(1));
+            Body { action: "ping", ping_id, timestamp, ..Body::default() }
+        }
+        Request::BrokerInfo => asks("get_broker_info"),
+        Request::SupportedBrokers => asks("get_supported_brokers"),
         Request::Garbage(text) => return text.clone(),
     };
-    value.to_string()
+    serde_json::to_string(&body).expect("words and numbers can be written")
+}
+
+fn entry(topic: &TopicName, mode: Option<Spelt>) -> Entry<'_> {
+    let Instrument { exchange, symbol } = topic.instrument();
+    Entry { exchange, mode, symbol }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::UnsubscribeEntry;
 
     #[test]
     fn modes_are_spelt_both_ways_and_left_out_when_all_are_meant() {
-        let topic: crate::topic_name::TopicName = "NSE:TCS/Quote".parse().expect("a topic");
+        let topic: TopicName = "NSE:TCS/Quote".parse().expect("a topic");
         let subscribe = |id| text(&Sent { id, request: Request::Subscribe(vec![topic.clone()]) });
         assert!(subscribe(1).contains(r#""mode":"Quote""#));
         assert!(subscribe(2).contains(r#""mode":2"#));
