@@ -92,6 +92,11 @@ pub enum Seen {
         /// Which of this client's connections.
         connection: u32,
     },
+    /// Client: it asked to come in and was answered with this HTTP status.
+    TurnedAway {
+        /// Not 101.
+        status: u16,
+    },
     /// Client: a request was written.
     Sent(Sent),
     /// Client: an answer was read.

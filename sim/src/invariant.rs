@@ -22,6 +22,8 @@ mod one_source_at_a_time;
 mod only_what_was_asked_for;
 mod order_updates_complete;
 mod outboxes_are_bounded;
+mod places_hold;
+mod rates_hold;
 mod reference_counts;
 mod slow_delays_nobody_else;
 mod speaks_the_protocol;
@@ -36,6 +38,7 @@ mod broker_link;
 mod broker_view;
 mod feed_loss;
 pub(crate) mod holdings;
+mod misconduct;
 #[cfg(test)]
 mod testing;
 mod trouble;
@@ -88,6 +91,8 @@ pub fn all(plan: &Plan) -> Vec<Box<dyn Invariant>> {
         Box::new(latest_reaches_all::LatestReachesAll::new(plan)),
         Box::new(order_updates_complete::OrderUpdatesComplete::new(plan)),
         Box::new(limits_hold::LimitsHold::new(plan)),
+        Box::new(places_hold::PlacesHold::new(plan)),
+        Box::new(rates_hold::RatesHold::new(plan)),
         Box::new(outboxes_are_bounded::OutboxesAreBounded::new(plan)),
         Box::new(success_after_the_broker::SuccessAfterTheBroker::new(plan)),
         Box::new(one_broker_call_per_want::OneBrokerCallPerWant::new(plan)),

@@ -7,6 +7,7 @@
 mod check;
 mod check_faults;
 mod faults;
+mod gateway;
 mod load;
 mod storm;
 
@@ -17,6 +18,7 @@ pub use faults::{
     AtByte, Chop, ClockStep, Faults, Flood, Happening, Lasting, Latency, Of, RateCap, Share, Timed,
     Window,
 };
+pub use gateway::Gateway;
 pub use load::{BadScenario, load, parse};
 pub(crate) use load::{parse_yaml, read};
 pub use storm::{Incidents, Storm, Weights};
@@ -217,36 +219,6 @@ pub struct Network {
     pub random_host_order: bool,
 }
 
-/// `gateway`: `[broker]`, `[server]`, `[limits]` and `[outbox]` keys of its configuration.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Gateway {
-    /// How long a broker may take to open or close a session.
-    pub connect_timeout_ms: u64,
-    /// How long a broker may take to answer a subscribe or unsubscribe.
-    pub answer_timeout_ms: u64,
-    /// How long a client's request may wait for its broker in all.
-    pub request_timeout_ms: u64,
-    /// First pause before a failed command is tried again.
-    pub retry_min_ms: u64,
-    /// Longest pause before a failed command is tried again.
-    pub retry_max_ms: u64,
-    /// How long a client may stay unauthenticated.
-    pub auth_timeout_ms: u64,
-    /// How long a shutdown may take.
-    pub drain_timeout_ms: u64,
-    /// How long a mode that was seen for an instrument keeps serving its own subscriptions.
-    pub source_window_ms: u64,
-    /// Shards that clients are dealt to.
-    pub shards: usize,
-    /// Topics that one client may hold.
-    pub subscriptions_per_client_max: usize,
-    /// Ticks that wait for one client before its topics are conflated to the latest value.
-    pub outbox_ticks_max: usize,
-    /// Bytes of answers and order updates that wait for one client before it is closed.
-    pub outbox_control_bytes_max: usize,
-}
-
 /// `task_order`
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -346,25 +318,6 @@ impl Default for Feed {
 impl Default for Network {
     fn default() -> Self {
         Self { kind: NetworkKind::Events, latency_ms: [1, 8], tick_ms: 1, random_host_order: true }
-    }
-}
-
-impl Default for Gateway {
-    fn default() -> Self {
-        Self {
-            connect_timeout_ms: 1_000,
-            answer_timeout_ms: 500,
-            request_timeout_ms: 2_500,
-            retry_min_ms: 50,
-            retry_max_ms: 500,
-            auth_timeout_ms: 15_000,
-            drain_timeout_ms: 3_000,
-            source_window_ms: 5_000,
-            shards: 1,
-            subscriptions_per_client_max: 1_000,
-            outbox_ticks_max: 1_024,
-            outbox_control_bytes_max: 1_048_576,
-        }
     }
 }
 

@@ -27,6 +27,7 @@ impl fmt::Display for Seen {
             Self::Unexpected(text) => write!(f, "<- unexpected {text}"),
             Self::Leaves { politely: true } => f.write_str("says goodbye"),
             Self::Leaves { politely: false } => f.write_str("vanishes"),
+            Self::TurnedAway { status } => write!(f, "was turned away {status}"),
             Self::Lost { code: Some(code), reason } => write!(f, "was closed {code} {reason}"),
             Self::Lost { code: None, reason } => write!(f, "was cut off: {reason}"),
             Self::Finished => f.write_str("has finished"),

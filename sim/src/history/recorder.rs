@@ -280,6 +280,7 @@ impl Recorder {
             | Seen::Unexpected(_)
             | Seen::Finished
             | Seen::Greeted
+            | Seen::TurnedAway { .. }
             | Seen::TookEffect(_)
             | Seen::Lied(_)
             | Seen::Forgot(_)

@@ -71,6 +71,7 @@ fn check(client: &ClientName, sent: &Sent, answer: &Answer) -> Result<(), String
         | (Request::BrokerInfo, Reply::BrokerInfo)
         | (Request::SupportedBrokers, Reply::SupportedBrokers) => true,
         // These need neither broker nor permission.
+        (_, Reply::Refused { code, .. }) if code == "RATE_LIMITED" => true,
         (Request::Ping | Request::SupportedBrokers, Reply::Refused { .. }) => false,
         (_, Reply::Refused { .. }) => true,
         (_, _) => false,

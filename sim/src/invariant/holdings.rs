@@ -139,7 +139,7 @@ impl Holding {
             }
             // A good key of another user: what was held is released before the broker is asked.
             (Request::Authenticate(Some(user)), Reply::Refused { code, .. })
-                if code != "AUTHENTICATION_ERROR" && self.user.as_ref() != Some(user) =>
+                if code.starts_with("BROKER_") && self.user.as_ref() != Some(user) =>
             {
                 self.release();
                 self.user = None;

@@ -1,7 +1,9 @@
 use std::collections::BTreeMap;
 
+use super::misconduct::Misconduct;
 use super::trouble::Trouble;
 use super::{Held, Invariant};
+use crate::fault::{FaultKind, Party};
 use crate::history::{Actor, ClientName, Event, Phase, Seen};
 use crate::plan::Plan;
 
@@ -10,10 +12,15 @@ const TOLERANCE_US: u64 = 100_000;
 
 /// The gateway ends a connection only for a documented reason: with 4401, if its client did not
 /// authenticate in time, with 1012 when it is told to stop, with 1013 if its client does not read
-/// its answers and order updates. The network cuts off nobody but those whom a fault has struck.
+/// its answers and order updates, with 4429 if it broke rules repeatedly and with 1008 if enough
+/// clients of its host did, with 4408 if nothing was heard of it. The network cuts off nobody but those whom a fault has struck.
 pub(super) struct NobodyIsThrownOut {
     auth_timeout_us: u64,
     trouble: Trouble,
+    misconduct: Misconduct,
+    silence_timeout_us: u64,
+    /// From when to when each client does not read, and so answers no pings.
+    deaf: BTreeMap<ClientName, (u64, u64)>,
     /// Since when each client is connected without being anybody.
     nobody_since: BTreeMap<ClientName, u64>,
     /// Whether the gateway was told to stop.
@@ -26,6 +33,9 @@ impl NobodyIsThrownOut {
         Self {
             auth_timeout_us,
             trouble: Trouble::new(plan),
+            misconduct: Misconduct::new(plan),
+            silence_timeout_us: plan.gateway.silence_timeout_ms * 1_000,
+            deaf: BTreeMap::new(),
             nobody_since: BTreeMap::new(),
             stopping: false,
         }
@@ -46,6 +56,18 @@ impl Invariant for NobodyIsThrownOut {
         };
         self.stopping |= matches!(event.seen, Seen::Phase(Phase::Stop));
         self.trouble.observe(event);
+        self.misconduct.observe(event);
+        if let Seen::Struck(strike) = &event.seen
+            && let (FaultKind::StoppedReader | FaultKind::Stall, Party::Client(name)) =
+                (strike.fault, &strike.party)
+        {
+            let until_us = event.at_us + strike.lasts_ms * 1_000;
+            let deaf = self.deaf.entry(name.as_str().into()).or_insert((event.at_us, until_us));
+            if deaf.1 < event.at_us {
+                *deaf = (event.at_us, until_us);
+            }
+            deaf.1 = deaf.1.max(until_us);
+        }
         let Actor::Client(client) = &event.actor else { return Ok(()) };
         match &event.seen {
             Seen::Connected { .. } => {
@@ -65,13 +87,19 @@ impl Invariant for NobodyIsThrownOut {
                 let overdue = since_us.is_some_and(|since_us| {
                     event.at_us + TOLERANCE_US >= since_us + self.auth_timeout_us
                 });
+                let is_deaf = self.deaf.get(client).is_some_and(|(from_us, _)| {
+                    event.at_us + TOLERANCE_US >= from_us + self.silence_timeout_us
+                });
                 return match code {
                     _ if may_be_cut_off => Ok(()),
+                    Some(4408) if is_deaf => Ok(()),
+                    Some(4429) if self.misconduct.may_be_closed(client) => Ok(()),
+                    Some(1008) if self.misconduct.may_be_blocked(client) => Ok(()),
                     Some(4401) if overdue => Ok(()),
                     Some(1012) if self.stopping => Ok(()),
                     Some(1013) if is_slow => Ok(()),
                     // It did not read why.
-                    None if is_slow && overdue => Ok(()),
+                    None if (is_slow && overdue) || is_deaf => Ok(()),
                     Some(code) => Err(format!("{client} was closed with {code} ({reason})")),
                     None => Err(format!("{client} was cut off: {reason}")),
                 };

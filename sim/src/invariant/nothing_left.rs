@@ -40,6 +40,7 @@ impl NothingLeft {
         };
         let left = [
             ("clients", status.clients.total),
+            ("connections", status.gate.connections),
             ("users", status.users_total),
             ("topics", status.topics_total),
             ("subscriptions", status.subscriptions),

@@ -39,6 +39,7 @@ pub fn check(plan: &Plan) -> Result<(), String> {
     if plan.clients.len() > CLIENTS_MAX {
         return Err(format!("{} clients exceed the limit of {CLIENTS_MAX}", plan.clients.len()));
     }
+    plan.gateway.check()?;
     check_network(plan)?;
     check_broker(plan, &users)?;
     check_feed(plan, &users)?;

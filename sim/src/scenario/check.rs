@@ -71,6 +71,9 @@ impl Names {
 }
 
 fn check_world(world: &World) -> Result<(), Problem> {
+    if let Err(problem) = world.gateway.check() {
+        return nowhere(problem);
+    }
     if !(1..=DURATION_MS_MAX).contains(&world.duration_ms) {
         return nowhere(format!("`duration_ms` must be from 1 to {DURATION_MS_MAX}"));
     }
@@ -302,6 +305,8 @@ mod tests {
             ("steps:\n  - { at_ms: 1, do: kill_broker }\n", "`for_ms` is missing"),
             ("steps:\n  - { at_ms: 1, client: all, do: join, for_ms: 1 }\n", "means nothing"),
             ("steps:\n  - { at_ms: 1, do: invalidate, user: bob }\n", "no user `bob`"),
+            ("  gateway: { message_burst_max: 0 }\n", "`limits.message_burst_max` must be"),
+            ("  gateway: { warn_at: 9, throttle_at: 8 }\n", "is greater than"),
             ("storm: { users: [eve], weights: { ping: 1 } }\n", "no user `eve`"),
             ("storm: { weights: { ping: 1 } }\n", "a storm needs `world.topics`"),
             ("  network: { latency_ms: [5, 1] }\n", "[least, most]"),

@@ -1,7 +1,7 @@
 //! The server under test, as it is in production, on the simulated runtime.
 
 use tickgate::config::{
-    Admin, Auth, BrokerEntry, BrokerKind, BrokerTimes, Bus, Config, Limits, Outbox, Server,
+    Admin, Auth, BrokerEntry, BrokerKind, BrokerTimes, Bus, Conduct, Config, Limits, Outbox, Server,
 };
 use tickgate::runtime::{Clock, Runtime as _};
 use tickgate::server::Gateway;
@@ -41,22 +41,23 @@ pub async fn serve(runtime: SimRuntime, stage: Stage, plan: Plan) -> Result<(), 
 /// As an operator would write it, apart from addresses and the plan's times.
 pub(super) fn config(plan: &Plan) -> Config {
     let times = &plan.gateway;
+    let mut server = Server {
+        listen: "0.0.0.0:8765".into(),
+        auth_timeout_ms: times.auth_timeout_ms,
+        drain_timeout_ms: times.drain_timeout_ms,
+        shards: times.shards,
+        ..Server::default()
+    };
+    let (mut limits, mut conduct) = (Limits::local(), Conduct::default());
+    times.restrict(&mut server, &mut limits, &mut conduct);
     Config {
-        server: Server {
-            listen: "0.0.0.0:8765".into(),
-            auth_timeout_ms: times.auth_timeout_ms,
-            drain_timeout_ms: times.drain_timeout_ms,
-            shards: times.shards,
-            ..Server::default()
-        },
+        server,
+        limits,
+        conduct,
         bus: Bus {
             bind: vec!["tcp://0.0.0.0:5555".into()],
             source_window_ms: times.source_window_ms,
             ..Bus::default()
-        },
-        limits: Limits {
-            subscriptions_per_client_max: times.subscriptions_per_client_max,
-            ..Limits::default()
         },
         outbox: Outbox {
             ticks_max: times.outbox_ticks_max,

@@ -19,6 +19,15 @@ pub(super) struct Connection<R: Runtime> {
     unflushed: bool,
 }
 
+/// Why there is no connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotOpen {
+    /// The gateway answered with this HTTP status.
+    TurnedAway(u16),
+    /// It gave no answer.
+    Broken,
+}
+
 /// What came from the gateway.
 pub(super) enum Heard {
     /// A text message.
@@ -31,12 +40,15 @@ pub(super) enum Heard {
 
 impl<R: Runtime> Connection<R> {
     /// Connects and upgrades. Has no deadline of its own.
-    pub async fn open(runtime: &R, addr: &str) -> Result<Self, String> {
-        let stream = runtime.connect(addr).await.map_err(|error| error.kind().to_string())?;
+    pub async fn open(runtime: &R, addr: &str) -> Result<Self, NotOpen> {
+        let stream = runtime.connect(addr).await.map_err(|_| NotOpen::Broken)?;
         let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER_BYTES);
         let url = format!("ws://{addr}/");
         let opened = tokio_tungstenite::client_async_with_config(url, stream, Some(config)).await;
-        let (socket, _) = opened.map_err(|error| error.to_string())?;
+        let (socket, _) = opened.map_err(|error| match error {
+            tungstenite::Error::Http(page) => NotOpen::TurnedAway(page.status().as_u16()),
+            _ => NotOpen::Broken,
+        })?;
         Ok(Self { socket, unflushed: false })
     }
 

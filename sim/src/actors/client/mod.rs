@@ -13,7 +13,7 @@ use tickgate::runtime::Runtime;
 use tickgate::topic::UserId;
 use tokio::time::{sleep, timeout};
 
-use self::connection::{Connection, Heard};
+use self::connection::{Connection, Heard, NotOpen};
 use super::{Stage, WEBSOCKET_ADDR};
 use crate::coverage::{Operation, operations};
 use crate::fault::{FaultKind, Party, Strike};
@@ -166,15 +166,23 @@ impl<R: Runtime> Client<R> {
         self.return_us = None;
         for _ in 0..CONNECT_TRIES_MAX {
             let open = Connection::open(&self.runtime, WEBSOCKET_ADDR);
-            if let Ok(Ok(connection)) = timeout(CONNECT_PATIENCE, open).await {
-                self.connection = Some(connection);
-                self.connections += 1;
-                let connection = self.connections;
-                self.stage.saw(&self.actor, Seen::Connected { connection });
-                self.note(|state| (state.connected, state.returning) = (true, false));
-                return;
+            match timeout(CONNECT_PATIENCE, open).await {
+                Ok(Ok(connection)) => {
+                    self.connection = Some(connection);
+                    self.connections += 1;
+                    let connection = self.connections;
+                    self.stage.saw(&self.actor, Seen::Connected { connection });
+                    self.note(|state| (state.connected, state.returning) = (true, false));
+                    return;
+                }
+                // It comes again when its plan says so.
+                Ok(Err(NotOpen::TurnedAway(status))) => {
+                    self.stage.saw(&self.actor, Seen::TurnedAway { status });
+                    self.note(|state| state.returning = false);
+                    return;
+                }
+                Ok(Err(NotOpen::Broken)) | Err(_) => sleep(CONNECT_PAUSE).await,
             }
-            sleep(CONNECT_PAUSE).await;
         }
         let tries = format!("no connection after {CONNECT_TRIES_MAX} tries");
         self.stage.saw(&self.actor, Seen::Unexpected(tries));
