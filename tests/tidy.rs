@@ -45,7 +45,7 @@ const RESERVED: &[(&str, &[&str], &str)] = &[
         &["src/runtime/", "sim/src/runtime/"],
         "a task needs an owner; use Runtime::spawn",
     ),
-    ("spawn_blocking", &[], "threads escape the simulation"),
+    ("spawn_blocking", &["src/runtime/"], "threads escape the simulation; use Runtime::offload"),
     ("rand::random", &[], "entropy comes from Runtime::entropy"),
     ("SysRng", &["src/runtime/"], "entropy comes from Runtime::entropy"),
     ("HashMap", &[], "its order escapes the seed; use BTreeMap or IndexMap"),

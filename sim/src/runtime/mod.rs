@@ -17,6 +17,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tickgate::runtime::{Listener, Runtime, Task, TaskRegistry};
 use tokio::time::sleep;
@@ -36,6 +37,9 @@ use self::socket::{BoundSocket, Socket};
 use self::yields::Yields;
 use crate::fault::Party;
 use crate::rng::Stream;
+
+/// Microseconds for which long work may have waited.
+const OFFLOAD_PAUSE_US_MAX: u64 = 50_000;
 
 /// The instant at which every simulation begins: 2026-01-01T00:00:00Z, in milliseconds.
 pub const EPOCH_UNIX_MS: u64 = 1_767_225_600_000;
@@ -166,6 +170,14 @@ impl Runtime for SimRuntime {
             let _guard = guard;
             task.await;
         })
+    }
+
+    /// There are no other threads: the work is done here, after a pause for which it may have
+    /// waited for one.
+    async fn offload<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+        let pause = Duration::from_micros(self.entropy() % OFFLOAD_PAUSE_US_MAX);
+        sleep(pause).await;
+        work()
     }
 
     fn tasks(&self) -> &TaskRegistry {
