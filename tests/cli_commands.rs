@@ -177,14 +177,18 @@ fn a_key_is_made_listed_and_removed_and_never_stored() {
     let text = fs::read_to_string(&path).expect("text");
     assert!(!text.contains(&key) && text.contains("user = \"alice\""), "{text}");
 
-    run(directory.path(), &["keys", "new", "bob", "--broker", "paper"], &[]);
+    let bob = ["keys", "new", "bob", "--broker", "paper", "--role", "super_admin"];
+    run(directory.path(), &bob, &[]);
     let listed = stdout(&run(directory.path(), &["keys", "list"], &[]));
     let columns: Vec<Vec<_>> =
-        listed.lines().map(|line| line.split_whitespace().take(2).collect()).collect();
-    assert_eq!(columns, [["USER", "BROKER"], ["alice", "-"], ["bob", "paper"]]);
+        listed.lines().map(|line| line.split_whitespace().take(3).collect()).collect();
+    let rows =
+        [["USER", "BROKER", "ROLE"], ["alice", "-", "trader"], ["bob", "paper", "super_admin"]];
+    assert_eq!(columns, rows);
 
     let removed = run(directory.path(), &["keys", "remove", "alice"], &[]);
-    assert_eq!(stdout(&removed), "removed the key of alice; restart the gateway\n");
+    let told = "removed the key of alice; have the gateway read the file again (kill -HUP)\n";
+    assert_eq!(stdout(&removed), told);
     assert_refused(
         &run(directory.path(), &["keys", "remove", "alice"], &[]),
         "tickgate: tickgate-keys.toml holds no key of alice\n",

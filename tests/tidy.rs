@@ -29,9 +29,13 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("protocol", &["broker", "topic"]),
     ("zmtp", &["runtime"]),
     ("broker", &["config", "marks", "protocol", "runtime", "topic", "zmtp"]),
+    ("auth", &["config", "protocol", "runtime", "topic"]),
     ("engine", &["broker", "config", "marks", "protocol", "topic"]),
-    ("server", &["broker", "config", "engine", "marks", "protocol", "runtime", "topic", "zmtp"]),
-    ("cli", &["broker", "config", "protocol", "runtime", "server", "topic", "zmtp"]),
+    (
+        "server",
+        &["auth", "broker", "config", "engine", "marks", "protocol", "runtime", "topic", "zmtp"],
+    ),
+    ("cli", &["auth", "broker", "config", "protocol", "runtime", "server", "topic", "zmtp"]),
 ];
 
 /// Names, the only places that may use them, and why.

@@ -1,7 +1,8 @@
 //! `tickgate check` and `tickgate config`: what holds, and whether it may.
 
 use super::args::{CheckArgs, ServeArgs};
-use super::{Failure, load, print, serve};
+use super::{Failure, load, print};
+use crate::auth::Credentials;
 use crate::config::{BrokerKind, Config, Loaded};
 
 /// Says whether a configuration is valid, and what it comes to.
@@ -11,7 +12,7 @@ use crate::config::{BrokerKind, Config, Loaded};
 /// Fails with everything that is wrong.
 pub(super) fn check(args: &CheckArgs) -> Result<(), Failure> {
     let loaded = load(Some(&args.file))?;
-    serve::keys(&loaded.config)?;
+    Credentials::load(&loaded.config)?;
     print(&format!("{} is valid\n{}", args.file.display(), summary(&loaded)))
 }
 
@@ -82,6 +83,7 @@ pub(super) fn brokers(config: &Config) -> String {
 fn keys(config: &Config) -> String {
     let file = config.auth.keys_file.as_ref().map(|path| path.display().to_string());
     let demo = config.auth.demo_key.then(|| "the demo key on this machine".to_owned());
-    let all: Vec<_> = file.into_iter().chain(demo).collect();
+    let jwt = config.auth.jwt_keys_file.as_ref().map(|path| format!("JWTs by {}", path.display()));
+    let all: Vec<_> = file.into_iter().chain(jwt).chain(demo).collect();
     if all.is_empty() { "none: nobody can log in".into() } else { all.join(", ") }
 }

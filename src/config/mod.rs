@@ -18,6 +18,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::topic::Role;
+
 pub use address::{Address, BadAddress};
 pub use load::{DEFAULT_FILE, Loaded, load, parse};
 pub use problem::{BadConfig, Place, Problem};
@@ -141,6 +143,18 @@ pub struct Auth {
     pub keys_file: Option<PathBuf>,
     /// Accept the well-known demo key. Only clients on loopback may use it.
     pub demo_key: bool,
+    /// JWK set by which JWTs are judged. Absent: no JWTs.
+    pub jwt_keys_file: Option<PathBuf>,
+    /// What a JWT's `iss` must be. Absent: anything.
+    pub jwt_issuer: Option<String>,
+    /// What a JWT's `aud` must be or hold. Absent: JWTs that name an audience are refused.
+    pub jwt_audience: Option<String>,
+    /// How far the clock of a JWT's issuer may be off.
+    pub jwt_leeway_ms: u64,
+    /// The claim of a JWT that names the user.
+    pub jwt_user_claim: String,
+    /// The highest role that a JWT may give.
+    pub jwt_role_max: Role,
 }
 
 /// `[broker]`: deadlines and pauses, the same for all brokers.
@@ -302,7 +316,16 @@ impl Default for Admin {
 
 impl Default for Auth {
     fn default() -> Self {
-        Self { keys_file: None, demo_key: true }
+        Self {
+            keys_file: None,
+            demo_key: true,
+            jwt_keys_file: None,
+            jwt_issuer: None,
+            jwt_audience: None,
+            jwt_leeway_ms: 30_000,
+            jwt_user_claim: "sub".into(),
+            jwt_role_max: Role::Trader,
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 use super::address::Address;
 use super::problem::nearest;
 use super::schema::KEYS;
-use super::{BrokerEntry, BrokerKind, Config};
+use super::{Auth, BrokerEntry, BrokerKind, Config};
 
 /// Something that is wrong, and the keys that have to do with it, the likeliest first.
 #[derive(Debug)]
@@ -32,6 +32,7 @@ pub(super) fn findings(config: &Config) -> Vec<Finding> {
     let mut found = Findings(Vec::new());
     found.ranges(config);
     found.addresses(config);
+    found.auth(&config.auth);
     found.bus(config);
     found.broker_times(config);
     found.brokers(config);
@@ -44,7 +45,8 @@ pub(super) fn findings(config: &Config) -> Vec<Finding> {
 pub(super) fn exposure(config: &Config, demo_key_is_explicit: bool) -> Vec<Finding> {
     let mut found = Findings(Vec::new());
     let listen = &config.server.listen;
-    if config.auth.keys_file.is_none() && !config.auth.demo_key {
+    let knows_strangers = config.auth.keys_file.is_some() || config.auth.jwt_keys_file.is_some();
+    if !knows_strangers && !config.auth.demo_key {
         found.add(
             &["auth.demo_key"],
             "`auth.demo_key` is false and `auth.keys_file` is not set, so nobody could log in: \
@@ -62,7 +64,7 @@ pub(super) fn exposure(config: &Config, demo_key_is_explicit: bool) -> Vec<Findi
                 ),
             );
         }
-        if config.auth.keys_file.is_none() {
+        if !knows_strangers {
             found.add(
                 &["server.listen"],
                 format!(
@@ -120,8 +122,22 @@ impl Findings {
                 self.once("bus.connect", address, &mut publishers);
             }
         }
-        if config.auth.keys_file.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
-            self.add(&["auth.keys_file"], "`auth.keys_file` is empty; leave it out instead");
+    }
+
+    fn auth(&mut self, auth: &Auth) {
+        for (key, path) in
+            [("auth.keys_file", &auth.keys_file), ("auth.jwt_keys_file", &auth.jwt_keys_file)]
+        {
+            if path.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+                self.add(&[key], format!("`{key}` is empty; leave it out instead"));
+            }
+        }
+        if auth.jwt_user_claim.is_empty() {
+            self.add(
+                &["auth.jwt_user_claim"],
+                "`auth.jwt_user_claim` is empty, so no JWT could name its user; leave it out for \
+                 \"sub\"",
+            );
         }
     }
 

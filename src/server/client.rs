@@ -20,9 +20,9 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error as WsError};
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
-use super::auth::KeyTable;
 use super::hub::HubMessage;
 use super::shard::ShardMessage;
+use crate::auth::{Denied, Presented, Refusal, Verifier, Way};
 use crate::config::Config;
 use crate::engine::{Event, Identity, Request, ShardId};
 use crate::marks::mark;
@@ -40,7 +40,7 @@ const NESTING_MAX: usize = 64;
 pub(super) struct ClientContext<R: Runtime> {
     pub runtime: R,
     pub config: Config,
-    pub keys: Arc<KeyTable>,
+    pub verifier: Arc<Verifier<R>>,
     /// Of users whose key names none.
     pub default_broker: BrokerName,
     pub hub: mpsc::Sender<HubMessage>,
@@ -191,16 +191,16 @@ impl<R: Runtime> Desk<R> {
         };
         let incoming = protocol::parse_request(bytes, &limits);
         let request = match incoming.body {
-            Ok(request) => self.translate(request),
+            Ok(request) => self.translate(request).await,
             Err(reject) => Request::Ready(Answer::Rejected(reject)),
         };
         self.to_hub(incoming.request_id, request).await;
     }
 
-    fn translate(&self, request: protocol::Request) -> Request {
+    async fn translate(&self, request: protocol::Request) -> Request {
         match request {
             protocol::Request::Authenticate(credential) => {
-                Request::Authenticate(self.verify(credential))
+                Request::Authenticate(self.verify(credential).await)
             }
             protocol::Request::Subscribe(entries) => Request::Subscribe(entries),
             protocol::Request::Unsubscribe(entries) => Request::Unsubscribe(entries),
@@ -217,15 +217,24 @@ impl<R: Runtime> Desk<R> {
         }
     }
 
-    fn verify(&self, credential: Option<Credential>) -> Result<Identity, Reject> {
-        match credential {
-            None => Err(Reject::api_key_required()),
-            Some(Credential::Token(_)) => Err(Reject::invalid_token()),
-            Some(Credential::ApiKey(key)) => {
-                let known = self.context.keys.verify(key.as_str(), self.loopback);
-                let identity = known.ok_or_else(Reject::invalid_api_key)?;
-                let broker = identity.broker.unwrap_or_else(|| self.context.default_broker.clone());
-                Ok(Identity { user: identity.user, broker })
+    async fn verify(&self, credential: Option<Credential>) -> Result<Identity, Reject> {
+        let presented: Presented = credential.ok_or_else(Reject::api_key_required)?.into();
+        let unix_ms = self.context.runtime.unix_ms();
+        match self.context.verifier.verify(&presented, self.loopback, unix_ms).await {
+            Ok(verified) => {
+                let broker = verified.broker.unwrap_or_else(|| self.context.default_broker.clone());
+                Ok(Identity { user: verified.user, broker })
+            }
+            Err(Denied::Bad(refusal)) => {
+                tracing::debug!(client = %self.id, %refusal, "a credential is refused");
+                Err(match (refusal, presented.way) {
+                    (Refusal::Unknown, Way::ApiKey) => Reject::invalid_api_key(),
+                    _ => Reject::invalid_token(),
+                })
+            }
+            Err(Denied::Unavailable(why)) => {
+                tracing::warn!(client = %self.id, why, "a credential cannot be checked now");
+                Err(Reject::cannot_verify_now())
             }
         }
     }

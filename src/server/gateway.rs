@@ -13,13 +13,13 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::accept::{DoorCounts, accept_clients};
 use super::admin::serve_admin;
-use super::auth::KeyTable;
 use super::broker::run_broker;
 use super::client::ClientContext;
 use super::feed::{FeedOutlets, run_feed};
 use super::hub::{HubMessage, Outlets, run_hub};
 use super::shard::run_shard;
 use super::source::Source;
+use crate::auth::{BadCredentials, Credentials, Reloaded, Reloader, Verifier};
 use crate::broker::Command;
 use crate::broker::paper::{Paper, PaperOptions};
 use crate::broker::remote::{Remote, RemoteOptions};
@@ -96,6 +96,7 @@ pub struct Gateway {
     brokers: Vec<Task>,
     /// The others, by name.
     parts: Vec<(&'static str, Task)>,
+    reloader: Reloader,
 }
 
 /// The gateway's sockets, bound.
@@ -115,7 +116,7 @@ impl Gateway {
     pub async fn start<R: Runtime>(
         runtime: R,
         config: Config,
-        keys: KeyTable,
+        credentials: impl Into<Credentials>,
     ) -> Result<Self, StartError> {
         let entries = config.effective_brokers();
         let brokers: Vec<BrokerName> =
@@ -173,10 +174,11 @@ impl Gateway {
 
         let clients = Arc::new(TaskGroup::new());
         let drain_timeout = Duration::from_millis(config.server.drain_timeout_ms);
+        let verifier = Arc::new(Verifier::new(runtime.clone(), credentials.into()));
         let context = Arc::new(ClientContext {
             runtime: runtime.clone(),
             config,
-            keys: Arc::new(keys),
+            verifier: verifier.clone(),
             default_broker,
             hub: hub_mailbox.clone(),
             shards,
@@ -193,6 +195,7 @@ impl Gateway {
             hub,
             brokers: broker_tasks,
             parts,
+            reloader: Verifier::reloader(&verifier),
         })
     }
 
@@ -200,6 +203,14 @@ impl Gateway {
     #[must_use]
     pub const fn addresses(&self) -> &Addresses {
         &self.addresses
+    }
+
+    /// Reads the files of credentials again. Whoever comes in from now on is judged by them.
+    ///
+    /// Who is in stays in, with the role they had: what is returned says whose credential is gone
+    /// or gives another role. If a file is bad, it fails and what held before goes on holding.
+    pub async fn reload_credentials(&self) -> Result<Reloaded, BadCredentials> {
+        self.reloader.reload().await
     }
 
     /// Waits until a part of the gateway ends that must not. Cancel-safe.

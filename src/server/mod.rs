@@ -7,7 +7,6 @@
 
 mod accept;
 pub mod admin;
-pub mod auth;
 mod broker;
 mod client;
 mod feed;

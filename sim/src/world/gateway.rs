@@ -1,11 +1,11 @@
 //! The server under test, as it is in production, on the simulated runtime.
 
+use tickgate::auth::KeyTable;
 use tickgate::config::{
     Admin, Auth, BrokerEntry, BrokerKind, BrokerTimes, Bus, Config, Limits, Outbox, Server,
 };
 use tickgate::runtime::{Clock, Runtime as _};
 use tickgate::server::Gateway;
-use tickgate::server::auth::KeyTable;
 
 use crate::actors::{BROKER_ENDPOINT, Stage};
 use crate::history::{Actor, Phase, Seen};

@@ -1,0 +1,111 @@
+//! Asks the providers of credentials in their order, and exchanges what they know.
+
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use super::credentials::{BadCredentials, Credentials, Files, Reloaded, Tables};
+use super::verified::{Asked, Denied, Judgement, Presented, Provider, Refusal, Verified};
+use crate::runtime::Runtime;
+
+/// Says who is behind a credential. One for each gateway, shared by all its tasks.
+pub struct Verifier<R: Runtime> {
+    runtime: R,
+    files: Option<Files>,
+    tables: RwLock<Arc<Tables>>,
+}
+
+impl<R: Runtime> fmt::Debug for Verifier<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verifier").field("tables", &self.tables()).finish_non_exhaustive()
+    }
+}
+
+/// [`Verifier::reload`] of some verifier.
+pub struct Reloader(Box<Reload>);
+
+type Reload = dyn Fn() -> BoxFuture<'static, Result<Reloaded, BadCredentials>> + Send + Sync;
+
+impl Reloader {
+    /// Reads the files again.
+    ///
+    /// # Errors
+    ///
+    /// As [`Verifier::reload`].
+    pub async fn reload(&self) -> Result<Reloaded, BadCredentials> {
+        (self.0)().await
+    }
+}
+
+/// The answer of a provider that is sure of it.
+macro_rules! settled {
+    ($judgement:expr) => {
+        match $judgement {
+            Judgement::Good(verified) => return Ok(verified),
+            Judgement::Bad(refusal) => return Err(refusal.into()),
+            Judgement::NotMine => {}
+        }
+    };
+}
+
+impl<R: Runtime> Verifier<R> {
+    /// Knows these credentials.
+    #[must_use]
+    pub fn new(runtime: R, credentials: Credentials) -> Self {
+        let Credentials { tables, files } = credentials;
+        Self { runtime, files, tables: RwLock::new(Arc::new(tables)) }
+    }
+
+    /// Who is behind a credential. `loopback` says whether the client is on this machine,
+    /// `unix_ms` what the calendar shows, in milliseconds since 1970.
+    ///
+    /// # Errors
+    ///
+    /// Fails if it is wrong, or cannot be checked now. Only the first is an attempt to be counted.
+    pub async fn verify(
+        &self,
+        presented: &Presented,
+        loopback: bool,
+        unix_ms: u64,
+    ) -> Result<Verified, Denied> {
+        let Presented { secret, way } = presented;
+        let asked = Asked { secret: secret.as_str(), way: *way, loopback, unix_ms };
+        let tables = self.tables();
+        settled!(tables.keys.judge(asked).await);
+        if let Some(jwt) = &tables.jwt {
+            settled!(jwt.judge(asked).await);
+        }
+        Err(Refusal::Unknown.into())
+    }
+
+    /// Reads the files again and exchanges what they say, all at once or not at all. What comes
+    /// from no file stays.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a file is bad; what held before goes on holding then.
+    pub async fn reload(&self) -> Result<Reloaded, BadCredentials> {
+        let Some(files) = self.files.clone() else { return Ok(Reloaded::default()) };
+        let tables = Arc::new(self.runtime.offload(move || files.read()).await?);
+        let mut slot = self.tables.write().unwrap_or_else(PoisonError::into_inner);
+        let reloaded = slot.compare(&tables);
+        *slot = tables;
+        Ok(reloaded)
+    }
+
+    /// Has this verifier read its files again, for those who do not know its runtime.
+    #[must_use]
+    pub fn reloader(this: &Arc<Self>) -> Reloader {
+        let this = this.clone();
+        Reloader(Box::new(move || {
+            let verifier = this.clone();
+            async move { verifier.reload().await }.boxed()
+        }))
+    }
+
+    fn tables(&self) -> Arc<Tables> {
+        self.tables.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
