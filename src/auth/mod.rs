@@ -8,10 +8,14 @@ mod credentials;
 pub mod jwt;
 pub mod keys;
 pub mod keys_file;
+mod presented;
 mod verified;
 mod verifier;
 
 pub use credentials::{BadCredentials, Credentials, Reloaded};
 pub use keys::{DEMO_KEY, DEMO_USER, KeyHash, KeyTable, new_key};
+pub use presented::{
+    BadPresentation, SUBPROTOCOL, origin_allowed, presented, redact_uri, subprotocol,
+};
 pub use verified::{Denied, Presented, Refusal, Verified, Way};
 pub use verifier::{Reloader, Verifier};

@@ -9,6 +9,7 @@ mod draft;
 mod environment;
 mod file;
 mod load;
+mod origin;
 mod problem;
 mod schema;
 mod validate;
@@ -22,6 +23,7 @@ use crate::topic::Role;
 
 pub use address::{Address, BadAddress};
 pub use load::{DEFAULT_FILE, Loaded, load, parse};
+pub use origin::{BadOrigin, Origin};
 pub use problem::{BadConfig, Place, Problem};
 
 /// Most shards one gateway can have: the feed notes each in one bit.
@@ -155,6 +157,11 @@ pub struct Auth {
     pub jwt_user_claim: String,
     /// The highest role that a JWT may give.
     pub jwt_role_max: Role,
+    /// The cookie that may hold a credential.
+    pub cookie: String,
+    /// Pages that may connect, `scheme://host:port` or `*`. Empty: those of the same host and of
+    /// loopback.
+    pub origins: Vec<String>,
 }
 
 /// `[broker]`: deadlines and pauses, the same for all brokers.
@@ -325,6 +332,8 @@ impl Default for Auth {
             jwt_leeway_ms: 30_000,
             jwt_user_claim: "sub".into(),
             jwt_role_max: Role::Trader,
+            cookie: "tickgate_token".into(),
+            origins: Vec::new(),
         }
     }
 }

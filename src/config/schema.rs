@@ -109,6 +109,8 @@ pub(super) const KEYS: &[Key<Config>] = &[
     key("auth", "jwt_leeway_ms", Slot::Millis(|c| &mut c.auth.jwt_leeway_ms, 0..=300_000)),
     key("auth", "jwt_user_claim", Slot::Text(|c| &mut c.auth.jwt_user_claim)),
     key("auth", "jwt_role_max", Slot::Role(|c| &mut c.auth.jwt_role_max)),
+    key("auth", "cookie", Slot::Text(|c| &mut c.auth.cookie)),
+    key("auth", "origins", Slot::List(|c| &mut c.auth.origins)),
     key("broker", "connect_timeout_ms", millis(|c| &mut c.broker.connect_timeout_ms)),
     key("broker", "answer_timeout_ms", millis(|c| &mut c.broker.answer_timeout_ms)),
     key("broker", "request_timeout_ms", millis(|c| &mut c.broker.request_timeout_ms)),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 
 use super::address::Address;
+use super::origin::Origin;
 use super::problem::nearest;
 use super::schema::KEYS;
 use super::{Auth, BrokerEntry, BrokerKind, Config};
@@ -45,7 +46,9 @@ pub(super) fn findings(config: &Config) -> Vec<Finding> {
 pub(super) fn exposure(config: &Config, demo_key_is_explicit: bool) -> Vec<Finding> {
     let mut found = Findings(Vec::new());
     let listen = &config.server.listen;
-    let knows_strangers = config.auth.keys_file.is_some() || config.auth.jwt_keys_file.is_some();
+    let auth = &config.auth;
+    let files = [&auth.keys_file, &auth.jwt_keys_file];
+    let knows_strangers = files.into_iter().any(Option::is_some);
     if !knows_strangers && !config.auth.demo_key {
         found.add(
             &["auth.demo_key"],
@@ -130,6 +133,19 @@ impl Findings {
         {
             if path.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
                 self.add(&[key], format!("`{key}` is empty; leave it out instead"));
+            }
+        }
+        let of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+        if auth.cookie.is_empty() || !auth.cookie.chars().all(of_name) {
+            let cookie = &auth.cookie;
+            self.add(
+                &["auth.cookie"],
+                format!("`auth.cookie` must be letters, digits, `_`, `-` and `.`, got {cookie:?}"),
+            );
+        }
+        for origin in auth.origins.iter().filter(|origin| *origin != "*") {
+            if let Err(error) = Origin::parse(origin) {
+                self.add(&["auth.origins"], format!("`auth.origins`: {error}, got {origin:?}"));
             }
         }
         if auth.jwt_user_claim.is_empty() {
