@@ -13,7 +13,7 @@ use tickgate::auth::{
     Way,
 };
 use tickgate::config::Config;
-use tickgate::runtime::TokioRuntime;
+use tickgate::runtime::{Clock, TokioRuntime};
 use tickgate::topic::Role;
 
 fn entry(user: &str, key: &str) -> KeyEntry {
@@ -47,7 +47,8 @@ fn write_private(path: &Path, text: &str) {
 }
 
 fn verifier(config: &Config) -> Verifier<TokioRuntime> {
-    Verifier::new(TokioRuntime::new(), Credentials::load(config).expect("good files"))
+    let credentials = Credentials::load(config, |_| None).expect("good files");
+    Verifier::new(TokioRuntime::new(), Clock::start(), credentials, &config.auth)
 }
 
 async fn verify(
@@ -183,6 +184,6 @@ async fn everything_that_is_wrong_is_told_at_once() {
     let mut config = prepare(directory.path());
     fs::remove_file(config.auth.keys_file.as_ref().expect("set")).expect("removed");
     config.auth.jwt_keys_file = Some("/nowhere/jwks.json".into());
-    let BadCredentials(reasons) = Credentials::load(&config).expect_err("two bad files");
+    let BadCredentials(reasons) = Credentials::load(&config, |_| None).expect_err("two bad files");
     assert_eq!(reasons.len(), 2, "{reasons:?}");
 }

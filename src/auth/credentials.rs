@@ -5,6 +5,7 @@ use std::fmt;
 use super::jwt::{Jwt, JwtRules, KeySet};
 use super::keys::KeyTable;
 use super::keys_file;
+use super::openalgo::store::Store;
 use crate::config::{Auth, Config};
 use crate::topic::{BrokerName, CredentialTag, Role};
 
@@ -13,6 +14,7 @@ use crate::topic::{BrokerName, CredentialTag, Role};
 pub struct Credentials {
     pub(super) tables: Tables,
     pub(super) files: Option<Files>,
+    pub(super) openalgo: Option<Store>,
 }
 
 /// Everything that files say.
@@ -57,27 +59,43 @@ impl Reloaded {
     pub fn revokes(&self, tag: CredentialTag) -> bool {
         self.revoked.iter().any(|gone| gone.covers(tag))
     }
+
+    /// Whether whoever came in by this credential is concerned at all.
+    #[must_use]
+    pub fn concerns(&self, tag: CredentialTag) -> bool {
+        self.revokes(tag) || self.changed.iter().any(|(changed, _)| changed.covers(tag))
+    }
 }
 
 impl From<KeyTable> for Credentials {
     /// These keys alone, from no file.
     fn from(keys: KeyTable) -> Self {
-        Self { tables: Tables { keys, jwt: None }, files: None }
+        Self { tables: Tables { keys, jwt: None }, files: None, openalgo: None }
     }
 }
 
 impl Credentials {
-    /// Reads the files that a configuration names.
+    /// Reads the files that a configuration names, and opens OpenAlgo's database, if it names one.
+    /// `variable` reads the environment.
     ///
     /// # Errors
     ///
     /// Fails with everything that is wrong. Tell the operator and do not start.
-    pub fn load(config: &Config) -> Result<Self, BadCredentials> {
+    pub fn load(
+        config: &Config,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, BadCredentials> {
         let brokers = config.effective_brokers();
         let brokers = brokers.into_iter().map(|broker| broker.name.into()).collect();
         let files = Files { auth: config.auth.clone(), brokers };
-        let tables = files.read()?;
-        Ok(Self { tables, files: Some(files) })
+        match (files.read(), Store::open(&config.auth, variable)) {
+            (Ok(tables), Ok(openalgo)) => Ok(Self { tables, files: Some(files), openalgo }),
+            (tables, openalgo) => {
+                let mut bad = tables.map_or_else(|BadCredentials(bad)| bad, |_| Vec::new());
+                bad.extend(openalgo.err());
+                Err(BadCredentials(bad))
+            }
+        }
     }
 }
 

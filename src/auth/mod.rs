@@ -8,12 +8,15 @@ mod credentials;
 pub mod jwt;
 pub mod keys;
 pub mod keys_file;
+mod mint;
+mod openalgo;
 mod presented;
 mod verified;
 mod verifier;
 
 pub use credentials::{BadCredentials, Credentials, Reloaded};
 pub use keys::{DEMO_KEY, DEMO_USER, KeyHash, KeyTable, new_key};
+pub use mint::{MintFull, Minted, TOKEN_PREFIX, TOKENS_MAX, TOKENS_PER_USER_MAX, TokenMint};
 pub use presented::{
     BadPresentation, SUBPROTOCOL, origin_allowed, presented, redact_uri, subprotocol,
 };

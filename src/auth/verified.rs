@@ -92,6 +92,9 @@ pub enum Denied {
     /// The credential is wrong.
     #[error("{0}")]
     Bad(#[from] Refusal),
+    /// It is good, but its user is logged in with no broker. No attempt to be counted.
+    #[error("the user is with no broker")]
+    NoBroker,
     /// It cannot be checked now. The client may try again, and this counts as no attempt.
     #[error("credentials cannot be checked now: {0}")]
     Unavailable(&'static str),
@@ -106,6 +109,8 @@ pub(super) struct Asked<'a> {
     pub(super) loopback: bool,
     /// Milliseconds since 1970.
     pub(super) unix_ms: u64,
+    /// Milliseconds on a clock that never steps.
+    pub(super) now_ms: u64,
 }
 
 /// What a provider says.
@@ -114,6 +119,10 @@ pub(super) enum Judgement {
     NotMine,
     Good(Verified),
     Bad(Refusal),
+    /// The credential is good and its user has no broker.
+    NoBroker,
+    /// It cannot say now, for this reason.
+    Unavailable(&'static str),
 }
 
 /// One way to know who somebody is.

@@ -24,13 +24,22 @@ const OTHER_FILES: u64 = 256;
 pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
     let loaded = load(args.config.as_deref())?;
     let config = loaded.config;
-    let credentials = Credentials::load(&config)?;
+    let credentials = credentials(&config)?;
     logging::start(&config.log)?;
     let tokio = multi_thread_runtime()?;
     let result = tokio.block_on(serve(config, credentials));
     // What is still running has had its time.
     tokio.shutdown_background();
     result
+}
+
+/// What the configuration and the environment grant.
+///
+/// # Errors
+///
+/// Fails with everything that is wrong with it.
+pub(super) fn credentials(config: &Config) -> Result<Credentials, Failure> {
+    Ok(Credentials::load(config, |name| std::env::var(name).ok())?)
 }
 
 async fn serve(config: Config, credentials: Credentials) -> Result<(), Failure> {

@@ -157,6 +157,14 @@ pub struct Auth {
     pub jwt_user_claim: String,
     /// The highest role that a JWT may give.
     pub jwt_role_max: Role,
+    /// OpenAlgo's database, a path or `sqlite:///…`. Absent: its keys are not taken.
+    pub openalgo_database: Option<PathBuf>,
+    /// The environment variable that holds OpenAlgo's pepper.
+    pub openalgo_pepper_variable: String,
+    /// Keys that are checked there at the same time.
+    pub openalgo_checks_max: usize,
+    /// How long a one-use token can be used.
+    pub ws_token_ttl_ms: u64,
     /// The cookie that may hold a credential.
     pub cookie: String,
     /// Pages that may connect, `scheme://host:port` or `*`. Empty: those of the same host and of
@@ -332,6 +340,10 @@ impl Default for Auth {
             jwt_leeway_ms: 30_000,
             jwt_user_claim: "sub".into(),
             jwt_role_max: Role::Trader,
+            openalgo_database: None,
+            openalgo_pepper_variable: "API_KEY_PEPPER".into(),
+            openalgo_checks_max: 2,
+            ws_token_ttl_ms: 30_000,
             cookie: "tickgate_token".into(),
             origins: Vec::new(),
         }

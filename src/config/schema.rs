@@ -109,6 +109,10 @@ pub(super) const KEYS: &[Key<Config>] = &[
     key("auth", "jwt_leeway_ms", Slot::Millis(|c| &mut c.auth.jwt_leeway_ms, 0..=300_000)),
     key("auth", "jwt_user_claim", Slot::Text(|c| &mut c.auth.jwt_user_claim)),
     key("auth", "jwt_role_max", Slot::Role(|c| &mut c.auth.jwt_role_max)),
+    key("auth", "openalgo_database", Slot::MaybePath(|c| &mut c.auth.openalgo_database)),
+    key("auth", "openalgo_pepper_variable", Slot::Text(|c| &mut c.auth.openalgo_pepper_variable)),
+    key("auth", "openalgo_checks_max", Slot::Count(|c| &mut c.auth.openalgo_checks_max, 1..=64)),
+    key("auth", "ws_token_ttl_ms", Slot::Millis(|c| &mut c.auth.ws_token_ttl_ms, 1_000..=300_000)),
     key("auth", "cookie", Slot::Text(|c| &mut c.auth.cookie)),
     key("auth", "origins", Slot::List(|c| &mut c.auth.origins)),
     key("broker", "connect_timeout_ms", millis(|c| &mut c.broker.connect_timeout_ms)),
@@ -163,6 +167,7 @@ mod tests {
         let mut config = Config::default();
         config.auth.keys_file = Some(PathBuf::from("keys.toml"));
         config.auth.jwt_keys_file = Some(PathBuf::from("jwks.json"));
+        config.auth.openalgo_database = Some(PathBuf::from("openalgo.db"));
         config.auth.jwt_issuer = Some("issuer".into());
         config.auth.jwt_audience = Some("audience".into());
         config.brokers.push(BrokerEntry {

@@ -47,7 +47,7 @@ pub(super) fn exposure(config: &Config, demo_key_is_explicit: bool) -> Vec<Findi
     let mut found = Findings(Vec::new());
     let listen = &config.server.listen;
     let auth = &config.auth;
-    let files = [&auth.keys_file, &auth.jwt_keys_file];
+    let files = [&auth.keys_file, &auth.jwt_keys_file, &auth.openalgo_database];
     let knows_strangers = files.into_iter().any(Option::is_some);
     if !knows_strangers && !config.auth.demo_key {
         found.add(
@@ -128,9 +128,11 @@ impl Findings {
     }
 
     fn auth(&mut self, auth: &Auth) {
-        for (key, path) in
-            [("auth.keys_file", &auth.keys_file), ("auth.jwt_keys_file", &auth.jwt_keys_file)]
-        {
+        for (key, path) in [
+            ("auth.keys_file", &auth.keys_file),
+            ("auth.jwt_keys_file", &auth.jwt_keys_file),
+            ("auth.openalgo_database", &auth.openalgo_database),
+        ] {
             if path.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
                 self.add(&[key], format!("`{key}` is empty; leave it out instead"));
             }

@@ -232,6 +232,7 @@ impl<R: Runtime> Desk<R> {
                     _ => Reject::invalid_token(),
                 })
             }
+            Err(Denied::NoBroker) => Err(Reject::no_broker()),
             Err(Denied::Unavailable(why)) => {
                 tracing::warn!(client = %self.id, why, "a credential cannot be checked now");
                 Err(Reject::cannot_verify_now())

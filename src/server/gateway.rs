@@ -174,7 +174,7 @@ impl Gateway {
 
         let clients = Arc::new(TaskGroup::new());
         let drain_timeout = Duration::from_millis(config.server.drain_timeout_ms);
-        let verifier = Arc::new(Verifier::new(runtime.clone(), credentials.into()));
+        let verifier = Arc::new(Verifier::new(runtime.clone(), clock, credentials, &config.auth));
         let context = Arc::new(ClientContext {
             runtime: runtime.clone(),
             config,
