@@ -21,4 +21,4 @@ pub use presented::{
     BadPresentation, SUBPROTOCOL, origin_allowed, presented, redact_uri, subprotocol,
 };
 pub use verified::{Denied, Presented, Refusal, Verified, Way};
-pub use verifier::{Reloader, Verifier};
+pub use verifier::{Keeper, Verifier};

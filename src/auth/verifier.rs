@@ -30,19 +30,38 @@ impl<R: Runtime> fmt::Debug for Verifier<R> {
     }
 }
 
-/// [`Verifier::reload`] of some verifier.
-pub struct Reloader(Box<Reload>);
+/// A verifier for those who have news of credentials and do not know its runtime.
+#[derive(Clone)]
+pub struct Keeper(Arc<dyn Keep>);
 
-type Reload = dyn Fn() -> BoxFuture<'static, Result<Reloaded, BadCredentials>> + Send + Sync;
+trait Keep: Send + Sync {
+    fn reload(self: Arc<Self>) -> BoxFuture<'static, Result<Reloaded, BadCredentials>>;
+    fn forget(&self, user: &UserId);
+}
 
-impl Reloader {
-    /// Reads the files again.
+impl<R: Runtime> Keep for Verifier<R> {
+    fn reload(self: Arc<Self>) -> BoxFuture<'static, Result<Reloaded, BadCredentials>> {
+        async move { Self::reload(&self).await }.boxed()
+    }
+
+    fn forget(&self, user: &UserId) {
+        Self::forget(self, user);
+    }
+}
+
+impl Keeper {
+    /// Has the files read again.
     ///
     /// # Errors
     ///
     /// As [`Verifier::reload`].
     pub async fn reload(&self) -> Result<Reloaded, BadCredentials> {
-        (self.0)().await
+        self.0.clone().reload().await
+    }
+
+    /// Has a user forgotten whose credentials may have changed, as [`Verifier::forget`] does.
+    pub fn forget(&self, user: &UserId) {
+        self.0.forget(user);
     }
 }
 
@@ -135,14 +154,10 @@ impl<R: Runtime> Verifier<R> {
         Ok(reloaded)
     }
 
-    /// Has this verifier read its files again, for those who do not know its runtime.
+    /// This verifier, for those who do not know its runtime.
     #[must_use]
-    pub fn reloader(this: &Arc<Self>) -> Reloader {
-        let this = this.clone();
-        Reloader(Box::new(move || {
-            let verifier = this.clone();
-            async move { verifier.reload().await }.boxed()
-        }))
+    pub fn keeper(self: &Arc<Self>) -> Keeper {
+        Keeper(self.clone())
     }
 
     fn tokens(&self) -> MutexGuard<'_, TokenMint> {

@@ -9,6 +9,7 @@ mod accept;
 pub mod admin;
 mod broker;
 mod client;
+mod failure;
 mod feed;
 mod gateway;
 mod hub;
@@ -17,4 +18,5 @@ mod shard;
 mod source;
 pub mod status;
 
-pub use gateway::{Addresses, Failure, Gateway, StartError};
+pub use failure::Failure;
+pub use gateway::{Addresses, Gateway, StartError};

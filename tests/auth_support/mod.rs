@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tickgate::auth::jwt::{Jwt, JwtRules, KeySet};
 use tickgate::topic::Role;
 
-/// What the calendar shows in the tests.
+/// What the calendar shows in the tests of verifiers.
 pub const NOW_UNIX_MS: u64 = 1_800_000_000_000;
 const NOW: u64 = NOW_UNIX_MS / 1_000;
 
