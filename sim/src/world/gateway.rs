@@ -64,7 +64,7 @@ pub(super) fn config(plan: &Plan) -> Config {
             ..Outbox::default()
         },
         admin: Admin { listen: "0.0.0.0:8766".into() },
-        auth: Auth { keys_file: None, demo_key: false },
+        auth: Auth { demo_key: false, ..Auth::default() },
         broker: BrokerTimes {
             connect_timeout_ms: times.connect_timeout_ms,
             answer_timeout_ms: times.answer_timeout_ms,
