@@ -228,6 +228,25 @@ fn keys_that_cannot_be_used_keep_a_gateway_from_starting() {
     );
 }
 
+#[test]
+fn everything_that_is_wrong_with_credentials_is_told_at_once() {
+    let directory = directory();
+    let text = "[auth]\njwt_keys_file = \"j.json\"\nopenalgo_database = \"sqlite:///o.db\"\n";
+    fs::write(directory.path().join("tickgate.toml"), text).expect("written");
+    fs::write(directory.path().join("j.json"), "{\"keys\": [{\"kty\": \"oct\", \"k\": \"hush\"}]}")
+        .expect("written");
+    assert_refused(
+        &run(directory.path(), &["check", "tickgate.toml"], &[]),
+        "tickgate: j.json: key 1: a shared secret has at least 32 bytes\n\
+         tickgate: the environment variable API_KEY_PEPPER must hold OpenAlgo's pepper, at least \
+         32 characters, for `auth.openalgo_database`\n",
+    );
+    let pepper = [("API_KEY_PEPPER", "hush, but more than 32 characters of it")];
+    let refused = stderr(&run(directory.path(), &["serve"], &pepper));
+    assert!(refused.contains("o.db: unable to open database file"), "{refused}");
+    assert!(!refused.contains("hush"), "{refused}");
+}
+
 #[cfg(unix)]
 #[test]
 fn a_file_of_keys_that_others_can_read_is_refused() {
