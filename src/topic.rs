@@ -1,6 +1,7 @@
 //! The nouns everything else is made of: users, brokers, instruments, topics, modes.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -202,5 +203,138 @@ impl fmt::Display for Topic {
 impl fmt::Debug for Topic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+/// How much a user may do, least first. What each may do is the configuration's.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Nobody in particular.
+    Anonymous,
+    /// Looks at a few prices.
+    Viewer,
+    /// Trades. What a credential gives that names no role.
+    #[default]
+    Trader,
+    /// Looks at many prices.
+    Analyst,
+    /// Runs the gateway.
+    Admin,
+    /// Runs those who run the gateway.
+    SuperAdmin,
+}
+
+impl Role {
+    /// Every role, least first.
+    pub const ALL: [Self; 6] =
+        [Self::Anonymous, Self::Viewer, Self::Trader, Self::Analyst, Self::Admin, Self::SuperAdmin];
+
+    /// As it is written in files and answers, e.g. `super_admin`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Anonymous => "anonymous",
+            Self::Viewer => "viewer",
+            Self::Trader => "trader",
+            Self::Analyst => "analyst",
+            Self::Admin => "admin",
+            Self::SuperAdmin => "super_admin",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// Text that is no role.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a role is anonymous, viewer, trader, analyst, admin or super_admin")]
+pub struct NotARole;
+
+impl FromStr for Role {
+    type Err = NotARole;
+
+    fn from_str(text: &str) -> Result<Self, NotARole> {
+        Self::ALL.into_iter().find(|role| role.as_str() == text).ok_or(NotARole)
+    }
+}
+
+/// Names a credential without telling it, so that connections which came in by it can be found.
+///
+/// It is made of hashes cut to 64 bits, and is the same in every process that knows the
+/// credential. What was issued under another credential, as a JWT is under a signing key, has two
+/// parts: the first is that of its issuer.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CredentialTag {
+    issuer: u64,
+    issued: Option<u64>,
+}
+
+impl CredentialTag {
+    /// The tag of a credential that stands for itself, or of an issuer.
+    #[must_use]
+    pub const fn new(issuer: u64) -> Self {
+        Self { issuer, issued: None }
+    }
+
+    /// The tag of what this one has issued.
+    #[must_use]
+    pub const fn issuing(self, issued: u64) -> Self {
+        Self { issuer: self.issuer, issued: Some(issued) }
+    }
+
+    /// Whether `other` is this credential or was issued under it: when this one is revoked, so is
+    /// the other.
+    #[must_use]
+    pub fn covers(self, other: Self) -> bool {
+        self == other || (self.issued.is_none() && self.issuer == other.issuer)
+    }
+}
+
+impl fmt::Display for CredentialTag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.issuer)?;
+        match self.issued {
+            Some(issued) => write!(f, ".{issued:016x}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for CredentialTag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_is_written_and_read_in_one_way_and_ranks() {
+        for role in Role::ALL {
+            assert_eq!(role.to_string().parse(), Ok(role));
+            let json = serde_json::to_string(&role).expect("serializes");
+            assert_eq!(json, format!("\"{role}\""));
+        }
+        assert_eq!("Admin".parse::<Role>(), Err(NotARole));
+        assert!(Role::ALL.is_sorted());
+    }
+
+    #[test]
+    fn an_issuer_covers_what_it_issued_and_nothing_else() {
+        let issuer = CredentialTag::new(7);
+        let one = issuer.issuing(1);
+        assert!(issuer.covers(one) && issuer.covers(issuer) && one.covers(one));
+        assert!(!one.covers(issuer) && !one.covers(issuer.issuing(2)));
+        assert!(!issuer.covers(CredentialTag::new(8).issuing(1)));
+        assert_eq!(one.to_string(), "0000000000000007.0000000000000001");
     }
 }

@@ -177,14 +177,18 @@ fn a_key_is_made_listed_and_removed_and_never_stored() {
     let text = fs::read_to_string(&path).expect("text");
     assert!(!text.contains(&key) && text.contains("user = \"alice\""), "{text}");
 
-    run(directory.path(), &["keys", "new", "bob", "--broker", "paper"], &[]);
+    let bob = ["keys", "new", "bob", "--broker", "paper", "--role", "super_admin"];
+    run(directory.path(), &bob, &[]);
     let listed = stdout(&run(directory.path(), &["keys", "list"], &[]));
     let columns: Vec<Vec<_>> =
-        listed.lines().map(|line| line.split_whitespace().take(2).collect()).collect();
-    assert_eq!(columns, [["USER", "BROKER"], ["alice", "-"], ["bob", "paper"]]);
+        listed.lines().map(|line| line.split_whitespace().take(3).collect()).collect();
+    let rows =
+        [["USER", "BROKER", "ROLE"], ["alice", "-", "trader"], ["bob", "paper", "super_admin"]];
+    assert_eq!(columns, rows);
 
     let removed = run(directory.path(), &["keys", "remove", "alice"], &[]);
-    assert_eq!(stdout(&removed), "removed the key of alice; restart the gateway\n");
+    let told = "removed the key of alice; have the gateway read the file again (kill -HUP)\n";
+    assert_eq!(stdout(&removed), told);
     assert_refused(
         &run(directory.path(), &["keys", "remove", "alice"], &[]),
         "tickgate: tickgate-keys.toml holds no key of alice\n",
@@ -222,6 +226,25 @@ fn keys_that_cannot_be_used_keep_a_gateway_from_starting() {
         "tickgate: a key of alice is for the broker \"nobody\", which is not configured; there is \
          paper\n",
     );
+}
+
+#[test]
+fn everything_that_is_wrong_with_credentials_is_told_at_once() {
+    let directory = directory();
+    let text = "[auth]\njwt_keys_file = \"j.json\"\nopenalgo_database = \"sqlite:///o.db\"\n";
+    fs::write(directory.path().join("tickgate.toml"), text).expect("written");
+    fs::write(directory.path().join("j.json"), "{\"keys\": [{\"kty\": \"oct\", \"k\": \"hush\"}]}")
+        .expect("written");
+    assert_refused(
+        &run(directory.path(), &["check", "tickgate.toml"], &[]),
+        "tickgate: j.json: key 1: a shared secret has at least 32 bytes\n\
+         tickgate: the environment variable API_KEY_PEPPER must hold OpenAlgo's pepper, at least \
+         32 characters, for `auth.openalgo_database`\n",
+    );
+    let pepper = [("API_KEY_PEPPER", "hush, but more than 32 characters of it")];
+    let refused = stderr(&run(directory.path(), &["serve"], &pepper));
+    assert!(refused.contains("o.db: unable to open database file"), "{refused}");
+    assert!(!refused.contains("hush"), "{refused}");
 }
 
 #[cfg(unix)]

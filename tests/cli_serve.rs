@@ -269,6 +269,49 @@ fn a_key_is_accepted_after_a_start_and_never_logged() {
     }
 }
 
+/// Makes a key of alice in this directory.
+fn new_key(directory: &Path) -> String {
+    let made = command(directory, &["keys", "new", "alice", "--file", "k.toml"], &[]).output();
+    text(&made.expect("runs").stdout).trim_end().to_owned()
+}
+
+#[test]
+fn sighup_reads_the_keys_again_and_a_bad_file_changes_nothing() {
+    let directory = tempfile::tempdir().expect("directory");
+    let file = directory.path().join("k.toml");
+    let first = new_key(directory.path());
+    let path = file.to_str().expect("UTF-8");
+    let mut gateway = Process::gateway(&[("TICKGATE_AUTH_KEYS_FILE", path)]);
+    let url = gateway.shown("clients").to_owned();
+    let mut log = BufReader::new(gateway.child.stderr.take().expect("piped")).lines();
+    let mut reloaded = |gateway: &Process| {
+        gateway.signal("-HUP");
+        let mut lines = log.by_ref().map(|line| line.expect("UTF-8"));
+        lines.find(|line| line.contains("credentials")).expect("it says how it went")
+    };
+    let enters = |key: &str| {
+        let arguments = ["tail", "NSE:TCS", "--count", "1", "--url", &url];
+        run(&arguments, &[("TICKGATE_KEY", key)]).status.success()
+    };
+    assert!(enters(&first));
+
+    let second = new_key(directory.path());
+    assert!(!enters(&second), "not yet read");
+    let told = reloaded(&gateway);
+    assert!(told.contains("revoked=0"), "{told}");
+    assert!(enters(&first) && enters(&second));
+
+    std::fs::write(&file, "[[key]]\nuser = 5").expect("writes");
+    let told = reloaded(&gateway);
+    assert!(told.contains("ERROR") && told.contains("stay as they were"), "{told}");
+    assert!(enters(&first));
+
+    std::fs::write(&file, "").expect("writes");
+    let told = reloaded(&gateway);
+    assert!(told.contains("revoked=2"), "{told}");
+    assert!(!enters(&first) && !enters(&second));
+}
+
 #[tokio::test]
 async fn paper_as_its_own_process_serves_a_gateway() {
     // A port that was free a moment ago: the gateway must know it before the host has it.

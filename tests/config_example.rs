@@ -18,6 +18,10 @@ fn the_example_is_the_default_configuration() {
 fn the_example_shows_every_key_in_its_section() {
     let mut config = Config::default();
     config.auth.keys_file = Some("keys.toml".into());
+    config.auth.jwt_keys_file = Some("jwks.json".into());
+    config.auth.openalgo_database = Some("openalgo.db".into());
+    config.auth.jwt_issuer = Some("issuer".into());
+    config.auth.jwt_audience = Some("audience".into());
     config.brokers.push(BrokerEntry {
         address: Some("tcp://a:1".into()),
         seed: Some(1),

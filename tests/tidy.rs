@@ -29,9 +29,13 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("protocol", &["broker", "topic"]),
     ("zmtp", &["runtime"]),
     ("broker", &["config", "marks", "protocol", "runtime", "topic", "zmtp"]),
+    ("auth", &["config", "protocol", "runtime", "topic"]),
     ("engine", &["broker", "config", "marks", "protocol", "topic"]),
-    ("server", &["broker", "config", "engine", "marks", "protocol", "runtime", "topic", "zmtp"]),
-    ("cli", &["broker", "config", "protocol", "runtime", "server", "topic", "zmtp"]),
+    (
+        "server",
+        &["auth", "broker", "config", "engine", "marks", "protocol", "runtime", "topic", "zmtp"],
+    ),
+    ("cli", &["auth", "broker", "config", "protocol", "runtime", "server", "topic", "zmtp"]),
 ];
 
 /// Names, the only places that may use them, and why.
@@ -45,7 +49,7 @@ const RESERVED: &[(&str, &[&str], &str)] = &[
         &["src/runtime/", "sim/src/runtime/"],
         "a task needs an owner; use Runtime::spawn",
     ),
-    ("spawn_blocking", &[], "threads escape the simulation"),
+    ("spawn_blocking", &["src/runtime/"], "threads escape the simulation; use Runtime::offload"),
     ("rand::random", &[], "entropy comes from Runtime::entropy"),
     ("SysRng", &["src/runtime/"], "entropy comes from Runtime::entropy"),
     ("HashMap", &[], "its order escapes the seed; use BTreeMap or IndexMap"),

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::tail::Url;
-use crate::server::auth::keys_file::is_user_name;
-use crate::topic::{Instrument, Mode};
+use crate::auth::keys_file::is_user_name;
+use crate::topic::{Instrument, Mode, Role};
 
 /// A market-data gateway: ZeroMQ in, WebSocket out, one broker subscription shared by all who
 /// want it.
@@ -48,7 +48,7 @@ Examples:
 
 Every key of the configuration can be set by TICKGATE_<SECTION>_<KEY>; tickgate.example.toml
 explains them all. Ctrl-C or SIGTERM lets clients finish for at most server.drain_timeout_ms, a
-second one ends at once.")]
+second one ends at once. SIGHUP has it read the files of credentials again.")]
     Serve(ServeArgs),
     /// Watch live prices as a client
     #[command(after_help = "\
@@ -166,11 +166,11 @@ pub(super) enum KeysCommand {
     #[command(after_help = "\
 Examples:
   tickgate keys new alice
-  tickgate keys new alice --broker zerodha
+  tickgate keys new alice --broker zerodha --role analyst
   KEY=$(tickgate keys new alice)                      only the key goes to standard output
 
 The file holds only hashes. A user may have several keys, so that one can be replaced without a
-gap. A running gateway reads them when it starts.")]
+gap. A running gateway reads them when it starts and on SIGHUP.")]
     New(NewKeyArgs),
     /// List whose keys there are
     #[command(after_help = "\
@@ -193,6 +193,9 @@ pub(super) struct NewKeyArgs {
     /// The user's broker [default: the first one configured]
     #[arg(long, value_name = "NAME")]
     pub(super) broker: Option<String>,
+    /// How much the user may do with it: viewer, trader, analyst, admin or super_admin
+    #[arg(long, value_name = "ROLE", default_value_t)]
+    pub(super) role: Role,
     #[command(flatten)]
     pub(super) file: KeysFileArgs,
 }

@@ -11,7 +11,7 @@ use crate::config::{BrokerKind, Config, Loaded};
 /// Fails with everything that is wrong.
 pub(super) fn check(args: &CheckArgs) -> Result<(), Failure> {
     let loaded = load(Some(&args.file))?;
-    serve::keys(&loaded.config)?;
+    serve::credentials(&loaded.config)?;
     print(&format!("{} is valid\n{}", args.file.display(), summary(&loaded)))
 }
 
@@ -82,6 +82,9 @@ pub(super) fn brokers(config: &Config) -> String {
 fn keys(config: &Config) -> String {
     let file = config.auth.keys_file.as_ref().map(|path| path.display().to_string());
     let demo = config.auth.demo_key.then(|| "the demo key on this machine".to_owned());
-    let all: Vec<_> = file.into_iter().chain(demo).collect();
+    let jwt = config.auth.jwt_keys_file.as_ref().map(|path| format!("JWTs by {}", path.display()));
+    let openalgo = config.auth.openalgo_database.as_ref();
+    let openalgo = openalgo.map(|path| format!("those of OpenAlgo in {}", path.display()));
+    let all: Vec<_> = file.into_iter().chain(jwt).chain(openalgo).chain(demo).collect();
     if all.is_empty() { "none: nobody can log in".into() } else { all.join(", ") }
 }

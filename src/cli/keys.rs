@@ -4,10 +4,13 @@ use std::path::PathBuf;
 
 use super::args::{KeysArgs, KeysCommand, KeysFileArgs, NewKeyArgs, RemoveKeyArgs};
 use super::{Failure, complain, load, print};
+use crate::auth::keys_file::{self, KeyEntry, KeysFileError};
+use crate::auth::{DEMO_USER, KeyHash, new_key};
 use crate::config::{BrokerEntry, Config};
 use crate::runtime::{Runtime, TokioRuntime};
-use crate::server::auth::keys_file::{self, KeyEntry, KeysFileError};
-use crate::server::auth::{DEMO_USER, KeyHash, new_key};
+
+/// What is to be done with a file that the gateway has read already.
+const NEXT: &str = "have the gateway read the file again (kill -HUP)";
 
 /// Used if neither the command line nor the configuration names a file.
 const DEFAULT_FILE: &str = "tickgate-keys.toml";
@@ -75,6 +78,7 @@ fn new(args: &NewKeyArgs) -> Result<(), Failure> {
     let entry = KeyEntry {
         user: args.user.as_str().into(),
         broker: args.broker.as_deref().map(Into::into),
+        role: args.role,
         hash: KeyHash::of(&key),
         created: Some(utc(runtime.unix_ms())),
     };
@@ -98,7 +102,7 @@ fn known_broker(broker: &str, brokers: &[BrokerEntry]) -> Result<(), Failure> {
 fn next_step(user: &str, place: &Place) -> String {
     let file = place.file.display();
     let configure = if place.is_configured() {
-        "restart the gateway".to_owned()
+        NEXT.to_owned()
     } else {
         format!("set `auth.keys_file = {:?}` in tickgate.toml and restart the gateway", place.file)
     };
@@ -116,14 +120,16 @@ fn list(args: &KeysFileArgs) -> Result<(), Failure> {
     }
     let rows = keys.iter().map(|key| {
         let broker = key.broker.as_ref().map_or("-", |broker| broker.as_str());
-        [key.user.as_str(), broker, key.created.as_deref().unwrap_or("-")]
+        let created = key.created.as_deref().unwrap_or("-");
+        [key.user.as_str(), broker, key.role.as_str(), created]
     });
-    let rows: Vec<_> = std::iter::once(["USER", "BROKER", "CREATED"]).chain(rows).collect();
+    let header = ["USER", "BROKER", "ROLE", "CREATED"];
+    let rows: Vec<_> = std::iter::once(header).chain(rows).collect();
     let width =
         |at: usize| rows.iter().map(|row| console::measure_text_width(row[at])).max().unwrap_or(0);
-    let (user_width, broker_width) = (width(0), width(1));
-    let lines = rows.iter().map(|[user, broker, created]| {
-        format!("{user:user_width$}  {broker:broker_width$}  {created}\n")
+    let (user_width, broker_width, role_width) = (width(0), width(1), width(2));
+    let lines = rows.iter().map(|[user, broker, role, created]| {
+        format!("{user:user_width$}  {broker:broker_width$}  {role:role_width$}  {created}\n")
     });
     print(&lines.collect::<String>())
 }
@@ -141,8 +147,8 @@ fn remove(args: &RemoveKeyArgs) -> Result<(), Failure> {
     let file = place.file.display();
     match removed {
         0 => Err(Failure::Usage(format!("{file} holds no key of {}", args.user))),
-        1 => print(&format!("removed the key of {}; restart the gateway\n", args.user)),
-        count => print(&format!("removed {count} keys of {}; restart the gateway\n", args.user)),
+        1 => print(&format!("removed the key of {}; {NEXT}\n", args.user)),
+        count => print(&format!("removed {count} keys of {}; {NEXT}\n", args.user)),
     }
 }
 

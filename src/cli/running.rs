@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::Failure;
+use super::signals::Asked;
 
 /// What may pass beyond the drain before a service counts as stuck.
 const STOP_GRACE: Duration = Duration::from_secs(1);
@@ -16,24 +17,35 @@ pub(super) trait Running: Sized {
     /// Resolves if it cannot go on, with the reason. Cancel-safe.
     fn failed(&mut self) -> impl Future<Output = String>;
 
+    /// Reads again what can change while it serves. What is wrong is told in the log.
+    fn reload(&mut self) -> impl Future<Output = ()> {
+        std::future::ready(())
+    }
+
     /// Lets those who are served finish, within the time that was configured.
     fn stop(self) -> impl Future<Output = ()>;
 }
 
-/// Serves until the first `signal`, then stops within `drain_timeout`; a second one ends at once.
+/// Serves until the first `signal` to end, then stops within `drain_timeout`; a second one ends at
+/// once.
 ///
 /// # Errors
 ///
 /// Fails if the service cannot go on, does not stop in time, or is ended at once.
 pub(super) async fn until_asked(
     mut running: impl Running,
-    mut signal: impl AsyncFnMut(),
+    mut signal: impl AsyncFnMut() -> Asked,
     drain_timeout: Duration,
 ) -> Result<(), Failure> {
-    let reason = tokio::select! {
-        biased;
-        () = signal() => None,
-        reason = running.failed() => Some(reason),
+    let reason = loop {
+        tokio::select! {
+            biased;
+            asked = signal() => match asked {
+                Asked::End => break None,
+                Asked::Reload => running.reload().await,
+            },
+            reason = running.failed() => break Some(reason),
+        }
     };
     match &reason {
         None => tracing::info!(
@@ -44,7 +56,7 @@ pub(super) async fn until_asked(
     }
     let stopped = tokio::select! {
         biased;
-        () = signal() => Err(Failure::Runtime("ended at once, asked a second time".into())),
+        () = asked_to_end(&mut signal) => Err(Failure::Runtime("ended at once, asked a second time".into())),
         stopped = timeout(drain_timeout + STOP_GRACE, running.stop()) => stopped.map_err(|_| {
             let ms = drain_timeout.as_millis();
             Failure::Runtime(format!("could not end within {ms} ms, so it was ended at once"))
@@ -54,6 +66,11 @@ pub(super) async fn until_asked(
         Some(reason) => Err(Failure::Runtime(reason)),
         None => stopped,
     }
+}
+
+/// Waits until it is asked to end, whatever else it is asked before.
+pub(super) async fn asked_to_end(signal: &mut impl AsyncFnMut() -> Asked) {
+    while signal().await != Asked::End {}
 }
 
 /// Why `address`, which the key or option `key` names, cannot be listened on, and what to do.
@@ -87,6 +104,7 @@ mod tests {
         fails_after: Option<Duration>,
         stops_after: Duration,
         stopped: &'a Cell<bool>,
+        reloads: &'a Cell<u32>,
     }
 
     impl Running for Service<'_> {
@@ -96,6 +114,10 @@ mod tests {
                 None => std::future::pending().await,
             }
             "the task of the hub panicked".into()
+        }
+
+        async fn reload(&mut self) {
+            self.reloads.set(self.reloads.get() + 1);
         }
 
         async fn stop(self) {
@@ -112,25 +134,34 @@ mod tests {
         stops_after: Duration,
         signals_after: &[Duration],
     ) -> (Result<(), Failure>, bool) {
-        let stopped = Cell::new(false);
-        let service = Service { fails_after, stops_after, stopped: &stopped };
+        let signals: Vec<_> = signals_after.iter().map(|after| (*after, Asked::End)).collect();
+        let (result, stopped, _) = served_with(fails_after, stops_after, &signals).await;
+        (result, stopped)
+    }
+
+    /// Also returns how often it was told to reload.
+    async fn served_with(
+        fails_after: Option<Duration>,
+        stops_after: Duration,
+        signals: &[(Duration, Asked)],
+    ) -> (Result<(), Failure>, bool, u32) {
+        let (stopped, reloads) = (Cell::new(false), Cell::new(0));
+        let service = Service { fails_after, stops_after, stopped: &stopped, reloads: &reloads };
         let (sender, mut receiver) = mpsc::channel(4);
         let asked = async {
-            for pause in signals_after {
+            for (pause, signal) in signals {
                 sleep(*pause).await;
-                sender.send(()).await.expect("somebody listens");
+                sender.send(*signal).await.expect("somebody listens");
             }
             std::future::pending::<()>().await;
         };
-        let signal = async || {
-            receiver.recv().await;
-        };
+        let signal = async || receiver.recv().await.expect("the sender lives");
         let result = tokio::select! {
             biased;
             () = asked => unreachable!("pends for ever"),
             result = until_asked(service, signal, 5 * SECOND) => result,
         };
-        (result, stopped.get())
+        (result, stopped.get(), reloads.get())
     }
 
     fn sentence(result: Result<(), Failure>) -> String {
@@ -143,6 +174,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_first_signal_drains() {
         assert_eq!(served(None, 5 * SECOND, &[SECOND]).await, (Ok(()), true));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_signal_to_reload_ends_nothing_neither_while_serving_nor_while_draining() {
+        let signals = [Asked::Reload, Asked::Reload, Asked::End, Asked::Reload];
+        let signals = signals.map(|asked| (SECOND, asked));
+        assert_eq!(served_with(None, 5 * SECOND, &signals).await, (Ok(()), true, 2));
     }
 
     #[tokio::test(start_paused = true)]

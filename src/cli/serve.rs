@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use super::args::ServeArgs;
-use super::running::{Running, not_bound, until_asked};
+use super::running::{Running, asked_to_end, not_bound, until_asked};
 use super::signals::Signals;
 use super::welcome::welcome;
 use super::{Failure, load, logging, multi_thread_runtime, print};
+use crate::auth::{BadCredentials, Credentials};
 use crate::config::{Address, Config};
 use crate::runtime::TokioRuntime;
-use crate::server::auth::{KeyTable, keys_file};
 use crate::server::{Gateway, StartError};
 
 /// Files that are open besides the clients' sockets, generously.
@@ -24,60 +24,43 @@ const OTHER_FILES: u64 = 256;
 pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
     let loaded = load(args.config.as_deref())?;
     let config = loaded.config;
-    let keys = keys(&config)?;
+    let credentials = credentials(&config)?;
     logging::start(&config.log)?;
     let tokio = multi_thread_runtime()?;
-    let result = tokio.block_on(serve(config, keys));
+    let result = tokio.block_on(serve(config, credentials));
     // What is still running has had its time.
     tokio.shutdown_background();
     result
 }
 
-/// The keys that the configuration grants.
+/// What the configuration and the environment grant.
 ///
 /// # Errors
 ///
-/// Fails if the file of keys cannot be used, or a key is for a broker that is not configured.
-pub(super) fn keys(config: &Config) -> Result<KeyTable, Failure> {
-    let table = match &config.auth.keys_file {
-        Some(path) => keys_file::load(path)?,
-        None => KeyTable::new(),
-    };
-    let brokers = config.effective_brokers();
-    for identity in table.identities() {
-        if let Some(wanted) = &identity.broker
-            && !brokers.iter().any(|broker| broker.name == wanted.as_str())
-        {
-            let names: Vec<_> = brokers.iter().map(|broker| broker.name.as_str()).collect();
-            return Err(Failure::Usage(format!(
-                "a key of {} is for the broker {:?}, which is not configured; there is {}",
-                identity.user,
-                wanted.as_str(),
-                names.join(", ")
-            )));
-        }
-    }
-    Ok(if config.auth.demo_key { table.with_demo_key() } else { table })
+/// Fails with everything that is wrong with it.
+pub(super) fn credentials(config: &Config) -> Result<Credentials, Failure> {
+    Ok(Credentials::load(config, |name| std::env::var(name).ok())?)
 }
 
-async fn serve(config: Config, keys: KeyTable) -> Result<(), Failure> {
+async fn serve(config: Config, credentials: Credentials) -> Result<(), Failure> {
     for address in &config.bus.bind {
         if Address::parse_tcp(address).is_ok_and(|address| !address.is_loopback()) {
             tracing::warn!(%address, "whoever reaches this address can publish prices");
         }
     }
-    let mut signals = Signals::install()?;
+    let mut signals = Signals::install()?.with_reload()?;
+    let mut signal = async || signals.next().await;
     let drain_timeout = Duration::from_millis(config.server.drain_timeout_ms);
     let gateway = tokio::select! {
         biased;
-        () = signals.next() => return Ok(()),
-        gateway = Gateway::start(TokioRuntime::new(), config.clone(), keys) => {
+        () = asked_to_end(&mut signal) => return Ok(()),
+        gateway = Gateway::start(TokioRuntime::new(), config.clone(), credentials) => {
             gateway.map_err(not_started)?
         }
     };
     raise_open_files_limit(config.limits.clients_max);
     print(&welcome(&config, gateway.addresses(), &program()))?;
-    until_asked(gateway, async || signals.next().await, drain_timeout).await
+    until_asked(gateway, signal, drain_timeout).await
 }
 
 /// Lets the process open as many files as it may: a client is one, and the usual limit is low.
@@ -105,9 +88,30 @@ fn program() -> String {
     if called.is_empty() { "tickgate".into() } else { called }
 }
 
+impl From<BadCredentials> for Failure {
+    fn from(bad: BadCredentials) -> Self {
+        Self::Usage(bad.to_string())
+    }
+}
+
 impl Running for Gateway {
     async fn failed(&mut self) -> String {
         Self::failed(self).await.to_string()
+    }
+
+    async fn reload(&mut self) {
+        match self.reload_credentials().await {
+            Ok(reloaded) => tracing::info!(
+                revoked = reloaded.revoked.len(),
+                changed = reloaded.changed.len(),
+                "the files of credentials were read again"
+            ),
+            Err(BadCredentials(reasons)) => {
+                for reason in reasons {
+                    tracing::error!(%reason, "credentials stay as they were");
+                }
+            }
+        }
     }
 
     async fn stop(self) {

@@ -5,9 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::check::brokers;
 use super::tail::Url;
+use crate::auth::DEMO_KEY;
 use crate::config::Config;
 use crate::server::Addresses;
-use crate::server::auth::DEMO_KEY;
 
 /// The addresses, and the command to type next. `program` is how this one was called.
 pub(super) fn welcome(config: &Config, reached: &Addresses, program: &str) -> String {

@@ -10,6 +10,7 @@ mod environment;
 mod file;
 mod limits;
 mod load;
+mod origin;
 mod problem;
 mod schema;
 mod validate;
@@ -19,9 +20,12 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::topic::Role;
+
 pub use address::{Address, BadAddress};
 pub use limits::{Conduct, Limits, PROFILES};
 pub use load::{DEFAULT_FILE, Loaded, load, parse};
+pub use origin::{BadOrigin, Origin};
 pub use problem::{BadConfig, Place, Problem};
 
 /// Most shards one gateway can have: the feed notes each in one bit.
@@ -131,6 +135,31 @@ pub struct Auth {
     pub keys_file: Option<PathBuf>,
     /// Accept the well-known demo key. Only clients on loopback may use it.
     pub demo_key: bool,
+    /// JWK set by which JWTs are judged. Absent: no JWTs.
+    pub jwt_keys_file: Option<PathBuf>,
+    /// What a JWT's `iss` must be. Absent: anything.
+    pub jwt_issuer: Option<String>,
+    /// What a JWT's `aud` must be or hold. Absent: JWTs that name an audience are refused.
+    pub jwt_audience: Option<String>,
+    /// How far the clock of a JWT's issuer may be off.
+    pub jwt_leeway_ms: u64,
+    /// The claim of a JWT that names the user.
+    pub jwt_user_claim: String,
+    /// The highest role that a JWT may give.
+    pub jwt_role_max: Role,
+    /// OpenAlgo's database, a path or `sqlite:///…`. Absent: its keys are not taken.
+    pub openalgo_database: Option<PathBuf>,
+    /// The environment variable that holds OpenAlgo's pepper.
+    pub openalgo_pepper_variable: String,
+    /// Keys that are checked there at the same time.
+    pub openalgo_checks_max: usize,
+    /// How long a one-use token can be used.
+    pub ws_token_ttl_ms: u64,
+    /// The cookie that may hold a credential.
+    pub cookie: String,
+    /// Pages that may connect, `scheme://host:port` or `*`. Empty: those of the same host and of
+    /// loopback.
+    pub origins: Vec<String>,
 }
 
 /// `[broker]`: deadlines and pauses, the same for all brokers.
@@ -281,7 +310,22 @@ impl Default for Admin {
 
 impl Default for Auth {
     fn default() -> Self {
-        Self { keys_file: None, demo_key: true }
+        Self {
+            keys_file: None,
+            demo_key: true,
+            jwt_keys_file: None,
+            jwt_issuer: None,
+            jwt_audience: None,
+            jwt_leeway_ms: 30_000,
+            jwt_user_claim: "sub".into(),
+            jwt_role_max: Role::Trader,
+            openalgo_database: None,
+            openalgo_pepper_variable: "API_KEY_PEPPER".into(),
+            openalgo_checks_max: 2,
+            ws_token_ttl_ms: 30_000,
+            cookie: "tickgate_token".into(),
+            origins: Vec::new(),
+        }
     }
 }
 

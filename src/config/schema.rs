@@ -159,6 +159,18 @@ pub(super) const KEYS: &[Key<Config>] = &[
     key("admin", "listen", Slot::Text(|c| &mut c.admin.listen)),
     key("auth", "keys_file", Slot::MaybePath(|c| &mut c.auth.keys_file)),
     key("auth", "demo_key", Slot::Flag(|c| &mut c.auth.demo_key)),
+    key("auth", "jwt_keys_file", Slot::MaybePath(|c| &mut c.auth.jwt_keys_file)),
+    key("auth", "jwt_issuer", Slot::MaybeText(|c| &mut c.auth.jwt_issuer)),
+    key("auth", "jwt_audience", Slot::MaybeText(|c| &mut c.auth.jwt_audience)),
+    key("auth", "jwt_leeway_ms", Slot::Millis(|c| &mut c.auth.jwt_leeway_ms, 0..=300_000)),
+    key("auth", "jwt_user_claim", Slot::Text(|c| &mut c.auth.jwt_user_claim)),
+    key("auth", "jwt_role_max", Slot::Role(|c| &mut c.auth.jwt_role_max)),
+    key("auth", "openalgo_database", Slot::MaybePath(|c| &mut c.auth.openalgo_database)),
+    key("auth", "openalgo_pepper_variable", Slot::Text(|c| &mut c.auth.openalgo_pepper_variable)),
+    key("auth", "openalgo_checks_max", Slot::Count(|c| &mut c.auth.openalgo_checks_max, 1..=64)),
+    key("auth", "ws_token_ttl_ms", Slot::Millis(|c| &mut c.auth.ws_token_ttl_ms, 1_000..=300_000)),
+    key("auth", "cookie", Slot::Text(|c| &mut c.auth.cookie)),
+    key("auth", "origins", Slot::List(|c| &mut c.auth.origins)),
     key("broker", "connect_timeout_ms", millis(|c| &mut c.broker.connect_timeout_ms)),
     key("broker", "answer_timeout_ms", millis(|c| &mut c.broker.answer_timeout_ms)),
     key("broker", "request_timeout_ms", millis(|c| &mut c.broker.request_timeout_ms)),
@@ -210,6 +222,10 @@ mod tests {
     fn full() -> Config {
         let mut config = Config::default();
         config.auth.keys_file = Some(PathBuf::from("keys.toml"));
+        config.auth.jwt_keys_file = Some(PathBuf::from("jwks.json"));
+        config.auth.openalgo_database = Some(PathBuf::from("openalgo.db"));
+        config.auth.jwt_issuer = Some("issuer".into());
+        config.auth.jwt_audience = Some("audience".into());
         config.brokers.push(BrokerEntry {
             name: "a".into(),
             kind: BrokerKind::Paper,

@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 
 use super::address::Address;
+use super::origin::Origin;
 use super::problem::nearest;
 use super::schema::KEYS;
-use super::{BrokerEntry, BrokerKind, Config};
+use super::{Auth, BrokerEntry, BrokerKind, Config};
 
 /// Something that is wrong, and the keys that have to do with it, the likeliest first.
 #[derive(Debug)]
@@ -34,6 +35,7 @@ pub(super) fn findings(config: &Config) -> Vec<Finding> {
     let mut found = Findings(Vec::new());
     found.ranges(config);
     found.addresses(config);
+    found.auth(&config.auth);
     found.bus(config);
     found.limits(config);
     found.broker_times(config);
@@ -47,7 +49,10 @@ pub(super) fn findings(config: &Config) -> Vec<Finding> {
 pub(super) fn exposure(config: &Config, demo_key_is_explicit: bool) -> Vec<Finding> {
     let mut found = Findings(Vec::new());
     let listen = &config.server.listen;
-    if config.auth.keys_file.is_none() && !config.auth.demo_key {
+    let auth = &config.auth;
+    let files = [&auth.keys_file, &auth.jwt_keys_file, &auth.openalgo_database];
+    let knows_strangers = files.into_iter().any(Option::is_some);
+    if !knows_strangers && !config.auth.demo_key {
         found.add(
             &["auth.demo_key"],
             "`auth.demo_key` is false and `auth.keys_file` is not set, so nobody could log in: \
@@ -65,7 +70,7 @@ pub(super) fn exposure(config: &Config, demo_key_is_explicit: bool) -> Vec<Findi
                 ),
             );
         }
-        if config.auth.keys_file.is_none() {
+        if !knows_strangers {
             found.add(
                 &["server.listen"],
                 format!(
@@ -123,8 +128,37 @@ impl Findings {
                 self.once("bus.connect", address, &mut publishers);
             }
         }
-        if config.auth.keys_file.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
-            self.add(&["auth.keys_file"], "`auth.keys_file` is empty; leave it out instead");
+    }
+
+    fn auth(&mut self, auth: &Auth) {
+        for (key, path) in [
+            ("auth.keys_file", &auth.keys_file),
+            ("auth.jwt_keys_file", &auth.jwt_keys_file),
+            ("auth.openalgo_database", &auth.openalgo_database),
+        ] {
+            if path.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+                self.add(&[key], format!("`{key}` is empty; leave it out instead"));
+            }
+        }
+        let of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+        if auth.cookie.is_empty() || !auth.cookie.chars().all(of_name) {
+            let cookie = &auth.cookie;
+            self.add(
+                &["auth.cookie"],
+                format!("`auth.cookie` must be letters, digits, `_`, `-` and `.`, got {cookie:?}"),
+            );
+        }
+        for origin in auth.origins.iter().filter(|origin| *origin != "*") {
+            if let Err(error) = Origin::parse(origin) {
+                self.add(&["auth.origins"], format!("`auth.origins`: {error}, got {origin:?}"));
+            }
+        }
+        if auth.jwt_user_claim.is_empty() {
+            self.add(
+                &["auth.jwt_user_claim"],
+                "`auth.jwt_user_claim` is empty, so no JWT could name its user; leave it out for \
+                 \"sub\"",
+            );
         }
     }
 

@@ -9,6 +9,7 @@ use toml::de::DeValue;
 
 use super::BrokerKind;
 use super::problem::nearest;
+use crate::topic::Role;
 
 /// A value as it was written, before anybody asked whether it fits.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +34,7 @@ pub(super) enum Slot<T> {
     Millis(fn(&mut T) -> &mut u64, RangeInclusive<u64>),
     Count(fn(&mut T) -> &mut usize, RangeInclusive<usize>),
     Bytes(fn(&mut T) -> &mut usize, RangeInclusive<usize>),
+    Role(fn(&mut T) -> &mut Role),
     MaybeText(fn(&mut T) -> &mut Option<String>),
     MaybePath(fn(&mut T) -> &mut Option<PathBuf>),
     MaybeKind(fn(&mut T) -> &mut Option<BrokerKind>),
@@ -82,6 +84,7 @@ impl<T> Slot<T> {
         match self {
             Self::Text(_)
             | Self::Choice(..)
+            | Self::Role(_)
             | Self::MaybeText(_)
             | Self::MaybePath(_)
             | Self::MaybeKind(_) => as_text(),
@@ -119,6 +122,7 @@ impl<T> Slot<T> {
             Self::Bytes(at, range) => {
                 *at(target) = whole(&given, "a whole number of bytes", range, " bytes")?;
             }
+            Self::Role(at) => *at(target) = role(&given)?,
             Self::MaybeText(at) => *at(target) = Some(text(given)?).filter(|text| !text.is_empty()),
             Self::MaybePath(at) => {
                 *at(target) = Some(text(given)?).filter(|text| !text.is_empty()).map(PathBuf::from);
@@ -143,6 +147,7 @@ impl<T> Slot<T> {
             Self::Text(_)
             | Self::Flag(_)
             | Self::List(_)
+            | Self::Role(_)
             | Self::MaybeText(_)
             | Self::MaybePath(_)
             | Self::MaybeKind(_)
@@ -176,6 +181,21 @@ fn list(given: Given<'_>) -> Result<Vec<String>, String> {
             })
             .collect(),
         other => Err(format!("must be a list of texts, got {other}")),
+    }
+}
+
+fn role(given: &Given<'_>) -> Result<Role, String> {
+    let names = || Role::ALL.map(Role::as_str);
+    match given {
+        Given::Text(text) => text.parse().map_err(|_| {
+            let hint = nearest(text, names()).map(|near| format!("; did you mean {near:?}?"));
+            format!(
+                "must be one of {}, got {text:?}{}",
+                names().join(", "),
+                hint.unwrap_or_default()
+            )
+        }),
+        other => Err(format!("must be one of {}, got {other}", names().join(", "))),
     }
 }
 

@@ -139,6 +139,12 @@ impl Reject {
         Self::of(ErrorCode::AuthenticationError, "Invalid token")
     }
 
+    /// Nobody can say now whether the credential is good.
+    #[must_use]
+    pub fn cannot_verify_now() -> Self {
+        Self::of(ErrorCode::ServerError, "Credentials cannot be checked now; try again later")
+    }
+
     /// The user has no broker.
     #[must_use]
     pub fn no_broker() -> Self {

@@ -1,4 +1,5 @@
-//! The one seam between the server and the world: sockets, tasks, entropy and the calendar.
+//! The one seam between the server and the world: sockets, tasks, long work, entropy and the
+//! calendar.
 //!
 //! `server/`, `zmtp/` and `broker/` are generic over [`Runtime`]; the engine has never heard of it.
 //! Timers and channels are absent on purpose: `tokio::time` and `tokio::sync` already run on
@@ -37,6 +38,15 @@ pub trait Runtime: Clone + Send + Sync + 'static {
     ///
     /// `name` appears in the task counts of the status page and the metrics.
     fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) -> Task;
+
+    /// Does long work (a slow hash, a file, a database) without holding up other tasks.
+    ///
+    /// There is no bound on how much is done at once: whoever calls this has one. Work that has
+    /// begun goes on if the future is dropped. A panic in it is a panic here.
+    fn offload<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> impl Future<Output = T> + Send;
 
     /// Counts of the tasks started through this runtime that are still alive.
     fn tasks(&self) -> &TaskRegistry;

@@ -62,6 +62,17 @@ impl Runtime for TokioRuntime {
         Task::new(tokio::spawn(task.map(move |()| drop(guard))))
     }
 
+    async fn offload<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+        match tokio::task::spawn_blocking(work).await {
+            Ok(done) => done,
+            Err(ended) => match ended.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The process is ending: nobody will ask any more.
+                Err(_) => std::future::pending().await,
+            },
+        }
+    }
+
     fn tasks(&self) -> &TaskRegistry {
         &self.tasks
     }
@@ -87,5 +98,26 @@ impl Listener for TcpListener {
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
         Self::local_addr(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn long_work_holds_up_nobody_and_gives_its_result() {
+        let runtime = TokioRuntime::new();
+        let (done, wait) = std::sync::mpsc::channel();
+        let work = runtime.offload(move || wait.recv());
+        // On the same thread it would wait for ever.
+        let (result, ()) = tokio::join!(work, async { done.send(7).expect("somebody waits") });
+        assert_eq!(result, Ok(7));
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "on purpose")]
+    async fn a_panic_in_long_work_is_not_swallowed() {
+        TokioRuntime::new().offload(|| panic!("on purpose")).await
     }
 }

@@ -18,11 +18,11 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error as WsError};
 
-use super::auth::KeyTable;
 use super::door::GateHandle;
 use super::heartbeat::{Beat, Heartbeat, PING_FRAME};
 use super::hub::HubMessage;
 use super::shard::ShardMessage;
+use crate::auth::Verifier;
 use crate::config::Config;
 use crate::engine::{Conduct, Escalation, Event, Rates, Reaction, ShardId};
 use crate::marks::mark;
@@ -36,7 +36,7 @@ use socket::{Socket, discard, open_socket};
 pub(super) struct ClientContext<R: Runtime> {
     pub runtime: R,
     pub config: Config,
-    pub keys: Arc<KeyTable>,
+    pub verifier: Arc<Verifier<R>>,
     /// Of users whose key names none.
     pub default_broker: BrokerName,
     pub clock: Clock,

@@ -10,6 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::hub::HubMessage;
 use super::shard::ShardMessage;
+use crate::auth::Keeper;
 use crate::engine::{Event, Index, RouteId, Served, ShardId, TickAddress};
 use crate::marks::mark;
 use crate::protocol::{self, BusTopic, TopicRules, frame};
@@ -58,6 +59,8 @@ pub(super) struct FeedCounts {
 pub(super) struct FeedOutlets<S> {
     pub shards: Vec<mpsc::Sender<ShardMessage<S>>>,
     pub hub: mpsc::Sender<HubMessage>,
+    /// Learns of users whose credentials changed before the hub sends them away.
+    pub keeper: Keeper,
 }
 
 /// Routes what publishers send until the bus or the mailbox ends.
@@ -94,6 +97,7 @@ pub(super) async fn run_feed<S: Send>(
             permit = outlets.hub.reserve(), if !feed.invalidated.is_empty() => {
                 let Ok(permit) = permit else { return };
                 if let Some(user) = feed.invalidated.pop_first() {
+                    outlets.keeper.forget(&user);
                     permit.send(HubMessage::Event(Event::Invalidate { user }));
                 }
             }
@@ -267,6 +271,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::auth::{KeyTable, Verifier};
+    use crate::config::Auth;
     use crate::runtime::{Runtime, Task, TokioRuntime};
     use crate::topic::{Instrument, Mode};
     use crate::zmtp::{Options, Pub};
@@ -290,9 +296,12 @@ mod tests {
         let (to_feed, mailbox) = mpsc::channel(1_024);
         let (to_shard, shard) = mpsc::channel(1_024);
         let (to_hub, hub) = mpsc::channel(1_024);
-        let outlets = FeedOutlets { shards: vec![to_shard], hub: to_hub };
+        let clock = Clock::start();
+        let verifier = Verifier::new(runtime.clone(), clock, KeyTable::new(), &Auth::default());
+        let keeper = Arc::new(verifier).keeper();
+        let outlets = FeedOutlets { shards: vec![to_shard], hub: to_hub, keeper };
         let (index, rules) = (Index::new(5_000), TopicRules::default());
-        let feed = run_feed(bus, mailbox, index, rules, Clock::start(), outlets);
+        let feed = run_feed(bus, mailbox, index, rules, clock, outlets);
         let feed = runtime.spawn("feed", feed);
         let topic = Topic::new(Instrument::new("NSE", "TCS"), Mode::Ltp);
         let broker = "paper".into();

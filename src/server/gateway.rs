@@ -1,7 +1,6 @@
 //! Starting and stopping a gateway.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -12,21 +11,22 @@ use futures_util::future::select_all;
 use tokio::sync::{mpsc, oneshot};
 
 use super::admin::serve_admin;
-use super::auth::KeyTable;
 use super::broker::run_broker;
 use super::client::ClientContext;
 use super::door::{Door, DoorCounts, GateHandle, TOLD_MAX};
+use super::failure::Failure;
 use super::feed::{FeedOutlets, run_feed};
 use super::forwarded;
 use super::hub::{HubMessage, Outlets, run_hub};
 use super::shard::run_shard;
 use super::source::Source;
+use crate::auth::{BadCredentials, Credentials, Keeper, Reloaded, Verifier};
 use crate::broker::Command;
 use crate::broker::paper::{Paper, PaperOptions};
 use crate::broker::remote::{Remote, RemoteOptions};
 use crate::config::{BrokerEntry, BrokerKind, Config, SHARDS_MAX};
 use crate::engine::{Gate, GateOptions, Hub, HubOptions, Index, OutboxLimits, Shard, ShardOptions};
-use crate::runtime::{Clock, Listener, Runtime, Task, TaskEnded, TaskGroup};
+use crate::runtime::{Clock, Listener, Runtime, Task, TaskGroup};
 use crate::topic::BrokerName;
 use crate::zmtp::{self, Sub};
 
@@ -66,26 +66,6 @@ pub struct Addresses {
     pub admin: Option<SocketAddr>,
 }
 
-/// A part of the gateway that must not end has ended: our own mistake.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// Which part.
-    pub part: &'static str,
-    /// How.
-    pub how: TaskEnded,
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let how = match self.how {
-            TaskEnded::Done => "ended",
-            TaskEnded::Aborted => "was ended",
-            TaskEnded::Panicked => "panicked",
-        };
-        write!(f, "the task of the {} {how}", self.part)
-    }
-}
-
 /// A running gateway. Dropping it ends everything at once; [`Gateway::stop`] is polite.
 pub struct Gateway {
     addresses: Addresses,
@@ -97,6 +77,7 @@ pub struct Gateway {
     brokers: Vec<Task>,
     /// The others, by name.
     parts: Vec<(&'static str, Task)>,
+    keeper: Keeper,
 }
 
 /// The gateway's sockets, bound.
@@ -116,7 +97,7 @@ impl Gateway {
     pub async fn start<R: Runtime>(
         runtime: R,
         config: Config,
-        keys: KeyTable,
+        credentials: impl Into<Credentials>,
     ) -> Result<Self, StartError> {
         let entries = config.effective_brokers();
         let brokers: Vec<BrokerName> =
@@ -129,13 +110,19 @@ impl Gateway {
         let (hub_mailbox, hub_messages) = mpsc::channel(MAILBOX_MAX);
         let (feed_mailbox, feed_messages) = mpsc::channel(MAILBOX_MAX);
         let mut parts = Vec::new();
+        let verifier = Arc::new(Verifier::new(runtime.clone(), clock, credentials, &config.auth));
+        let keeper = verifier.keeper();
 
         let shards = start_shards(&runtime, &config, clock, &mut parts);
         let bus_stats = bus.stats_handle();
         let options = HubOptions::new(&config, brokers, runtime.entropy());
         let rules = options.rules.clone();
         let index = Index::new(config.bus.source_window_ms);
-        let outlets = FeedOutlets { shards: shards.clone(), hub: hub_mailbox.clone() };
+        let outlets = FeedOutlets {
+            shards: shards.clone(),
+            hub: hub_mailbox.clone(),
+            keeper: keeper.clone(),
+        };
         let feed = run_feed(bus, feed_messages, index, rules, clock, outlets);
         parts.push(("feed", runtime.spawn("feed", feed)));
 
@@ -182,7 +169,7 @@ impl Gateway {
             gate,
             trusted_proxies: forwarded::trusted(&config.limits.trusted_proxies),
             config,
-            keys: Arc::new(keys),
+            verifier,
             default_broker,
             hub: hub_mailbox.clone(),
             shards,
@@ -200,6 +187,7 @@ impl Gateway {
             hub,
             brokers: broker_tasks,
             parts,
+            keeper,
         })
     }
 
@@ -207,6 +195,14 @@ impl Gateway {
     #[must_use]
     pub const fn addresses(&self) -> &Addresses {
         &self.addresses
+    }
+
+    /// Reads the files of credentials again. Whoever comes in from now on is judged by them.
+    ///
+    /// Who is in stays in, with the role they had: what is returned says whose credential is gone
+    /// or gives another role. If a file is bad, it fails and what held before goes on holding.
+    pub async fn reload_credentials(&self) -> Result<Reloaded, BadCredentials> {
+        self.keeper.reload().await
     }
 
     /// Waits until a part of the gateway ends that must not. Cancel-safe.

@@ -6,10 +6,10 @@
 //! simulation.
 
 pub mod admin;
-pub mod auth;
 mod broker;
 mod client;
 mod door;
+mod failure;
 mod feed;
 mod forwarded;
 mod gateway;
@@ -21,4 +21,5 @@ mod source;
 pub mod status;
 mod upgrade;
 
-pub use gateway::{Addresses, Failure, Gateway, StartError};
+pub use failure::Failure;
+pub use gateway::{Addresses, Gateway, StartError};

@@ -47,6 +47,13 @@ impl Runtime for FixedRuntime {
         self.inner.spawn(name, task)
     }
 
+    fn offload<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> impl Future<Output = T> + Send {
+        self.inner.offload(work)
+    }
+
     fn tasks(&self) -> &TaskRegistry {
         self.inner.tasks()
     }

@@ -17,9 +17,9 @@ use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
 use serde_json::value::RawValue;
+use tickgate::auth::{Credentials, KeyTable};
 use tickgate::config::{BrokerEntry, Config};
 use tickgate::runtime::TokioRuntime;
-use tickgate::server::auth::KeyTable;
 use tickgate::server::{Addresses, Gateway};
 use tickgate::zmtp::{Message, Options, Pub};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -45,18 +45,25 @@ impl TestGateway {
     }
 
     pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
-        let mut config = Config::default();
-        config.server.listen = "127.0.0.1:0".into();
-        config.admin.listen = "127.0.0.1:0".into();
-        config.bus.bind = vec!["tcp://127.0.0.1:0".into()];
-        change(&mut config);
         let keys = KeyTable::new().with_key("alice-key", "alice".into(), None).with_key(
             "bob-key",
             "bob".into(),
             None,
         );
+        Self::start_knowing(keys, change).await
+    }
+
+    pub async fn start_knowing(
+        credentials: impl Into<Credentials>,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
+        let mut config = Config::default();
+        config.server.listen = "127.0.0.1:0".into();
+        config.admin.listen = "127.0.0.1:0".into();
+        config.bus.bind = vec!["tcp://127.0.0.1:0".into()];
+        change(&mut config);
         let runtime = TokioRuntime::new();
-        let gateway = Gateway::start(runtime.clone(), config, keys).await.unwrap();
+        let gateway = Gateway::start(runtime.clone(), config, credentials).await.unwrap();
         let addresses = gateway.addresses().clone();
         Self { gateway, runtime, addresses }
     }

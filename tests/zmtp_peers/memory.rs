@@ -105,6 +105,10 @@ impl Runtime for Memory {
         }))
     }
 
+    async fn offload<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+        work()
+    }
+
     fn tasks(&self) -> &TaskRegistry {
         &self.tasks
     }

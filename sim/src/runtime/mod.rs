@@ -17,6 +17,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use tickgate::runtime::{Listener, Runtime, Task, TaskRegistry};
@@ -37,6 +38,9 @@ use self::socket::{BoundSocket, Socket};
 use self::yields::Yields;
 use crate::fault::Party;
 use crate::rng::Stream;
+
+/// Microseconds for which long work may have waited.
+const OFFLOAD_PAUSE_US_MAX: u64 = 50_000;
 
 /// The instant at which every simulation begins: 2026-01-01T00:00:00Z, in milliseconds.
 pub const EPOCH_UNIX_MS: u64 = 1_767_225_600_000;
@@ -164,6 +168,14 @@ impl Runtime for SimRuntime {
     fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) -> Task {
         let guard = self.tasks.enter(name);
         self.executor.spawn(&self.order, name, task.map(move |()| drop(guard)))
+    }
+
+    /// There are no other threads: the work is done here, after a pause for which it may have
+    /// waited for one.
+    async fn offload<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+        let pause = Duration::from_micros(self.entropy() % OFFLOAD_PAUSE_US_MAX);
+        sleep(pause).await;
+        work()
     }
 
     fn tasks(&self) -> &TaskRegistry {

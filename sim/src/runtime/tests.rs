@@ -56,6 +56,32 @@ fn the_same_seed_gives_the_same_times_and_entropy() {
     assert_ne!(echo(5).2, echo(6).2);
 }
 
+/// When long work was done on the simulated network, in microseconds since its beginning.
+fn long_work(seed: u64) -> Vec<u64> {
+    let mut sim = turmoil::Builder::new().rng_seed(seed).build();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let times = Arc::clone(&seen);
+    sim.client("gateway", async move {
+        let runtime = SimRuntime::new(seed, "gateway", TaskOrder::None);
+        for number in 0..5 {
+            assert_eq!(runtime.offload(move || number * 2).await, number * 2);
+            times.lock().expect("not poisoned").push(clock::now_us());
+        }
+        Ok(())
+    });
+    sim.run().expect("the simulation ends well");
+    let times = seen.lock().expect("not poisoned");
+    times.clone()
+}
+
+#[test]
+fn long_work_takes_a_time_that_follows_from_the_seed() {
+    let times = long_work(5);
+    assert!(times.is_sorted() && times[0] < times[4] && times[4] < 5 * 60_000, "{times:?}");
+    assert_eq!(times, long_work(5));
+    assert_ne!(times, long_work(6));
+}
+
 #[test]
 fn hosts_have_different_entropy() {
     let first = SimRuntime::new(1, "a", TaskOrder::None).entropy();

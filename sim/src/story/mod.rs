@@ -17,9 +17,9 @@ pub mod tales;
 
 use std::future::Future;
 
+use tickgate::auth::KeyTable;
 use tickgate::config::{BrokerEntry, BrokerKind, Config};
 use tickgate::runtime::Runtime;
-use tickgate::server::auth::KeyTable;
 
 pub use stage::{Addresses, Stage};
 

@@ -1,11 +1,11 @@
 //! The server under test, as it is in production, on the simulated runtime.
 
+use tickgate::auth::KeyTable;
 use tickgate::config::{
     Admin, Auth, BrokerEntry, BrokerKind, BrokerTimes, Bus, Conduct, Config, Limits, Outbox, Server,
 };
 use tickgate::runtime::{Clock, Runtime as _};
 use tickgate::server::Gateway;
-use tickgate::server::auth::KeyTable;
 
 use crate::actors::{BROKER_ENDPOINT, Stage};
 use crate::history::{Actor, Phase, Seen};
@@ -65,7 +65,7 @@ pub(super) fn config(plan: &Plan) -> Config {
             ..Outbox::default()
         },
         admin: Admin { listen: "0.0.0.0:8766".into() },
-        auth: Auth { keys_file: None, demo_key: false },
+        auth: Auth { demo_key: false, ..Auth::default() },
         broker: BrokerTimes {
             connect_timeout_ms: times.connect_timeout_ms,
             answer_timeout_ms: times.answer_timeout_ms,

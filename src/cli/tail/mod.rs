@@ -21,8 +21,8 @@ use self::table::Table;
 use super::args::TailArgs;
 use super::signals::Signals;
 use super::{Failure, current_thread_runtime};
+use crate::auth::DEMO_KEY;
 use crate::runtime::{Clock, TokioRuntime};
-use crate::server::auth::DEMO_KEY;
 use crate::topic::{Instrument, Mode};
 
 /// What to show, and from where.
@@ -79,7 +79,7 @@ pub fn run(args: TailArgs) -> Result<(), Failure> {
         let mut tail = Tail::new(&runtime, options, clock, &mut view);
         let ended = tokio::select! {
             biased;
-            () = signals.next() => Ok(Ended::Interrupted),
+            _ = signals.next() => Ok(Ended::Interrupted),
             () = pause_or_forever(timeout) => Ok(Ended::TimedOut),
             ended = tail.run() => ended,
         };

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::ClientContext;
+use crate::auth::{Denied, Presented, Refusal, Way};
 use crate::engine::{
     Attempt, Conduct, Event, Identity, Reaction, Request, ShardId, Tried, Violation,
 };
@@ -80,11 +81,40 @@ impl<R: Runtime> Desk<R> {
             }
             None => return (Request::Authenticate(Err(Reject::shutting_down())), None),
         }
-        let identity = self.verify(credential);
-        let outcome = if identity.is_ok() { Tried::Good } else { Tried::Wrong };
+        let unix_ms = self.context.runtime.unix_ms();
+        let presented: Presented = credential.into();
+        let found = self.context.verifier.verify(&presented, self.loopback, unix_ms).await;
+        let outcome = match &found {
+            Ok(_) | Err(Denied::NoBroker) => Tried::Good,
+            Err(Denied::Bad(_)) => Tried::Wrong,
+            Err(Denied::Unavailable(_)) => Tried::Unknown,
+        };
         self.context.gate.tried(self.id, outcome).await;
-        let violation = identity.is_err().then_some(Violation::Credential);
+        let violation = (outcome == Tried::Wrong).then_some(Violation::Credential);
+        let identity = found.map_err(|denied| self.turned_down(&denied, presented.way));
+        let identity = identity.map(|verified| {
+            let broker = verified.broker.unwrap_or_else(|| self.context.default_broker.clone());
+            Identity { user: verified.user, broker }
+        });
         (Request::Authenticate(identity), violation)
+    }
+
+    /// What a client is told whose credential was not accepted; the log knows more.
+    fn turned_down(&self, denied: &Denied, way: Way) -> Reject {
+        match denied {
+            Denied::Bad(refusal) => {
+                tracing::debug!(client = %self.id, %refusal, "a credential is refused");
+                match (refusal, way) {
+                    (Refusal::Unknown, Way::ApiKey) => Reject::invalid_api_key(),
+                    _ => Reject::invalid_token(),
+                }
+            }
+            Denied::NoBroker => Reject::no_broker(),
+            Denied::Unavailable(why) => {
+                tracing::warn!(client = %self.id, why, "a credential cannot be checked now");
+                Reject::cannot_verify_now()
+            }
+        }
     }
 
     fn translate(&self, request: protocol::Request) -> Request {
@@ -102,18 +132,6 @@ impl<R: Runtime> Desk<R> {
                 timestamp,
                 ping_id,
             }),
-        }
-    }
-
-    fn verify(&self, credential: Credential) -> Result<Identity, Reject> {
-        match credential {
-            Credential::Token(_) => Err(Reject::invalid_token()),
-            Credential::ApiKey(key) => {
-                let known = self.context.keys.verify(key.as_str(), self.loopback);
-                let identity = known.ok_or_else(Reject::invalid_api_key)?;
-                let broker = identity.broker.unwrap_or_else(|| self.context.default_broker.clone());
-                Ok(Identity { user: identity.user, broker })
-            }
         }
     }
 

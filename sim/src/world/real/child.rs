@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+use tickgate::auth::KeyHash;
+use tickgate::auth::keys_file::{self, KeyEntry};
 use tickgate::config::Log;
 use tickgate::runtime::{Clock, Runtime as _, Task};
-use tickgate::server::auth::KeyHash;
-use tickgate::server::auth::keys_file::{self, KeyEntry};
+use tickgate::topic::Role;
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -56,6 +57,7 @@ impl Launch {
             entries.extend(plan.users.iter().map(|user| KeyEntry {
                 user: user.clone(),
                 broker: None,
+                role: Role::default(),
                 hash: KeyHash::of(&Plan::key_of(user)),
                 created: None,
             }));

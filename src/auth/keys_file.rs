@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{KeyHash, KeyTable};
-use crate::topic::{BrokerName, UserId};
+use super::keys::{KeyHash, KeyTable};
+use crate::topic::{BrokerName, Role, UserId};
 
 /// More is no file of keys.
 const FILE_BYTES_MAX: u64 = 16 * 1_048_576;
@@ -26,6 +26,8 @@ pub struct KeyEntry {
     pub user: UserId,
     /// The user's broker; absent: the first one configured.
     pub broker: Option<BrokerName>,
+    /// How much the user may do with it.
+    pub role: Role,
     /// The key's hash.
     pub hash: KeyHash,
     /// When it was made, as text for people.
@@ -80,6 +82,8 @@ struct Row {
     user: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     broker: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    role: Option<String>,
     sha256: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     created: Option<String>,
@@ -122,9 +126,9 @@ pub fn read(path: &Path) -> Result<Vec<KeyEntry>, KeysFileError> {
 ///
 /// As [`read`].
 pub fn load(path: &Path) -> Result<KeyTable, KeysFileError> {
-    Ok(read(path)?
-        .into_iter()
-        .fold(KeyTable::new(), |table, key| table.with_hash(key.hash, key.user, key.broker)))
+    Ok(read(path)?.into_iter().fold(KeyTable::new(), |table, key| {
+        table.with_hash(key.hash, key.user, key.broker, key.role)
+    }))
 }
 
 /// Changes the keys of a file as a whole or not at all, and returns what `change` returned.
@@ -183,7 +187,10 @@ fn entries(text: &str) -> Result<Vec<KeyEntry>, String> {
         if let Some(first) = owners.insert(hash.to_hex(), number) {
             return Err(format!("key {number} is the same as key {first}; remove one"));
         }
+        let role = row.role.as_deref().map_or(Ok(Role::default()), str::parse);
+        let role = role.map_err(|error| format!("key {number}: {error}"))?;
         keys.push(KeyEntry {
+            role,
             user: row.user.into(),
             broker: row.broker.map(BrokerName::from),
             hash,
@@ -197,6 +204,7 @@ fn render(keys: &[KeyEntry]) -> Result<String, String> {
     let rows = keys.iter().map(|key| Row {
         user: key.user.to_string(),
         broker: key.broker.as_ref().map(BrokerName::to_string),
+        role: (key.role != Role::default()).then(|| key.role.to_string()),
         sha256: key.hash.to_hex(),
         created: key.created.clone(),
     });
@@ -255,135 +263,27 @@ impl Drop for Replacement {
     }
 }
 
-#[cfg(unix)]
 fn private(path: &Path, metadata: &fs::Metadata) -> Result<(), KeysFileError> {
+    match mode_for_others(metadata) {
+        Some(mode) => Err(KeysFileError::NotPrivate { path: path.to_owned(), mode }),
+        None => Ok(()),
+    }
+}
+
+/// The permissions of a file, if others than its owner have any.
+#[cfg(unix)]
+pub(super) fn mode_for_others(metadata: &fs::Metadata) -> Option<u32> {
     use std::os::unix::fs::PermissionsExt;
 
     let mode = metadata.permissions().mode() & 0o7777;
-    if metadata.is_file() && mode & 0o077 != 0 {
-        return Err(KeysFileError::NotPrivate { path: path.to_owned(), mode });
-    }
-    Ok(())
+    (metadata.is_file() && mode & 0o077 != 0).then_some(mode)
 }
 
+/// There are no permissions to look at here.
 #[cfg(not(unix))]
-#[expect(clippy::unnecessary_wraps, reason = "there are no permissions to look at here")]
-fn private(_: &Path, _: &fs::Metadata) -> Result<(), KeysFileError> {
-    Ok(())
+pub(super) fn mode_for_others(_: &fs::Metadata) -> Option<u32> {
+    None
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn alice(key: &str) -> KeyEntry {
-        let hash = KeyHash::of(key);
-        KeyEntry { user: "alice".into(), broker: Some("zerodha".into()), hash, created: None }
-    }
-
-    #[test]
-    fn keys_survive_the_file_and_the_key_itself_is_not_in_it() {
-        let directory = tempfile::tempdir().expect("directory");
-        let path = directory.path().join("keys.toml");
-        update(&path, |keys| keys.push(alice("first"))).expect("made");
-        update(&path, |keys| keys.push(alice("second"))).expect("changed");
-
-        let text = fs::read_to_string(&path).expect("text");
-        assert!(!text.contains("first") && !text.contains("second"), "{text}");
-        let table = load(&path).expect("loads");
-        assert_eq!(table.len(), 2);
-        for key in ["first", "second"] {
-            let identity = table.verify(key, false).expect("known");
-            assert_eq!(identity.broker, Some("zerodha".into()));
-        }
-        let left: Vec<_> = fs::read_dir(directory.path()).expect("lists").collect();
-        assert_eq!(left.len(), 1, "nothing else stays behind");
-    }
-
-    #[test]
-    fn a_file_that_is_too_large_is_refused_rather_than_cut() {
-        let directory = tempfile::tempdir().expect("directory");
-        let path = directory.path().join("keys.toml");
-        update(&path, |keys| keys.push(alice("first"))).expect("made");
-        let filler = "#\n".repeat(usize::try_from(FILE_BYTES_MAX / 2).expect("fits"));
-        let text = filler + &fs::read_to_string(&path).expect("text");
-        fs::write(&path, text).expect("written");
-        let error = read(&path).expect_err("too large").to_string();
-        assert!(error.ends_with("it is larger than 16 MiB, so it is no file of keys"), "{error}");
-        assert!(update(&path, |keys| keys.push(alice("second"))).is_err(), "it would lose keys");
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn the_file_is_private_and_one_that_is_not_is_refused() {
-        use std::os::unix::fs::PermissionsExt;
-        let directory = tempfile::tempdir().expect("directory");
-        let path = directory.path().join("keys.toml");
-        update(&path, |keys| keys.push(alice("first"))).expect("made");
-        let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o7777;
-        assert_eq!(mode(&path), 0o600);
-
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("changes");
-        let error = read(&path).expect_err("others can read it").to_string();
-        assert!(error.contains("others can read it (mode 0640); run `chmod 600 "), "{error}");
-        assert!(update(&path, |keys| keys.push(alice("second"))).is_err());
-        assert_eq!(fs::read_dir(directory.path()).expect("lists").count(), 1);
-    }
-
-    #[test]
-    fn two_that_change_the_keys_at_once_do_not_lose_one() {
-        let directory = tempfile::tempdir().expect("directory");
-        let path = directory.path().join("keys.toml");
-        let inner = update(&path, |keys| {
-            keys.push(alice("first"));
-            update(&path, |keys| keys.push(alice("second")))
-        });
-        assert!(matches!(inner, Ok(Err(KeysFileError::Busy(_)))), "{inner:?}");
-        assert_eq!(read(&path).expect("reads").len(), 1);
-    }
-
-    #[test]
-    fn a_missing_file_is_told_with_the_command_that_makes_it() {
-        let error = read(Path::new("/nowhere/keys.toml")).expect_err("missing").to_string();
-        assert_eq!(
-            error,
-            "/nowhere/keys.toml: there is no such file; \
-             `tickgate keys new USER --file /nowhere/keys.toml` makes it"
-        );
-    }
-
-    #[test]
-    fn what_is_wrong_is_told_without_showing_hash_or_key() {
-        let hash = KeyHash::of("x").to_hex();
-        for (text, reason) in [
-            ("[[key]]\nuser = \"a\"", "line 1: missing field `sha256`".to_owned()),
-            (
-                "[[key]]\nuser = \"a\"\nsha256 = \"tg_secret\"",
-                "key 1: `sha256` must be 64 hexadecimal digits".to_owned(),
-            ),
-            ("[[key]]\nuser = \"a\"\nsha256 = \"secret", String::new()),
-            (
-                &format!("[[key]]\nuser = \"a b\"\nsha256 = \"{hash}\""),
-                "key 1: `user` must be 1 to 64 bytes without spaces".to_owned(),
-            ),
-            (
-                &format!(
-                    "[[key]]\nuser = \"a\"\nsha256 = \"{hash}\"\n\
-                     [[key]]\nuser = \"b\"\nsha256 = \"{}\"",
-                    hash.to_uppercase()
-                ),
-                "key 2 is the same as key 1; remove one".to_owned(),
-            ),
-        ] {
-            let error = entries(text).expect_err(text);
-            assert!(error.starts_with(&reason), "{error}");
-            assert!(!error.contains("secret") && !error.contains(&hash), "{error}");
-        }
-    }
-
-    #[test]
-    fn names_of_users_have_no_spaces() {
-        assert!(["alice", "a_b", "Ünal", "a.b@c"].into_iter().all(is_user_name));
-        assert!(!["", "a b", "a\n", &"x".repeat(65)].into_iter().any(is_user_name));
-    }
-}
+mod tests;

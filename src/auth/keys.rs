@@ -1,14 +1,13 @@
-//! Who may come in: API keys, known by their SHA-256 alone.
-
-pub mod keys_file;
+//! API keys, known by their SHA-256 alone.
 
 use std::fmt;
 
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
+use super::verified::{Asked, Judgement, Provider, Verified, fingerprint};
 use crate::runtime::Runtime;
-use crate::topic::{BrokerName, UserId};
+use crate::topic::{BrokerName, CredentialTag, Role, UserId};
 
 /// The key that works without any configuration, for clients on loopback alone.
 pub const DEMO_KEY: &str = "demo-key-for-local-use-only";
@@ -25,17 +24,6 @@ const KEY_PREFIX: &str = "tg_";
 #[derive(Clone, Copy)]
 pub struct KeyHash([u8; 32]);
 
-/// Whom a key belongs to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// The account.
-    pub user: UserId,
-    /// The user's broker; absent: the first one configured.
-    pub broker: Option<BrokerName>,
-    /// Whether this is the demo key.
-    pub demo: bool,
-}
-
 /// All the keys of a gateway.
 ///
 /// A user may have several; one key belongs to one user.
@@ -47,7 +35,7 @@ pub struct KeyTable {
 #[derive(Clone)]
 struct Entry {
     hash: KeyHash,
-    identity: Identity,
+    verified: Verified,
     loopback_only: bool,
 }
 
@@ -61,25 +49,30 @@ impl KeyTable {
     /// Adds the demo key, accepted from loopback alone.
     #[must_use]
     pub fn with_demo_key(mut self) -> Self {
-        self.entries.push(Entry {
-            hash: KeyHash::of(DEMO_KEY),
-            identity: Identity { user: DEMO_USER.into(), broker: None, demo: true },
-            loopback_only: true,
-        });
+        let hash = KeyHash::of(DEMO_KEY);
+        let verified =
+            Verified { demo: true, ..hash.verified(DEMO_USER.into(), None, Role::default()) };
+        self.entries.push(Entry { hash, verified, loopback_only: true });
         self
     }
 
-    /// Adds a key of `user`, accepted from everywhere.
+    /// Adds a key of `user`, accepted from everywhere, with the role of a trader.
     #[must_use]
     pub fn with_key(self, key: &str, user: UserId, broker: Option<BrokerName>) -> Self {
-        self.with_hash(KeyHash::of(key), user, broker)
+        self.with_hash(KeyHash::of(key), user, broker, Role::default())
     }
 
     /// Adds a key by its hash. Of two users with the same key, the first one counts.
     #[must_use]
-    pub fn with_hash(mut self, hash: KeyHash, user: UserId, broker: Option<BrokerName>) -> Self {
-        let identity = Identity { user, broker, demo: false };
-        self.entries.push(Entry { hash, identity, loopback_only: false });
+    pub fn with_hash(
+        mut self,
+        hash: KeyHash,
+        user: UserId,
+        broker: Option<BrokerName>,
+        role: Role,
+    ) -> Self {
+        let verified = hash.verified(user, broker, role);
+        self.entries.push(Entry { hash, verified, loopback_only: false });
         self
     }
 
@@ -87,7 +80,7 @@ impl KeyTable {
     ///
     /// Takes the same time whichever entry matches, if any: every hash is compared whole.
     #[must_use]
-    pub fn verify(&self, key: &str, loopback: bool) -> Option<Identity> {
+    pub fn verify(&self, key: &str, loopback: bool) -> Option<Verified> {
         let hash = KeyHash::of(key);
         let mut found = Choice::from(0);
         let mut index = 0_u64;
@@ -98,7 +91,7 @@ impl KeyTable {
             found |= matches;
         }
         let entry = self.entries.get(usize::try_from(index).ok()?)?;
-        bool::from(found).then(|| entry.identity.clone())
+        bool::from(found).then(|| entry.verified.clone())
     }
 
     /// How many keys there are, the demo key included.
@@ -116,12 +109,21 @@ impl KeyTable {
     /// Whether the demo key is among them.
     #[must_use]
     pub fn has_demo_key(&self) -> bool {
-        self.entries.iter().any(|entry| entry.identity.demo)
+        self.entries.iter().any(|entry| entry.verified.demo)
     }
 
-    /// Every identity that a key of this table gives, in its order.
-    pub fn identities(&self) -> impl Iterator<Item = &Identity> {
-        self.entries.iter().map(|entry| &entry.identity)
+    /// What the keys of this table give, in its order.
+    pub fn all(&self) -> impl Iterator<Item = &Verified> {
+        self.entries.iter().map(|entry| &entry.verified)
+    }
+}
+
+impl Provider for KeyTable {
+    async fn judge(&self, asked: Asked<'_>) -> Judgement {
+        if !asked.way.takes_keys() {
+            return Judgement::NotMine;
+        }
+        self.verify(asked.secret, asked.loopback).map_or(Judgement::NotMine, Judgement::Good)
     }
 }
 
@@ -136,6 +138,11 @@ impl KeyHash {
     #[must_use]
     pub fn of(key: &str) -> Self {
         Self(Sha256::digest(key.as_bytes()).into())
+    }
+
+    fn verified(self, user: UserId, broker: Option<BrokerName>, role: Role) -> Verified {
+        let tag = CredentialTag::new(fingerprint(&[b"key", &self.0]));
+        Verified { user, broker, role, demo: false, tag, expires_unix_ms: None }
     }
 
     /// Reads 64 hexadecimal digits of either case.
@@ -198,10 +205,11 @@ mod tests {
     #[test]
     fn a_key_gives_its_user_and_broker() {
         let bob = table().verify("key-of-bob", false).expect("known");
-        let zerodha = Some("zerodha".into());
-        assert_eq!(bob, Identity { user: "bob".into(), broker: zerodha, demo: false });
+        assert_eq!((bob.user.as_str(), bob.broker), ("bob", Some("zerodha".into())));
         let alice = table().verify("key-of-alice", true).expect("known");
-        assert_eq!(alice, Identity { user: "alice".into(), broker: None, demo: false });
+        assert_eq!((alice.user.as_str(), alice.broker), ("alice", None));
+        assert_eq!((alice.role, alice.demo), (Role::Trader, false));
+        assert_ne!(alice.tag, bob.tag);
     }
 
     #[test]
@@ -215,7 +223,7 @@ mod tests {
     #[test]
     fn the_demo_key_is_for_loopback_alone() {
         let demo = table().verify(DEMO_KEY, true).expect("known");
-        assert_eq!(demo, Identity { user: "demo".into(), broker: None, demo: true });
+        assert_eq!((demo.user.as_str(), demo.demo), ("demo", true));
         assert_eq!(table().verify(DEMO_KEY, false), None);
         assert_eq!(KeyTable::new().verify(DEMO_KEY, true), None, "only if it was added");
     }
@@ -223,8 +231,8 @@ mod tests {
     #[test]
     fn of_two_users_with_one_key_the_first_counts() {
         let table = table().with_key("key-of-alice", "mallory".into(), None);
-        let identity = table.verify("key-of-alice", true).expect("known");
-        assert_eq!(identity.user.as_str(), "alice");
+        let verified = table.verify("key-of-alice", true).expect("known");
+        assert_eq!(verified.user.as_str(), "alice");
     }
 
     #[test]
