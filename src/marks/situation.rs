@@ -67,6 +67,8 @@ words! {
         AttemptQueues = "a credential waits for those before it",
         AttemptWaits = "a credential comes too soon after failures",
         AddressBlocked = "an address is blocked for the conduct of its clients",
+        WrongAtDoor = "a wrong credential is refused before the upgrade",
+        ForeignPage = "a page of elsewhere may not connect",
         BlockedAtDoor = "a block meets a client in its handshake",
         AlreadySubscribed = "a client asks for what it has",
         JoinedOn = "a client joins a topic that is on",

@@ -22,7 +22,7 @@ use super::door::GateHandle;
 use super::heartbeat::{Beat, Heartbeat, PING_FRAME};
 use super::hub::HubMessage;
 use super::shard::ShardMessage;
-use crate::auth::Verifier;
+use crate::auth::{Verified, Verifier};
 use crate::config::Config;
 use crate::engine::{Conduct, Escalation, Event, Rates, Reaction, ShardId};
 use crate::marks::mark;
@@ -54,6 +54,8 @@ pub(super) struct Upgraded<S> {
     pub early: Bytes,
     /// Whether the client is on this machine.
     pub loopback: bool,
+    /// Who it is, if it has shown a credential with its upgrade request.
+    pub verified: Option<Verified>,
 }
 
 /// How a client is sent away.
@@ -91,6 +93,9 @@ pub(super) async fn serve_client<R: Runtime>(
     let conduct = Conduct::new(now_ms, Rates::new(limits), escalation);
     let loopback = upgraded.loopback;
     let desk = Desk { context: context.clone(), id, shard, loopback, conduct };
+    if let Some(verified) = upgraded.verified {
+        desk.welcome(verified).await;
+    }
     let heartbeat = Heartbeat::new(&context.config.server, context.clock);
     let mut session = Session { desk, socket, credit, heartbeat };
     let run = session.run(&mut end, thrown_out);

@@ -8,6 +8,7 @@
 pub mod admin;
 mod broker;
 mod client;
+mod credential;
 mod door;
 mod failure;
 mod feed;

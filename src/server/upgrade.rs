@@ -8,23 +8,35 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, UPGRADE};
+use hyper::header::{
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER,
+    SEC_WEBSOCKET_PROTOCOL, UPGRADE, WWW_AUTHENTICATE,
+};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::json;
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 
 use super::client::{ClientContext, Upgraded};
+use super::credential::{TurnedDown, Why};
 use super::door::Visitor;
 use super::forwarded::{came_through_a_proxy, client_of, is_trusted};
+use crate::auth::{
+    BadPresentation, TOKEN_PREFIX, Verified, origin_allowed, presented, subprotocol,
+};
 use crate::engine::Refusal;
+use crate::marks::mark;
 use crate::protocol::{Answer, ErrorCode, Reject};
 use crate::runtime::Runtime;
 
 /// Bytes of HTTP headers, all together.
 const HEADER_BYTES_MAX: usize = 16 * 1024;
+
+/// Where a page gets a token with which it can connect once.
+const TOKEN_PATH: &str = "/api/ws-token";
 
 /// When to try again where nobody can know.
 const RETRY_MS: u64 = 1_000;
@@ -32,10 +44,12 @@ const RETRY_MS: u64 = 1_000;
 type Page = Response<Full<Bytes>>;
 
 /// What the upgrade request says of its sender.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Sender {
     /// Whether it is certainly on this machine.
     loopback: bool,
+    /// Who it is, if it has shown a credential.
+    verified: Option<Verified>,
 }
 
 /// Takes a connection through the upgrade, or answers why not.
@@ -49,15 +63,15 @@ pub(super) async fn upgrade<R: Runtime>(
     let service = service_fn(|mut request: Request<Incoming>| {
         let upgraded = &upgraded;
         async move {
-            let (page, sender) = match receive(context, visitor, &request).await {
-                Ok((page, sender)) => (page, Some(sender)),
-                Err(page) => (page, None),
+            let page = match receive(context, visitor, &request).await {
+                Ok((page, sender)) => {
+                    let on_upgrade = hyper::upgrade::on(&mut request);
+                    let mut upgraded = upgraded.lock().unwrap_or_else(PoisonError::into_inner);
+                    *upgraded = Some((on_upgrade, sender));
+                    page
+                }
+                Err(page) => *page,
             };
-            if let Some(sender) = sender {
-                let on_upgrade = hyper::upgrade::on(&mut request);
-                let mut upgraded = upgraded.lock().unwrap_or_else(PoisonError::into_inner);
-                *upgraded = Some((on_upgrade, sender));
-            }
             Ok::<_, Infallible>(page)
         }
     });
@@ -70,8 +84,8 @@ pub(super) async fn upgrade<R: Runtime>(
     connection.await.ok()?;
     let (on_upgrade, sender) = upgraded.into_inner().unwrap_or_else(PoisonError::into_inner)?;
     let parts = on_upgrade.await.ok()?.downcast::<TokioIo<R::Stream>>().ok()?;
-    let Sender { loopback } = sender;
-    Some(Upgraded { stream: parts.io.into_inner(), early: parts.read_buf, loopback })
+    let Sender { loopback, verified } = sender;
+    Some(Upgraded { stream: parts.io.into_inner(), early: parts.read_buf, loopback, verified })
 }
 
 /// The answer to an upgrade request, and who sent it if it is let in.
@@ -79,24 +93,50 @@ async fn receive<R: Runtime>(
     context: &ClientContext<R>,
     visitor: &Visitor,
     request: &Request<Incoming>,
-) -> Result<(Page, Sender), Page> {
+) -> Result<(Page, Sender), Box<Page>> {
     if let Some(refusal) = visitor.refusal {
         return Err(turned_away(refusal));
     }
+    let wants_token = request.uri().path() == TOKEN_PATH;
     let wants_upgrade = request.headers().get(UPGRADE).is_some_and(|value| {
         value.to_str().is_ok_and(|value| value.eq_ignore_ascii_case("websocket"))
     });
-    if request.method() != Method::GET || !wants_upgrade {
-        let mut page = refusal(
-            StatusCode::UPGRADE_REQUIRED,
-            "this is a WebSocket server: connect with a WebSocket client\n",
-        );
-        page.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
-        return Err(page);
+    match (wants_token, request.method()) {
+        (true, &Method::POST) => {}
+        (false, &Method::GET) if wants_upgrade => {}
+        (true, _) => {
+            let mut page = refusal(StatusCode::METHOD_NOT_ALLOWED, "POST it, with a credential\n");
+            page.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+            return Err(page);
+        }
+        (false, _) => {
+            let mut page = refusal(
+                StatusCode::UPGRADE_REQUIRED,
+                "this is a WebSocket server: connect with a WebSocket client\n",
+            );
+            page.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
+            return Err(page);
+        }
     }
-    let sender = locate(context, visitor, request).await?;
+    let loopback = locate(context, visitor, request).await?;
+    let headers = request.headers();
+    if !origin_allowed(headers, &context.config.auth.origins) {
+        mark!(ForeignPage);
+        let reject = Reject::new(ErrorCode::Forbidden, "This page may not connect to this server");
+        return Err(rejected(StatusCode::FORBIDDEN, reject));
+    }
+    let verified = identify(context, visitor, request, loopback).await?;
+    if wants_token {
+        return Err(mint(context, verified));
+    }
+    let subprotocol = subprotocol(headers).map_err(|bad| malformed(&bad))?;
     match create_response_with_body(request, Full::default) {
-        Ok(page) => Ok((page, sender)),
+        Ok(mut page) => {
+            if let Some(name) = subprotocol {
+                page.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, name);
+            }
+            Ok((page, Sender { loopback, verified }))
+        }
         Err(error) => {
             let text = format!("bad WebSocket handshake: {error}\n");
             Err(refusal(StatusCode::BAD_REQUEST, &text))
@@ -104,23 +144,87 @@ async fn receive<R: Runtime>(
     }
 }
 
-/// Finds out where a request comes from, and whether somebody from there may come in.
+/// Who a request's credential belongs to, if it shows one.
+async fn identify<R: Runtime>(
+    context: &ClientContext<R>,
+    visitor: &Visitor,
+    request: &Request<Incoming>,
+    loopback: bool,
+) -> Result<Option<Verified>, Box<Page>> {
+    let cookie = &context.config.auth.cookie;
+    let shown = presented(request.headers(), request.uri(), cookie);
+    let Some(shown) = shown.map_err(|bad| malformed(&bad))? else { return Ok(None) };
+    if request.uri().path() == TOKEN_PATH && shown.secret.as_str().starts_with(TOKEN_PREFIX) {
+        // Whoever got hold of one would have the next for ever.
+        let reject = Reject::new(ErrorCode::Forbidden, "A token cannot get another one");
+        return Err(rejected(StatusCode::FORBIDDEN, reject));
+    }
+    match context.try_credential(visitor.id, &shown, loopback).await {
+        Ok(verified) => Ok(Some(verified)),
+        Err(TurnedDown { reject, why }) => {
+            mark!(WrongAtDoor if why == Why::Wrong);
+            let status = match why {
+                Why::Wrong => StatusCode::UNAUTHORIZED,
+                Why::TooSoon => StatusCode::TOO_MANY_REQUESTS,
+                Why::NoBroker => StatusCode::FORBIDDEN,
+                Why::NotNow => StatusCode::SERVICE_UNAVAILABLE,
+            };
+            let mut page = rejected(status, reject);
+            if why == Why::Wrong {
+                let challenge = HeaderValue::from_static("Bearer realm=\"tickgate\"");
+                page.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+            }
+            Err(page)
+        }
+    }
+}
+
+/// A one-use token for whoever has shown a credential.
+fn mint<R: Runtime>(context: &ClientContext<R>, verified: Option<Verified>) -> Box<Page> {
+    let Some(verified) = verified else {
+        let reject = Reject::new(ErrorCode::AuthenticationError, "Show a credential");
+        let mut page = rejected(StatusCode::UNAUTHORIZED, reject);
+        let challenge = HeaderValue::from_static("Bearer realm=\"tickgate\"");
+        page.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        return page;
+    };
+    match context.verifier.mint(&verified) {
+        Ok(minted) => {
+            let body = json!({
+                "status": "success",
+                "token": minted.token.as_str(),
+                "expires_in_ms": minted.ttl_ms,
+            });
+            let mut page = respond(StatusCode::OK, "application/json", format!("{body}\n"));
+            page.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            page
+        }
+        Err(full) => {
+            let message = "There are too many unused tokens; try again later";
+            let mut reject = Reject::new(ErrorCode::LimitExceeded, message);
+            reject.retry_after_ms = Some(full.retry_after_ms);
+            rejected(StatusCode::TOO_MANY_REQUESTS, reject)
+        }
+    }
+}
+
+/// Finds out where a request comes from, and whether somebody from there may come in. Tells whether
+/// it is certainly on this machine.
 async fn locate<R: Runtime>(
     context: &ClientContext<R>,
     visitor: &Visitor,
     request: &Request<Incoming>,
-) -> Result<Sender, Page> {
+) -> Result<bool, Box<Page>> {
     let (peer, headers) = (visitor.peer.ip(), request.headers());
     if !is_trusted(&context.trusted_proxies, peer) {
         // A proxy on this machine that nobody told us of stands for the whole world.
-        let loopback = is_loopback(peer) && !came_through_a_proxy(headers);
-        return Ok(Sender { loopback });
+        return Ok(is_loopback(peer) && !came_through_a_proxy(headers));
     }
     let Some(address) = client_of(headers, &context.trusted_proxies, peer) else {
         return Err(refusal(StatusCode::BAD_REQUEST, "X-Forwarded-For is no list of addresses\n"));
     };
     match context.gate.locate(visitor.id, address).await {
-        Some(Ok(())) => Ok(Sender { loopback: false }),
+        Some(Ok(())) => Ok(false),
         Some(Err(refusal)) => Err(turned_away(refusal)),
         None => Err(refusal(StatusCode::SERVICE_UNAVAILABLE, "the gateway is stopping\n")),
     }
@@ -130,8 +234,8 @@ fn is_loopback(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
 }
 
-/// What somebody is told who may not come in. The body is what a client would read as an answer.
-fn turned_away(why: Refusal) -> Page {
+/// What somebody is told who may not come in.
+fn turned_away(why: Refusal) -> Box<Page> {
     let (status, code, message, retry_ms) = match why {
         Refusal::Full => (
             StatusCode::SERVICE_UNAVAILABLE,
@@ -149,7 +253,16 @@ fn turned_away(why: Refusal) -> Page {
             (StatusCode::FORBIDDEN, ErrorCode::Forbidden, "Your address is blocked", left_ms)
         }
     };
-    let reject = Reject { retry_after_ms: retry_ms, ..Reject::new(code, message) };
+    rejected(status, Reject { retry_after_ms: retry_ms, ..Reject::new(code, message) })
+}
+
+fn malformed(bad: &BadPresentation) -> Box<Page> {
+    refusal(StatusCode::BAD_REQUEST, &format!("{bad}\n"))
+}
+
+/// A refusal whose body is what a client would read as an answer.
+fn rejected(status: StatusCode, reject: Reject) -> Box<Page> {
+    let retry_ms = reject.retry_after_ms;
     let mut body = Answer::Rejected(reject).to_json(None);
     body.push(b'\n');
     let mut page = respond(status, "application/json", body);
@@ -159,14 +272,14 @@ fn turned_away(why: Refusal) -> Page {
     page
 }
 
-fn refusal(status: StatusCode, text: &str) -> Page {
+fn refusal(status: StatusCode, text: &str) -> Box<Page> {
     respond(status, "text/plain; charset=utf-8", text.to_owned())
 }
 
-fn respond(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Page {
+fn respond(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Box<Page> {
     let mut page = Response::new(Full::new(body.into()));
     *page.status_mut() = status;
     page.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     page.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    page
+    Box::new(page)
 }

@@ -3,15 +3,14 @@
 use std::sync::Arc;
 
 use super::ClientContext;
-use crate::auth::{Denied, Presented, Refusal, Way};
-use crate::engine::{
-    Attempt, Conduct, Event, Identity, Reaction, Request, ShardId, Tried, Violation,
-};
+use crate::auth::Verified;
+use crate::engine::{Conduct, Event, Identity, Reaction, Request, ShardId, Violation};
 use crate::marks::mark;
 use crate::protocol::{
     self, Answer, BadEntry, Credential, ErrorCode, ParseLimits, Reject, RequestId,
 };
 use crate::runtime::Runtime;
+use crate::server::credential::{TurnedDown, Why};
 use crate::server::hub::HubMessage;
 use crate::server::shard::ShardMessage;
 use crate::topic::ClientId;
@@ -69,52 +68,29 @@ impl<R: Runtime> Desk<R> {
         reaction
     }
 
-    /// Tries a credential, when the gate says that it may be tried.
+    /// Tries a credential.
     async fn authenticate(&self, credential: Option<Credential>) -> (Request, Option<Violation>) {
         let Some(credential) = credential else {
             return (Request::Authenticate(Err(Reject::api_key_required())), None);
         };
-        match self.context.gate.attempt(self.id).await {
-            Some(Attempt::Go) => {}
-            Some(Attempt::Wait(ms)) => {
-                return (Request::Authenticate(Err(Reject::too_many_attempts(ms))), None);
+        match self.context.try_credential(self.id, &credential.into(), self.loopback).await {
+            Ok(verified) => (Request::Authenticate(Ok(self.identity(verified))), None),
+            Err(TurnedDown { reject, why }) => {
+                let violation = (why == Why::Wrong).then_some(Violation::Credential);
+                (Request::Authenticate(Err(reject)), violation)
             }
-            None => return (Request::Authenticate(Err(Reject::shutting_down())), None),
         }
-        let unix_ms = self.context.runtime.unix_ms();
-        let presented: Presented = credential.into();
-        let found = self.context.verifier.verify(&presented, self.loopback, unix_ms).await;
-        let outcome = match &found {
-            Ok(_) | Err(Denied::NoBroker) => Tried::Good,
-            Err(Denied::Bad(_)) => Tried::Wrong,
-            Err(Denied::Unavailable(_)) => Tried::Unknown,
-        };
-        self.context.gate.tried(self.id, outcome).await;
-        let violation = (outcome == Tried::Wrong).then_some(Violation::Credential);
-        let identity = found.map_err(|denied| self.turned_down(&denied, presented.way));
-        let identity = identity.map(|verified| {
-            let broker = verified.broker.unwrap_or_else(|| self.context.default_broker.clone());
-            Identity { user: verified.user, broker }
-        });
-        (Request::Authenticate(identity), violation)
     }
 
-    /// What a client is told whose credential was not accepted; the log knows more.
-    fn turned_down(&self, denied: &Denied, way: Way) -> Reject {
-        match denied {
-            Denied::Bad(refusal) => {
-                tracing::debug!(client = %self.id, %refusal, "a credential is refused");
-                match (refusal, way) {
-                    (Refusal::Unknown, Way::ApiKey) => Reject::invalid_api_key(),
-                    _ => Reject::invalid_token(),
-                }
-            }
-            Denied::NoBroker => Reject::no_broker(),
-            Denied::Unavailable(why) => {
-                tracing::warn!(client = %self.id, why, "a credential cannot be checked now");
-                Reject::cannot_verify_now()
-            }
-        }
+    /// Lets a client in whose credential was good at the door, as if it had just shown it.
+    pub async fn welcome(&self, verified: Verified) {
+        let identity = self.identity(verified);
+        self.to_hub(None, Request::Authenticate(Ok(identity))).await;
+    }
+
+    fn identity(&self, verified: Verified) -> Identity {
+        let broker = verified.broker.unwrap_or_else(|| self.context.default_broker.clone());
+        Identity { user: verified.user, broker }
     }
 
     fn translate(&self, request: protocol::Request) -> Request {
