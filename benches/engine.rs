@@ -40,7 +40,7 @@ fn hub_with_clients(clients: u64) -> Hub {
     for client in 1..=clients {
         step(&mut hub, &mut effects, Event::Opened { client: ClientId(client), shard: 0 });
         let user = format!("user{}", client % USERS).into();
-        let identity = Identity { user, broker: "paper".into() };
+        let identity = Identity::trader(user, "paper".into());
         let request = Request::Authenticate(Ok(identity));
         let event = Event::Request { client: ClientId(client), request_id: None, request };
         step(&mut hub, &mut effects, event);

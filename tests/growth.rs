@@ -74,7 +74,7 @@ impl Crowd {
     fn enter(&mut self, client: usize, user: &str, topics: usize) {
         let client = ClientId(client as u64);
         let request = |request| Event::Request { client, request_id: None, request };
-        let identity = Identity { user: UserId::from(user), broker: "paper".into() };
+        let identity = Identity::trader(UserId::from(user), "paper".into());
         let entry = |number| SubscribeEntry {
             instrument: Instrument::new("NSE", format!("S{number}").as_str()),
             mode: Mode::Ltp,
@@ -167,7 +167,7 @@ fn a_user_who_returns_as_another_costs_in_proportion_to_the_topics() {
             depth: 5,
         };
         let entries = (0..topics).map(|number| Ok(entry(number))).collect();
-        let identity = Identity { user: "carol".into(), broker: "paper".into() };
+        let identity = Identity::trader("carol".into(), "paper".into());
         // While carol's session is being opened, the subscribe waits in the queue: both are then
         // served in one event.
         crowd.event(request(Request::Authenticate(Ok(identity))));

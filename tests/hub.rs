@@ -120,7 +120,7 @@ impl Story {
     }
 
     fn authenticate(&mut self, client: u64, user: &str) {
-        let identity = Identity { user: user.into(), broker: "paper".into() };
+        let identity = Identity::trader(user.into(), "paper".into());
         self.ask(client, Request::Authenticate(Ok(identity)));
     }
 
@@ -624,7 +624,7 @@ fn a_user_is_on_one_broker() {
     story.enter(1, "alice");
     story.open(2);
     let broker: BrokerName = "other".into();
-    story.ask(2, Request::Authenticate(Ok(Identity { user: "alice".into(), broker })));
+    story.ask(2, Request::Authenticate(Ok(Identity::trader("alice".into(), broker))));
     assert_eq!(story.error(2), "BROKER_ERROR");
 }
 

@@ -46,7 +46,7 @@ impl Log {
     }
 
     fn authenticate(&mut self) {
-        let identity = Identity { user: "alice".into(), broker: "paper".into() };
+        let identity = Identity::trader("alice".into(), "paper".into());
         self.ask(Request::Authenticate(Ok(identity)));
     }
 

@@ -46,6 +46,8 @@ impl std::error::Error for BadCredentials {}
 /// What reading the files again has changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reloaded {
+    /// How often the files have been read again by then; 0: there are none.
+    pub generation: u64,
     /// Credentials that are gone, or now somebody else's. What one
     /// [covers](CredentialTag::covers) is gone as well.
     pub revoked: Vec<CredentialTag>,

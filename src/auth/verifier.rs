@@ -1,6 +1,7 @@
 //! Asks the providers of credentials in their order, and exchanges what they know.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use futures_util::FutureExt;
@@ -20,6 +21,8 @@ pub struct Verifier<R: Runtime> {
     clock: Clock,
     files: Option<Files>,
     tables: RwLock<Arc<Tables>>,
+    /// How often the files have been read again.
+    generation: AtomicU64,
     mint: Mutex<TokenMint>,
     openalgo: Option<OpenAlgo<R>>,
 }
@@ -86,7 +89,8 @@ impl<R: Runtime> Verifier<R> {
         let openalgo = openalgo.map(|store| OpenAlgo::new(runtime.clone(), store));
         let (tables, mint) = (Arc::new(tables), TokenMint::new(auth.ws_token_ttl_ms));
         let (tables, mint) = (RwLock::new(tables), Mutex::new(mint));
-        Self { runtime, clock, files, tables, mint, openalgo }
+        let generation = AtomicU64::new(0);
+        Self { runtime, clock, files, tables, generation, mint, openalgo }
     }
 
     /// Who is behind a credential. `loopback` says whether the client is on this machine,
@@ -148,10 +152,18 @@ impl<R: Runtime> Verifier<R> {
         let Some(files) = self.files.clone() else { return Ok(Reloaded::default()) };
         let tables = Arc::new(self.runtime.offload(move || files.read()).await?);
         let mut slot = self.tables.write().unwrap_or_else(PoisonError::into_inner);
-        let reloaded = slot.compare(&tables);
+        let mut reloaded = slot.compare(&tables);
         *slot = tables;
+        reloaded.generation = self.generation.fetch_add(1, Ordering::SeqCst) + 1;
         self.tokens().forget(|verified| reloaded.concerns(verified.tag));
         Ok(reloaded)
+    }
+
+    /// How often the files have been read again. Ask before you verify: what is revoked with a
+    /// higher number concerns what was found then.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::SeqCst)
     }
 
     /// This verifier, for those who do not know its runtime.

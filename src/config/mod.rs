@@ -12,6 +12,7 @@ mod limits;
 mod load;
 mod origin;
 mod problem;
+mod roles;
 mod schema;
 mod validate;
 mod value;
@@ -27,6 +28,7 @@ pub use limits::{Conduct, Limits, PROFILES};
 pub use load::{DEFAULT_FILE, Loaded, load, parse};
 pub use origin::{BadOrigin, Origin};
 pub use problem::{BadConfig, Place, Problem};
+pub use roles::{Action, RoleRules, RoleTable, Roles};
 
 /// Most shards one gateway can have: the feed notes each in one bit.
 pub const SHARDS_MAX: usize = 64;
@@ -49,6 +51,8 @@ pub struct Config {
     pub admin: Admin,
     /// Who may come in.
     pub auth: Auth,
+    /// What each role may do.
+    pub roles: Roles,
     /// How brokers are treated.
     pub broker: BrokerTimes,
     /// The brokers, in the order in which `get_supported_brokers` lists them. None configured

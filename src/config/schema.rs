@@ -171,6 +171,30 @@ pub(super) const KEYS: &[Key<Config>] = &[
     key("auth", "ws_token_ttl_ms", Slot::Millis(|c| &mut c.auth.ws_token_ttl_ms, 1_000..=300_000)),
     key("auth", "cookie", Slot::Text(|c| &mut c.auth.cookie)),
     key("auth", "origins", Slot::List(|c| &mut c.auth.origins)),
+    key("roles", "anonymous_allow", Slot::List(|c| &mut c.roles.anonymous_allow)),
+    key(
+        "roles",
+        "anonymous_subscriptions_max",
+        role_limit(|c| &mut c.roles.anonymous_subscriptions_max),
+    ),
+    key("roles", "viewer_allow", Slot::List(|c| &mut c.roles.viewer_allow)),
+    key("roles", "viewer_subscriptions_max", role_limit(|c| &mut c.roles.viewer_subscriptions_max)),
+    key("roles", "trader_allow", Slot::List(|c| &mut c.roles.trader_allow)),
+    key("roles", "trader_subscriptions_max", role_limit(|c| &mut c.roles.trader_subscriptions_max)),
+    key("roles", "analyst_allow", Slot::List(|c| &mut c.roles.analyst_allow)),
+    key(
+        "roles",
+        "analyst_subscriptions_max",
+        role_limit(|c| &mut c.roles.analyst_subscriptions_max),
+    ),
+    key("roles", "admin_allow", Slot::List(|c| &mut c.roles.admin_allow)),
+    key("roles", "admin_subscriptions_max", role_limit(|c| &mut c.roles.admin_subscriptions_max)),
+    key("roles", "super_admin_allow", Slot::List(|c| &mut c.roles.super_admin_allow)),
+    key(
+        "roles",
+        "super_admin_subscriptions_max",
+        role_limit(|c| &mut c.roles.super_admin_subscriptions_max),
+    ),
     key("broker", "connect_timeout_ms", millis(|c| &mut c.broker.connect_timeout_ms)),
     key("broker", "answer_timeout_ms", millis(|c| &mut c.broker.answer_timeout_ms)),
     key("broker", "request_timeout_ms", millis(|c| &mut c.broker.request_timeout_ms)),
@@ -206,6 +230,10 @@ pub(super) fn names(section: &str) -> Vec<&'static str> {
 
 const fn key<T>(section: &'static str, name: &'static str, slot: Slot<T>) -> Key<T> {
     Key { section, name, slot }
+}
+
+const fn role_limit(at: fn(&mut Config) -> &mut usize) -> Slot<Config> {
+    Slot::Count(at, 0..=1_000_000)
 }
 
 const fn millis(at: fn(&mut Config) -> &mut u64) -> Slot<Config> {

@@ -1,14 +1,12 @@
 //! What a configuration must satisfy beyond the type of each value.
 
 mod limits;
+mod log;
 
 use std::collections::BTreeMap;
 
-use tracing_subscriber::filter::{EnvFilter, LevelFilter};
-
 use super::address::Address;
 use super::origin::Origin;
-use super::problem::nearest;
 use super::schema::KEYS;
 use super::{Auth, BrokerEntry, BrokerKind, Config};
 
@@ -38,6 +36,7 @@ pub(super) fn findings(config: &Config) -> Vec<Finding> {
     found.auth(&config.auth);
     found.bus(config);
     found.limits(config);
+    found.roles(config);
     found.broker_times(config);
     found.brokers(config);
     found.log(&config.log.level);
@@ -350,18 +349,6 @@ impl Findings {
             );
         }
     }
-
-    fn log(&mut self, level: &str) {
-        if let Some(why) = bad_filter(level) {
-            self.add(
-                &["log.level"],
-                format!(
-                    "`log.level` must be error, warn, info, debug, trace or a filter like \
-                     \"info,tickgate::server=debug\", got {level:?}{why}"
-                ),
-            );
-        }
-    }
 }
 
 /// Why a broker cannot have this name on the bus.
@@ -383,20 +370,4 @@ fn bad_broker_name(name: &str, two_segment_exchanges: &[String]) -> Option<&'sta
     } else {
         None
     }
-}
-
-/// Why a log filter does not say what its author meant; a hint, or nothing to add.
-fn bad_filter(level: &str) -> Option<String> {
-    for directive in level.split(',').map(str::trim) {
-        // The filter would take a mistyped level for the name of a module, and log all of it.
-        let is_plain_word = !directive.contains(['=', ':', '[']) && directive != "tickgate";
-        if is_plain_word && directive.parse::<LevelFilter>().is_err() || directive.is_empty() {
-            let levels = ["error", "warn", "info", "debug", "trace", "off"];
-            return Some(match nearest(directive, levels) {
-                Some(near) => format!("; did you mean {near:?}?"),
-                None => String::new(),
-            });
-        }
-    }
-    EnvFilter::builder().parse(level).is_err().then(String::new)
 }

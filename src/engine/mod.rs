@@ -18,7 +18,7 @@ mod upstream;
 
 use crate::broker::{BrokerEvent, Command};
 use crate::protocol::{Answer, BadEntry, Reject, RequestId, SubscribeEntry, UnsubscribeEntry};
-use crate::topic::{BrokerName, ClientId, Topic, UserId};
+use crate::topic::{BrokerName, ClientId, CredentialTag, Role, Topic, UserId};
 
 pub use conduct::{Conduct, Escalation, Rates, Reaction, Violation};
 pub use gate::{
@@ -47,6 +47,29 @@ pub struct Identity {
     pub user: UserId,
     /// The broker the account is with.
     pub broker: BrokerName,
+    /// How much the user may do.
+    pub role: Role,
+    /// The credential, if it can be revoked.
+    pub credential: Option<CredentialUse>,
+}
+
+/// A credential that somebody has come in by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CredentialUse {
+    /// Names it.
+    pub tag: CredentialTag,
+    /// How often credentials had been read again when it was found good, or fewer.
+    pub generation: u64,
+    /// How many milliseconds it is good for; `None`: until it is revoked.
+    pub expires_in_ms: Option<u64>,
+}
+
+impl Identity {
+    /// A trader whose credential is never revoked.
+    #[must_use]
+    pub const fn trader(user: UserId, broker: BrokerName) -> Self {
+        Self { user, broker, role: Role::Trader, credential: None }
+    }
 }
 
 /// A client's request, parsed, its credential already verified.
@@ -107,6 +130,14 @@ pub enum Event {
     Invalidate {
         /// Whose.
         user: UserId,
+    },
+    /// Credentials have been read again, for the so-many-th time. Whoever came in by one of these
+    /// has to leave, and whoever is still on the way in with one is turned down.
+    Revoke {
+        /// Counts from 1, without gaps.
+        generation: u64,
+        /// Credentials that are gone, or give another role now.
+        tags: Vec<CredentialTag>,
     },
     /// Time has passed. Send it when [`Hub::next_deadline_ms`] is due.
     Timer,

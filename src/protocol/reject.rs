@@ -193,6 +193,12 @@ impl Reject {
         )
     }
 
+    /// The credential was good a moment ago.
+    #[must_use]
+    pub fn credential_revoked() -> Self {
+        Self::of(ErrorCode::AuthenticationError, "This credential has just been revoked or changed")
+    }
+
     /// The client says more than it may; it may go on after so many milliseconds.
     #[must_use]
     pub fn rate_limited(retry_after_ms: u64) -> Self {

@@ -18,11 +18,12 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error as WsError};
 
+use super::credential::Found;
 use super::door::GateHandle;
 use super::heartbeat::{Beat, Heartbeat, PING_FRAME};
 use super::hub::HubMessage;
 use super::shard::ShardMessage;
-use crate::auth::{Verified, Verifier};
+use crate::auth::Verifier;
 use crate::config::Config;
 use crate::engine::{Conduct, Escalation, Event, Rates, Reaction, ShardId};
 use crate::marks::mark;
@@ -55,7 +56,7 @@ pub(super) struct Upgraded<S> {
     /// Whether the client is on this machine.
     pub loopback: bool,
     /// Who it is, if it has shown a credential with its upgrade request.
-    pub verified: Option<Verified>,
+    pub found: Option<Found>,
 }
 
 /// How a client is sent away.
@@ -93,8 +94,8 @@ pub(super) async fn serve_client<R: Runtime>(
     let conduct = Conduct::new(now_ms, Rates::new(limits), escalation);
     let loopback = upgraded.loopback;
     let desk = Desk { context: context.clone(), id, shard, loopback, conduct };
-    if let Some(verified) = upgraded.verified {
-        desk.welcome(verified).await;
+    if let Some(found) = upgraded.found {
+        desk.welcome(found).await;
     }
     let heartbeat = Heartbeat::new(&context.config.server, context.clock);
     let mut session = Session { desk, socket, credit, heartbeat };

@@ -7,6 +7,16 @@ use crate::protocol::Reject;
 use crate::runtime::Runtime;
 use crate::topic::ClientId;
 
+/// A credential was good.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// Whose it is.
+    pub verified: Verified,
+    /// How often credentials had been read when it was looked up, or fewer: whatever is revoked
+    /// later concerns it, although it has not reached the hub yet.
+    pub generation: u64,
+}
+
 /// A credential was not accepted.
 #[derive(Debug)]
 pub(super) struct TurnedDown {
@@ -40,7 +50,7 @@ impl<R: Runtime> ClientContext<R> {
         client: ClientId,
         presented: &Presented,
         loopback: bool,
-    ) -> Result<Verified, TurnedDown> {
+    ) -> Result<Found, TurnedDown> {
         let turned_down = |reject, why| TurnedDown { reject, why };
         match self.gate.attempt(client).await {
             Some(Attempt::Go) => {}
@@ -50,6 +60,7 @@ impl<R: Runtime> ClientContext<R> {
             None => return Err(turned_down(Reject::shutting_down(), Why::NotNow)),
         }
         let unix_ms = self.runtime.unix_ms();
+        let generation = self.verifier.generation();
         let found = self.verifier.verify(presented, loopback, unix_ms).await;
         let outcome = match &found {
             Ok(_) | Err(Denied::NoBroker) => Tried::Good,
@@ -57,7 +68,7 @@ impl<R: Runtime> ClientContext<R> {
             Err(Denied::Unavailable(_)) => Tried::Unknown,
         };
         self.gate.tried(client, outcome).await;
-        found.map_err(|denied| match denied {
+        found.map(|verified| Found { verified, generation }).map_err(|denied| match denied {
             Denied::Bad(refusal) => {
                 tracing::debug!(%client, %refusal, "a credential is refused");
                 let reject = match (refusal, presented.way) {

@@ -19,16 +19,18 @@ use super::feed::{FeedOutlets, run_feed};
 use super::forwarded;
 use super::hub::{HubMessage, Outlets, run_hub};
 use super::shard::run_shard;
+use super::sockets::{Sockets, bind};
 use super::source::Source;
 use crate::auth::{BadCredentials, Credentials, Keeper, Reloaded, Verifier};
 use crate::broker::Command;
 use crate::broker::paper::{Paper, PaperOptions};
 use crate::broker::remote::{Remote, RemoteOptions};
 use crate::config::{BrokerEntry, BrokerKind, Config, SHARDS_MAX};
-use crate::engine::{Gate, GateOptions, Hub, HubOptions, Index, OutboxLimits, Shard, ShardOptions};
-use crate::runtime::{Clock, Listener, Runtime, Task, TaskGroup};
+use crate::engine::{
+    Event, Gate, GateOptions, Hub, HubOptions, Index, OutboxLimits, Shard, ShardOptions,
+};
+use crate::runtime::{Clock, Runtime, Task, TaskGroup};
 use crate::topic::BrokerName;
-use crate::zmtp::{self, Sub};
 
 /// Messages that wait for the hub, the feed or a shard; beyond, whoever sends waits.
 const MAILBOX_MAX: usize = 1_024;
@@ -78,14 +80,6 @@ pub struct Gateway {
     /// The others, by name.
     parts: Vec<(&'static str, Task)>,
     keeper: Keeper,
-}
-
-/// The gateway's sockets, bound.
-struct Sockets<R: Runtime> {
-    websocket: R::Listener,
-    admin: Option<R::Listener>,
-    bus: Sub,
-    addresses: Addresses,
 }
 
 impl Gateway {
@@ -197,12 +191,22 @@ impl Gateway {
         &self.addresses
     }
 
-    /// Reads the files of credentials again. Whoever comes in from now on is judged by them.
+    /// Reads the files of credentials again. Whoever comes in from now on is judged by them;
+    /// whoever is in by a credential that is gone, or gives another role now, is closed with 4403.
     ///
-    /// Who is in stays in, with the role they had: what is returned says whose credential is gone
-    /// or gives another role. If a file is bad, it fails and what held before goes on holding.
+    /// # Errors
+    ///
+    /// Fails if a file is bad; what held before goes on holding then.
     pub async fn reload_credentials(&self) -> Result<Reloaded, BadCredentials> {
-        self.keeper.reload().await
+        let reloaded = self.keeper.reload().await?;
+        if reloaded.generation > 0 {
+            let changed = reloaded.changed.iter().map(|(tag, _)| *tag);
+            let tags = reloaded.revoked.iter().copied().chain(changed).collect();
+            let event = Event::Revoke { generation: reloaded.generation, tags };
+            // If the hub is gone, nobody is in.
+            let _ = self.hub_mailbox.send(HubMessage::Event(event)).await;
+        }
+        Ok(reloaded)
     }
 
     /// Waits until a part of the gateway ends that must not. Cancel-safe.
@@ -235,62 +239,6 @@ impl Gateway {
         drop(self.hub);
         let brokers = futures_util::future::join_all(self.brokers);
         let _ = tokio::time::timeout(BROKERS_END_MAX, brokers).await;
-    }
-}
-
-async fn bind<R: Runtime>(runtime: &R, config: &Config) -> Result<Sockets<R>, StartError> {
-    let (websocket, websocket_addr) =
-        bind_one(runtime, &config.server.listen, "server.listen").await?;
-    let (admin, admin_addr) = match config.admin.listen.as_str() {
-        "" => (None, None),
-        address => {
-            let (listener, bound) = bind_one(runtime, address, "admin.listen").await?;
-            (Some(listener), Some(bound))
-        }
-    };
-    let bus = &config.bus;
-    let options = zmtp_options(config);
-    let everything = [bytes::Bytes::new()];
-    let (bind, connect) = (endpoints(&bus.bind)?, endpoints(&bus.connect)?);
-    let sub = Sub::start(runtime, options, &bind, &connect, &everything);
-    let sub = sub.await.map_err(|error| StartError::Bind {
-        address: error.address,
-        key: "bus.bind",
-        error: error.source,
-    })?;
-    let addresses =
-        Addresses { websocket: websocket_addr, bus: sub.bound().to_vec(), admin: admin_addr };
-    Ok(Sockets { websocket, admin, bus: sub, addresses })
-}
-
-async fn bind_one<R: Runtime>(
-    runtime: &R,
-    address: &str,
-    key: &'static str,
-) -> Result<(R::Listener, SocketAddr), StartError> {
-    let failed = |error| StartError::Bind { address: address.to_owned(), key, error };
-    let listener = runtime.bind(address).await.map_err(failed)?;
-    let bound = listener.local_addr().map_err(failed)?;
-    Ok((listener, bound))
-}
-
-/// `tcp://host:port` to `host:port`.
-fn endpoints(addresses: &[String]) -> Result<Vec<String>, StartError> {
-    let parsed = addresses.iter().map(|address| zmtp::parse_endpoint(address));
-    parsed.collect::<Result<_, _>>().map_err(|error| StartError::Config(error.to_string()))
-}
-
-fn zmtp_options(config: &Config) -> zmtp::Options {
-    let bus = &config.bus;
-    zmtp::Options {
-        heartbeat_interval: Duration::from_millis(bus.heartbeat_interval_ms),
-        heartbeat_timeout: Duration::from_millis(bus.heartbeat_interval_ms * 3),
-        handshake_timeout: Duration::from_millis(bus.handshake_timeout_ms),
-        reconnect_min: Duration::from_millis(bus.reconnect_min_ms),
-        reconnect_max: Duration::from_millis(bus.reconnect_max_ms),
-        frame_bytes_max: bus.frame_bytes_max,
-        message_bytes_max: bus.frame_bytes_max,
-        ..zmtp::Options::default()
     }
 }
 

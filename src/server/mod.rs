@@ -18,6 +18,7 @@ mod heartbeat;
 mod hub;
 pub mod metrics;
 mod shard;
+mod sockets;
 mod source;
 pub mod status;
 mod upgrade;

@@ -21,12 +21,10 @@ use serde_json::json;
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 
 use super::client::{ClientContext, Upgraded};
-use super::credential::{TurnedDown, Why};
+use super::credential::{Found, TurnedDown, Why};
 use super::door::Visitor;
 use super::forwarded::{came_through_a_proxy, client_of, is_trusted};
-use crate::auth::{
-    BadPresentation, TOKEN_PREFIX, Verified, origin_allowed, presented, subprotocol,
-};
+use crate::auth::{BadPresentation, TOKEN_PREFIX, origin_allowed, presented, subprotocol};
 use crate::engine::Refusal;
 use crate::marks::mark;
 use crate::protocol::{Answer, ErrorCode, Reject};
@@ -49,7 +47,7 @@ struct Sender {
     /// Whether it is certainly on this machine.
     loopback: bool,
     /// Who it is, if it has shown a credential.
-    verified: Option<Verified>,
+    found: Option<Found>,
 }
 
 /// Takes a connection through the upgrade, or answers why not.
@@ -84,8 +82,8 @@ pub(super) async fn upgrade<R: Runtime>(
     connection.await.ok()?;
     let (on_upgrade, sender) = upgraded.into_inner().unwrap_or_else(PoisonError::into_inner)?;
     let parts = on_upgrade.await.ok()?.downcast::<TokioIo<R::Stream>>().ok()?;
-    let Sender { loopback, verified } = sender;
-    Some(Upgraded { stream: parts.io.into_inner(), early: parts.read_buf, loopback, verified })
+    let Sender { loopback, found } = sender;
+    Some(Upgraded { stream: parts.io.into_inner(), early: parts.read_buf, loopback, found })
 }
 
 /// The answer to an upgrade request, and who sent it if it is let in.
@@ -125,9 +123,9 @@ async fn receive<R: Runtime>(
         let reject = Reject::new(ErrorCode::Forbidden, "This page may not connect to this server");
         return Err(rejected(StatusCode::FORBIDDEN, reject));
     }
-    let verified = identify(context, visitor, request, loopback).await?;
+    let found = identify(context, visitor, request, loopback).await?;
     if wants_token {
-        return Err(mint(context, verified));
+        return Err(mint(context, found));
     }
     let subprotocol = subprotocol(headers).map_err(|bad| malformed(&bad))?;
     match create_response_with_body(request, Full::default) {
@@ -135,7 +133,7 @@ async fn receive<R: Runtime>(
             if let Some(name) = subprotocol {
                 page.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, name);
             }
-            Ok((page, Sender { loopback, verified }))
+            Ok((page, Sender { loopback, found }))
         }
         Err(error) => {
             let text = format!("bad WebSocket handshake: {error}\n");
@@ -150,7 +148,7 @@ async fn identify<R: Runtime>(
     visitor: &Visitor,
     request: &Request<Incoming>,
     loopback: bool,
-) -> Result<Option<Verified>, Box<Page>> {
+) -> Result<Option<Found>, Box<Page>> {
     let cookie = &context.config.auth.cookie;
     let shown = presented(request.headers(), request.uri(), cookie);
     let Some(shown) = shown.map_err(|bad| malformed(&bad))? else { return Ok(None) };
@@ -160,7 +158,7 @@ async fn identify<R: Runtime>(
         return Err(rejected(StatusCode::FORBIDDEN, reject));
     }
     match context.try_credential(visitor.id, &shown, loopback).await {
-        Ok(verified) => Ok(Some(verified)),
+        Ok(found) => Ok(Some(found)),
         Err(TurnedDown { reject, why }) => {
             mark!(WrongAtDoor if why == Why::Wrong);
             let status = match why {
@@ -180,8 +178,8 @@ async fn identify<R: Runtime>(
 }
 
 /// A one-use token for whoever has shown a credential.
-fn mint<R: Runtime>(context: &ClientContext<R>, verified: Option<Verified>) -> Box<Page> {
-    let Some(verified) = verified else {
+fn mint<R: Runtime>(context: &ClientContext<R>, found: Option<Found>) -> Box<Page> {
+    let Some(Found { verified, .. }) = found else {
         let reject = Reject::new(ErrorCode::AuthenticationError, "Show a credential");
         let mut page = rejected(StatusCode::UNAUTHORIZED, reject);
         let challenge = HeaderValue::from_static("Bearer realm=\"tickgate\"");

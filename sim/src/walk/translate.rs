@@ -107,7 +107,7 @@ impl Dictionary {
         match ask {
             Ask::Authenticate(user, broker) => {
                 let broker = self.brokers[*broker as usize].clone();
-                Request::Authenticate(Ok(Identity { user: self.user(*user), broker }))
+                Request::Authenticate(Ok(Identity::trader(self.user(*user), broker)))
             }
             Ask::AuthenticateWrongly => Request::Authenticate(Err(Reject::invalid_api_key())),
             Ask::Subscribe(entries) => Request::Subscribe(

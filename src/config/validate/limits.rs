@@ -5,9 +5,22 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::Findings;
-use crate::config::Config;
+use crate::config::{Action, Config};
+use crate::topic::Role;
 
 impl Findings {
+    pub(super) fn roles(&mut self, config: &Config) {
+        for role in Role::ALL {
+            let key = format!("roles.{role}_allow");
+            for word in config.roles.of(role).0 {
+                if Action::from_word(word).is_none() {
+                    let words = Action::ALL.map(Action::word).join(", ");
+                    self.add(&[&key], format!("`{key}` takes {words}, got {word:?}"));
+                }
+            }
+        }
+    }
+
     pub(super) fn limits(&mut self, config: &Config) {
         let (limits, conduct, server) = (&config.limits, &config.conduct, &config.server);
         for text in &limits.trusted_proxies {

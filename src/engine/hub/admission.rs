@@ -9,6 +9,7 @@ use crate::topic::ClientId;
 impl Hub {
     /// Whether the account can be served at all, on one client more if it has not this one.
     pub(super) fn admit(&self, id: ClientId, identity: Identity) -> Result<Identity, Reject> {
+        self.still_holds(&identity)?;
         if !self.brokers.contains_key(&identity.broker) {
             return Err(reject::unknown_broker(&identity.broker));
         }

@@ -140,7 +140,7 @@ impl Hub {
     fn check_timers(&self) {
         for key in self.timers.keys() {
             let owned = match key {
-                TimerKey::Authenticate(id) => self.clients.contains_key(id),
+                TimerKey::Authenticate(id) | TimerKey::Expiry(id) => self.clients.contains_key(id),
                 TimerKey::Request(id) => {
                     self.clients.get(id).is_some_and(|client| client.current.is_some())
                 }

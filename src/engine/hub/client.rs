@@ -8,10 +8,10 @@ use super::reject;
 use super::session::{SessionState, User};
 use super::{Effect, Hub, Note, TimerKey};
 use crate::broker::{BrokerError, BrokerErrorCode};
-use crate::engine::{Change, Identity, Orders, Request, ShardId};
+use crate::engine::{Change, CredentialUse, Identity, Orders, Request, ShardId};
 use crate::marks::{ClientEvent, SessionEvent, mark};
 use crate::protocol::{Answer, Reject, RequestId, RowOutcome};
-use crate::topic::{ClientId, Instrument, Mode, Topic, UserId};
+use crate::topic::{ClientId, Instrument, Mode, Role, Topic, UserId};
 
 /// One connection. Its requests are served one at a time, in order.
 #[derive(Clone, Debug)]
@@ -25,6 +25,10 @@ pub(super) struct Client {
     pub current: Option<Current>,
     /// Times that it was not let in.
     pub failures: u64,
+    /// What it may do, as whoever it is.
+    pub role: Role,
+    /// What it has come in by.
+    pub credential: Option<CredentialUse>,
     /// A close is on its way; it is served no more.
     pub closing: bool,
 }
@@ -72,6 +76,8 @@ impl Client {
             queue: VecDeque::new(),
             current: None,
             failures: 0,
+            role: Role::Anonymous,
+            credential: None,
             closing: false,
         }
     }
@@ -199,11 +205,13 @@ impl Hub {
             }
         };
         let client = self.clients.get_mut(&id).expect("the client exists");
-        if client.attached() != Some(&identity.user) {
+        // With another role it starts anew: what it holds may be more than it may hold.
+        if client.attached() != Some(&identity.user) || client.role != identity.role {
             mark!(ClientSwitches if !client.topics.is_empty());
             self.leave(id, effects);
             self.join(id, &identity);
         }
+        self.take_on(id, &identity);
         self.timers.cancel(&TimerKey::Authenticate(id));
         let client = self.clients.get_mut(&id).expect("the client exists");
         client.current = Some(Current { request_id, kind: CurrentKind::Authenticate });
@@ -247,7 +255,11 @@ impl Hub {
         if !change.is_empty() {
             effects.push(Effect::Deliver { client: id, shard, change, answer: None });
         }
-        self.clients.get_mut(&id).expect("the client exists").auth = Auth::Nobody;
+        let client = self.clients.get_mut(&id).expect("the client exists");
+        client.auth = Auth::Nobody;
+        client.role = Role::Anonymous;
+        client.credential = None;
+        self.timers.cancel(&TimerKey::Expiry(id));
         let user = self.users.get_mut(&user_id).expect("a client's user exists");
         user.clients.swap_remove(&id);
         self.work.sessions.insert(user_id);

@@ -5,6 +5,7 @@
 //! touched and sends at most one command for each. Nothing counts edges: the reference count of a
 //! topic is the size of its set of wants.
 
+mod access;
 mod admission;
 mod brokers;
 mod check;
@@ -27,11 +28,12 @@ use super::numbered::NumberMap;
 use super::timers::Timers;
 use super::{Effect, Event, Note, ShardId};
 use crate::broker::{Command, CommandId, CommandKind, SessionId};
-use crate::config::{BrokerTimes, Config};
+use crate::config::{BrokerTimes, Config, RoleTable};
 use crate::marks::{SessionEvent, TopicEvent};
 use crate::protocol::TopicRules;
 use crate::topic::{BrokerName, ClientId, Topic, UserId};
 
+use access::Revocation;
 use client::Client;
 use routes::Routes;
 pub use session::SessionState;
@@ -51,6 +53,8 @@ pub struct HubOptions {
     pub subscriptions_per_user_max: usize,
     /// Clients that one user may have, those included that wait for its session.
     pub clients_per_user_max: usize,
+    /// What each role may do.
+    pub roles: RoleTable,
     /// Deadlines and pauses of brokers.
     pub times: BrokerTimes,
     /// How the bus spells topics: what it cannot carry is refused.
@@ -74,6 +78,7 @@ impl HubOptions {
             subscriptions_per_client_max: config.limits.subscriptions_per_client_max,
             subscriptions_per_user_max: config.limits.subscriptions_per_user_max,
             clients_per_user_max: config.limits.clients_per_user_max,
+            roles: config.roles.table(),
             times: config.broker.clone(),
             seed,
         }
@@ -95,6 +100,8 @@ pub struct Hub {
     timers: Timers<TimerKey>,
     next_command: u64,
     next_session: u64,
+    /// The latest, oldest first.
+    revocations: VecDeque<Revocation>,
     totals: HubTotals,
     work: Work,
 }
@@ -130,6 +137,8 @@ struct InFlight {
 enum TimerKey {
     /// The client must have authenticated by now.
     Authenticate(ClientId),
+    /// The client's credential is good no longer.
+    Expiry(ClientId),
     /// The client's current request must have been answered by now.
     Request(ClientId),
     /// The command must have been answered by now.
@@ -159,6 +168,7 @@ impl Hub {
             timers: Timers::new(),
             next_command: 0,
             next_session: 0,
+            revocations: VecDeque::new(),
             totals: HubTotals::default(),
             work: Work::default(),
         }
@@ -178,6 +188,7 @@ impl Hub {
             Event::Closed { client } => self.client_closed(client, effects),
             Event::Broker { broker, event } => self.broker_event(&broker, event, effects),
             Event::Invalidate { user } => self.invalidate(&user, effects),
+            Event::Revoke { generation, tags } => self.revoke(generation, tags, effects),
             Event::Timer => {}
             Event::Drain => self.drain(effects),
         }
@@ -217,6 +228,7 @@ impl Hub {
         while let Some(key) = self.timers.pop_due(self.now_ms) {
             match key {
                 TimerKey::Authenticate(client) => self.authentication_overdue(client, effects),
+                TimerKey::Expiry(client) => self.credential_expired(client, effects),
                 TimerKey::Request(client) => self.request_overdue(client, effects),
                 TimerKey::Command(id) => self.command_overdue(id, effects),
                 TimerKey::Session(user) => {

@@ -26,6 +26,12 @@ impl Hub {
         effects: &mut Vec<Effect>,
     ) {
         let user = self.clients[&id].user().cloned();
+        if user.is_some()
+            && let Some(reject) = self.forbids(id, &request)
+        {
+            self.answer(id, request_id, Answer::Rejected(reject), effects);
+            return;
+        }
         match (request, user) {
             (Request::Ready(answer), _) => self.answer(id, request_id, answer, effects),
             (Request::SupportedBrokers, _) => {
@@ -132,7 +138,7 @@ impl Hub {
         if !self.options.rules.carries(&topic.instrument) {
             return done(&topic.instrument, RowOutcome::Failed(Reject::not_on_the_bus()));
         }
-        let limit = self.options.subscriptions_per_client_max;
+        let limit = self.subscriptions_max(id);
         if client.topics.len() >= limit {
             mark!(LimitReached);
             let reject = Reject::too_many_subscriptions(limit);

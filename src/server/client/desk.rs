@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use super::ClientContext;
-use crate::auth::Verified;
-use crate::engine::{Conduct, Event, Identity, Reaction, Request, ShardId, Violation};
+use crate::engine::{
+    Conduct, CredentialUse, Event, Identity, Reaction, Request, ShardId, Violation,
+};
 use crate::marks::mark;
 use crate::protocol::{
     self, Answer, BadEntry, Credential, ErrorCode, ParseLimits, Reject, RequestId,
 };
 use crate::runtime::Runtime;
-use crate::server::credential::{TurnedDown, Why};
+use crate::server::credential::{Found, TurnedDown, Why};
 use crate::server::hub::HubMessage;
 use crate::server::shard::ShardMessage;
 use crate::topic::ClientId;
@@ -74,7 +75,7 @@ impl<R: Runtime> Desk<R> {
             return (Request::Authenticate(Err(Reject::api_key_required())), None);
         };
         match self.context.try_credential(self.id, &credential.into(), self.loopback).await {
-            Ok(verified) => (Request::Authenticate(Ok(self.identity(verified))), None),
+            Ok(found) => (Request::Authenticate(Ok(self.identity(found))), None),
             Err(TurnedDown { reject, why }) => {
                 let violation = (why == Why::Wrong).then_some(Violation::Credential);
                 (Request::Authenticate(Err(reject)), violation)
@@ -83,14 +84,19 @@ impl<R: Runtime> Desk<R> {
     }
 
     /// Lets a client in whose credential was good at the door, as if it had just shown it.
-    pub async fn welcome(&self, verified: Verified) {
-        let identity = self.identity(verified);
+    pub async fn welcome(&self, found: Found) {
+        let identity = self.identity(found);
         self.to_hub(None, Request::Authenticate(Ok(identity))).await;
     }
 
-    fn identity(&self, verified: Verified) -> Identity {
+    fn identity(&self, found: Found) -> Identity {
+        let Found { verified, generation } = found;
         let broker = verified.broker.unwrap_or_else(|| self.context.default_broker.clone());
-        Identity { user: verified.user, broker }
+        let unix_ms = self.context.runtime.unix_ms();
+        let expires_in_ms = verified.expires_unix_ms.map(|at_ms| at_ms.saturating_sub(unix_ms));
+        let credential = CredentialUse { tag: verified.tag, generation, expires_in_ms };
+        let (user, role) = (verified.user, verified.role);
+        Identity { user, broker, role, credential: Some(credential) }
     }
 
     fn translate(&self, request: protocol::Request) -> Request {
