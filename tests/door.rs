@@ -1,4 +1,5 @@
 //! Who comes in at the door and who does not, on real sockets.
+#![expect(clippy::unwrap_used, clippy::disallowed_types, reason = "a client on real sockets")]
 
 mod common;
 
@@ -205,7 +206,6 @@ async fn clients_behind_a_trusted_proxy_are_told_apart() {
 async fn a_proxy_that_nobody_told_us_of_does_not_make_the_world_local() {
     let gateway = TestGateway::start().await;
     let demo = "Authorization: Bearer demo-key-for-local-use-only\r\n";
-    let _ = demo;
     let mut client = Client::connect(&gateway).await;
     let request = r#"{"action":"authenticate","api_key":"demo-key-for-local-use-only"}"#;
     let local = client.ask(request).await;
@@ -219,9 +219,7 @@ async fn whoever_says_too_much_is_slowed_down_and_then_closed() {
     let gateway = limited(|config| {
         config.limits.messages_per_minute_max = 60;
         config.limits.message_burst_max = 3;
-        (config.conduct.warn_at, config.conduct.throttle_at, config.conduct.close_at) =
-            (2, 1_000, 4);
-        config.conduct.throttle_at = 4;
+        (config.conduct.warn_at, config.conduct.throttle_at, config.conduct.close_at) = (2, 4, 4);
         config.conduct.throttle_ms = 1;
     })
     .await;

@@ -67,7 +67,7 @@ impl Story {
 
 /// `success`, or the code of the refusal; of a subscribe, that of its first row.
 fn word(answer: &Answer) -> String {
-    let json: serde_json::Value = serde_json::from_slice(&answer.to_json(None)).unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&answer.to_json(None)).expect("JSON");
     let row = &json["subscriptions"][0]["code"];
     let code = if row.is_null() { &json["code"] } else { row };
     code.as_str().unwrap_or("success").to_owned()
