@@ -1,6 +1,6 @@
 //! `cargo sim mutants`
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -46,6 +46,7 @@ Needs cargo-mutants, or a list that it has made:
 Examples:
   cargo sim mutants
   cargo sim mutants src/engine/outbox.rs Hub::settle
+  cargo sim mutants --settled target/before.json --json target/after.json
   cargo sim mutants --json target/mutants.json --page sim/mutants/MEASURED.md")]
 pub(super) struct Arguments {
     /// Only mutants that have one of these words in their names: a file, a function, an operator
@@ -62,6 +63,10 @@ pub(super) struct Arguments {
     /// Judge so many mutants at once
     #[arg(long, default_value_t = NonZeroUsize::MIN)]
     jobs: NonZeroUsize,
+    /// Do not judge again whom this file, written with --json, has as caught or as not compiling:
+    /// for after tests were added
+    #[arg(long, value_name = "FILE")]
+    settled: Option<PathBuf>,
     /// Write the results for programs to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -75,7 +80,10 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
 }
 
 fn measure(arguments: &Arguments) -> Result<ExitCode, String> {
-    let explained = read_explained(Path::new(explained::FILE))?;
+    let explained = Explained::parse(&read(Path::new(explained::FILE))?)
+        .map_err(|problem| format!("{}: {problem}", explained::FILE))?;
+    let settled = arguments.settled.as_deref().map(read).transpose()?;
+    let settled = settled.map_or_else(|| Ok(BTreeMap::new()), |text| table::settled(&text))?;
     let all = arguments.list.as_deref().map_or_else(list::listed, list::load)?;
     let (mutants, canary) = chosen(&all, &arguments.words)?;
     let effort = Effort {
@@ -92,7 +100,14 @@ fn measure(arguments: &Arguments) -> Result<ExitCode, String> {
         explained,
         arguments,
     };
-    run.judge_all(mutants, canary, effort)?;
+    let mut open = Vec::new();
+    for mutant in mutants {
+        match settled.get(&mutant.label).cloned() {
+            Some(fate) => run.rows.push(Row { mutant, fate }),
+            None => open.push(mutant),
+        }
+    }
+    run.judge_all(open, canary, effort)?;
     run.progress.end();
     say!("{}", table::summary(&run.rows).trim_end());
     say!("in {} s", run.progress.elapsed().as_secs());
@@ -107,11 +122,9 @@ fn measure(arguments: &Arguments) -> Result<ExitCode, String> {
     Ok(ExitCode::FAILURE)
 }
 
-fn read_explained(file: &Path) -> Result<Explained, String> {
-    let shown = file.display();
-    let text =
-        std::fs::read_to_string(file).map_err(|error| format!("cannot read {shown}: {error}"))?;
-    Explained::parse(&text).map_err(|problem| format!("{shown}: {problem}"))
+fn read(file: &Path) -> Result<String, String> {
+    std::fs::read_to_string(file)
+        .map_err(|error| format!("cannot read {}: {error}", file.display()))
 }
 
 /// The mutants that were asked for, and the one that nobody can miss.
@@ -145,17 +158,13 @@ impl Run<'_> {
         effort: Effort,
     ) -> Result<(), String> {
         let number = canary.number;
+        let only_proves = !mutants.contains(&canary);
         let mut planted = mutants;
-        if !planted.contains(&canary) {
+        if only_proves {
             planted.push(canary);
         }
-        let asked_for = |mutant: &Mutant| {
-            self.arguments.words.is_empty() || {
-                self.arguments.words.iter().any(|word| mutant.label.contains(word.as_str()))
-            }
-        };
         let (programs, alone) = self.plant(&mut planted)?;
-        planted.retain(asked_for);
+        planted.retain(|mutant| !(only_proves && mutant.number == number));
         let mut court = Court::new(programs, effort);
         self.prove(&mut court, number)?;
         self.judge_together(planted, &court)?;
@@ -229,11 +238,12 @@ impl Run<'_> {
                 });
             }
             drop(send);
-            self.receive(&receive)
+            self.receive(receive)
         })
     }
 
-    fn receive(&mut self, receive: &Receiver) -> Result<(), String> {
+    /// Takes the receiver with it: the workers stop once nobody listens.
+    fn receive(&mut self, receive: Receiver) -> Result<(), String> {
         loop {
             match receive.recv_timeout(LOOK_PAUSE) {
                 Ok((mutant, caught)) => {

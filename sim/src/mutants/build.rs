@@ -12,8 +12,14 @@ use super::rewrite::{Rewritten, alone, rewrite};
 use crate::bugs::measure::run_to_end;
 use crate::bugs::scratch::Scratch;
 
-/// Tests of the engine besides those beside its code.
-const TESTS: [&str; 4] = ["hub", "hub_notes", "shard", "growth"];
+/// Tests of the engine besides those beside its code, the quickest first.
+const TESTS: [&str; 5] = ["shard", "hub_notes", "hub_observed", "hub", "growth"];
+/// They are built once and run hundreds of times.
+const QUICK_TO_RUN: [&str; 3] = [
+    "profile.dev.debug=0",
+    "profile.dev.package.tickgate.debug=0",
+    "profile.dev.package.tickgate.opt-level=1",
+];
 /// Whoever is found not to compile is taken out, and the compiler goes further: so often at most.
 const ROUNDS_MAX: usize = 20;
 
@@ -28,10 +34,14 @@ pub struct Programs {
     pub tree: PathBuf,
 }
 
-/// Where programs are built.
+/// Names the switch, in the copy.
+const LIBRARY: &str = "src/lib.rs";
+
+/// Where programs are built. The workspace is copied once: it may change while this goes on.
 #[derive(Debug)]
 pub struct Workshop<'a> {
     scratch: &'a Scratch,
+    library: String,
     sources: BTreeMap<String, String>,
 }
 
@@ -60,7 +70,7 @@ impl<'a> Workshop<'a> {
                 sources.insert(file.clone(), read(scratch, file)?);
             }
         }
-        Ok(Self { scratch, sources })
+        Ok(Self { scratch, library: read(scratch, LIBRARY)?, sources })
     }
 
     /// Writes mutants into the copy, without those that do not compile.
@@ -69,10 +79,9 @@ impl<'a> Workshop<'a> {
     ///
     /// Fails if the compiler complains about something else.
     pub fn plant(&self, mutants: &[Mutant], turn: &mut dyn FnMut()) -> Result<Planted, String> {
-        self.scratch.restore()?;
         self.write("src/living_mutant.rs", &switch())?;
-        let library = read(self.scratch, "src/lib.rs")?;
-        self.write("src/lib.rs", &format!("{library}\n/// Mutants.\npub mod living_mutant;\n"))?;
+        let library = &self.library;
+        self.write(LIBRARY, &format!("{library}\n/// Mutants.\npub mod living_mutant;\n"))?;
         let opaque = mutants.iter().filter(|mutant| mutant.is_opaque);
         let mut refused: BTreeSet<u32> = opaque.map(|mutant| mutant.number).collect();
         for _ in 0..ROUNDS_MAX {
@@ -123,7 +132,10 @@ impl<'a> Workshop<'a> {
     ///
     /// Fails if it cannot be tried.
     pub fn compiles_alone(&self, mutant: &Mutant, turn: &mut dyn FnMut()) -> Result<bool, String> {
-        self.scratch.restore()?;
+        self.write(LIBRARY, &self.library)?;
+        for (file, source) in &self.sources {
+            self.write(file, source)?;
+        }
         let source = self.sources.get(&mutant.file).ok_or("the source is not known")?;
         self.write(&mutant.file, &alone(source, mutant)?)?;
         Ok(self.check(turn)?.is_empty())
@@ -150,11 +162,12 @@ impl<'a> Workshop<'a> {
         build.args(["--profile", "sim", "--package", "tickgate-sim", "--bin", "tickgate-sim"]);
         let mut simulator = self.built(&mut build, false, turn)?;
         let mut test = self.scratch.cargo("test");
-        test.args(["--no-run", "--package", "tickgate", "--lib", "--config"]);
-        test.args(["profile.dev.debug=0", "--config", "profile.dev.package.tickgate.debug=0"]);
+        test.args(["--no-run", "--package", "tickgate", "--lib"]);
+        test.args(QUICK_TO_RUN.iter().flat_map(|setting| ["--config", setting]));
         test.args(TESTS.iter().flat_map(|test| ["--test", test]));
         let mut tests = self.built(&mut test, true, turn)?;
-        tests.sort_by_key(|(name, _)| name != "tickgate");
+        // Those beside the code are not among TESTS, and so come first.
+        tests.sort_by_key(|(name, _)| TESTS.iter().position(|test| test == name));
         if tests.len() != TESTS.len() + 1 {
             return Err(format!("not all tests were built: {tests:?}"));
         }
@@ -196,6 +209,10 @@ impl<'a> Workshop<'a> {
 
     fn write(&self, file: &str, text: &str) -> Result<(), String> {
         let path = self.scratch.tree().join(file);
+        // What is equal need not be built again.
+        if std::fs::read_to_string(&path).is_ok_and(|there| there == text) {
+            return Ok(());
+        }
         std::fs::write(&path, text)
             .map_err(|error| format!("cannot write {}: {error}", path.display()))
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Fate;
 use super::explained::Explained;
@@ -165,6 +165,33 @@ pub fn json(rows: &[Row], explained: &Explained) -> Result<String, String> {
         .map_err(|error| error.to_string())
 }
 
+#[derive(Deserialize)]
+struct Read {
+    mutant: String,
+    fate: String,
+    caught: Option<Caught>,
+}
+
+/// What is settled by what [`json`] has written, by the mutants' labels: who was caught stays
+/// caught as long as tests are only added, and who does not compile never will.
+///
+/// # Errors
+///
+/// Fails if it was not written by [`json`].
+pub fn settled(text: &str) -> Result<BTreeMap<String, Fate>, String> {
+    let rows: Vec<Read> =
+        serde_json::from_str(text).map_err(|error| format!("no results of mutants: {error}"))?;
+    let settled = rows.into_iter().filter_map(|row| {
+        let fate = match (row.fate.as_str(), row.caught) {
+            ("not_viable", None) => Fate::NotViable,
+            ("caught", Some(caught)) => Fate::Caught(caught),
+            (_, _) => return None,
+        };
+        Some((row.mutant, fate))
+    });
+    Ok(settled.collect())
+}
+
 /// The line for a mutant that nobody has noticed.
 #[must_use]
 pub fn line(row: &Row) -> String {
@@ -226,5 +253,8 @@ mod tests {
         let value: serde_json::Value = serde_json::from_str(&json).expect("it is JSON");
         assert_eq!(value[1]["caught"]["how"], "timed_out");
         assert_eq!(value[2]["reason"], "It is the same");
+        let settled = settled(&json).expect("it was just written");
+        assert_eq!(settled.keys().collect::<Vec<_>>(), ["a", "b", "e"]);
+        assert_eq!(settled["b"], rows[1].fate);
     }
 }
