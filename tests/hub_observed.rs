@@ -366,6 +366,21 @@ fn the_life_of_a_topic_is_counted_state_by_state() {
 }
 
 #[test]
+fn a_topic_that_is_tried_again_is_counted() {
+    let met = met(|story| {
+        story.enter(1, "alice");
+        story.subscribe(1, "TCS");
+        story.agree();
+        story.unsubscribe(1, "TCS");
+        story.refuse();
+        let pause_ms = story.hub.next_deadline_ms().map_or(0, |at_ms| at_ms - story.now_ms);
+        story.pass(pause_ms);
+    });
+    let expected = "topic unsure, unwanted | it may be tried again | 1";
+    assert!(met.iter().any(|line| line == expected), "{met:?}");
+}
+
+#[test]
 fn what_a_client_asks_is_counted_with_the_state_that_it_is_in() {
     let met = met(|story| {
         let ask_all = |story: &mut Observed, client| {
