@@ -169,7 +169,9 @@ impl Run<'_> {
         self.prove(&mut court, number)?;
         self.judge_together(planted, &court)?;
         for mutant in alone {
-            let fate = self.judge_alone(&mutant, &court)?;
+            let fate = self.judge_alone(&mutant, &mut court).unwrap_or_else(|why| {
+                Fate::NotTried(why.lines().next().unwrap_or_default().to_owned())
+            });
             self.done(Row { mutant, fate })?;
         }
         Ok(())
@@ -259,19 +261,19 @@ impl Run<'_> {
         }
     }
 
-    /// Judges a mutant with programs of its own, in which it always lives.
-    fn judge_alone(&mut self, mutant: &Mutant, court: &Court) -> Result<Fate, String> {
+    /// Judges a mutant with programs of its own, in which it always lives. Most are noticed by the
+    /// tests, which are sooner built than the simulator.
+    fn judge_alone(&mut self, mutant: &Mutant, court: &mut Court) -> Result<Fate, String> {
         let Self { workshop, progress, total, rows, .. } = self;
         let words = format!("alone: {}", mutant.label);
         let mut show = || progress.show(rows.len() as u64, *total, &words);
         workshop.compiles_alone(mutant, &mut show)?;
-        match workshop.build(&mut show) {
-            Ok(programs) => {
-                let caught = court.with(programs).judge(mutant.number)?;
-                Ok(caught.map_or(Fate::Survived, Fate::Caught))
-            }
-            Err(why) => Ok(Fate::NotTried(why.lines().next().unwrap_or_default().to_owned())),
+        court.turn_to_tests(workshop.build_tests(&mut show)?);
+        if let Some(caught) = court.notices(Judge::Tests, mutant.number, &mut show)? {
+            return Ok(Fate::Caught(caught));
         }
+        court.turn_to(workshop.build(&mut show)?);
+        Ok(court.judge(mutant.number)?.map_or(Fate::Survived, Fate::Caught))
     }
 
     /// After each mutant, so that what was found outlives an interruption.

@@ -97,10 +97,14 @@ impl Court {
         Self { programs, effort, patience: [PATIENCE_MAX; 4] }
     }
 
-    /// The same judges, with the same patience, for other programs.
-    #[must_use]
-    pub fn with(&self, programs: Programs) -> Self {
-        Self { programs, ..self.clone() }
+    /// Takes other programs before the same judges, with the same patience.
+    pub fn turn_to(&mut self, programs: Programs) {
+        self.programs = programs;
+    }
+
+    /// Takes other tests before the same judges, with the same patience.
+    pub fn turn_to_tests(&mut self, tests: Vec<PathBuf>) {
+        self.programs.tests = tests;
     }
 
     /// Lets every judge see the healthy engine, and learns how long that takes: so much more is a
