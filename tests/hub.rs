@@ -11,7 +11,7 @@ use tickgate::config::{BrokerTimes, Config};
 use tickgate::engine::{
     Effect, Event, Hub, HubOptions, Identity, Orders, Request, SessionState, Upstream,
 };
-use tickgate::protocol::{Answer, RowOutcome, SubscribeEntry, UnsubscribeEntry};
+use tickgate::protocol::{Answer, Reject, RowOutcome, SubscribeEntry, UnsubscribeEntry};
 use tickgate::topic::{BrokerName, ClientId, Instrument, Mode, Topic};
 
 /// A hub with a broker called `paper` that does only what the story tells it.
@@ -533,6 +533,17 @@ fn a_broker_that_stays_away_is_named_when_the_request_times_out() {
     story.pass(20_000);
     assert_eq!(story.error(1), "BROKER_CONNECTION_ERROR");
     assert!(story.hub.snapshot(story.now_ms, usize::MAX).sessions.is_empty());
+    for (reason, expected) in [
+        ("", "broker paper cannot be reached"),
+        ("it moved", "broker paper cannot be reached: it moved"),
+    ] {
+        story.broker_says(BrokerEvent::Down { reason: reason.to_owned() });
+        story.authenticate(1, "alice");
+        story.pass(20_000);
+        let said = story.last_answer(1);
+        let is_right = |reject: &Reject| &*reject.message == expected;
+        assert!(matches!(said, Answer::Rejected(reject) if is_right(reject)), "{said:?}");
+    }
 }
 
 #[test]

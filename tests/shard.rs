@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use bytes::Bytes;
-use tickgate::engine::{Change, Orders, OutboxLimits, RouteId, Shard, ShardOptions};
+use tickgate::engine::{Change, Orders, OutboxLimits, RouteId, Shard, ShardOptions, ShardTotals};
 use tickgate::protocol::frame;
 use tickgate::topic::{ClientId, Instrument, Mode};
 
@@ -236,4 +236,36 @@ fn every_client_with_news_is_named_once() {
     assert_eq!(shard.pop_dirty(), Some(A));
     assert_eq!(shard.pop_dirty(), Some(B));
     assert_eq!(shard.pop_dirty(), None);
+}
+
+#[test]
+fn every_counter_of_a_shard_counts_what_it_says() {
+    let mut shard = shard();
+    for (ticks, client) in [(1, A), (2, B)] {
+        join(&mut shard, client);
+        for price in 0..ticks {
+            shard.tick(ROUTE, &tick(price));
+        }
+    }
+    shard.expect(RouteId(8));
+    // A has three ticks, B a snapshot and two.
+    let ticks = 3 * tick(0).len() + 3 * tick(0).len() + r#""snapshot":true,"#.len();
+    let bytes = ticks + 2 * text("subscribed").len();
+    assert_eq!((shard.clients(), shard.routes(), shard.subscriptions()), (2, (2, 1), 2));
+    assert_eq!((shard.outbox_bytes(), shard.outbox_ticks_most()), (bytes, 3));
+    for price in 0..3 {
+        shard.tick(ROUTE, &tick(price));
+        shard.tick(RouteId(9), &tick(price));
+    }
+    let follow = Change { orders: Orders::Follow("alice".into()), ..Change::default() };
+    shard.deliver(A, follow, None);
+    for _ in 0..2 {
+        shard.order(&"alice".into(), &text("filled"));
+    }
+    for client in [A, B] {
+        shard.control(client, Bytes::from(vec![0; 401]));
+    }
+    let expected = ShardTotals { ticks: 12, conflated: 2, unrouted: 3, orders: 2, overflows: 2 };
+    assert_eq!(shard.totals(), expected);
+    assert_eq!(shard.outbox_ticks_most(), 0, "whoever is closed for it is rid of them");
 }

@@ -14,6 +14,7 @@ mod coverage;
 mod demand;
 mod determinism;
 mod list;
+mod mutants;
 mod progress;
 mod real;
 mod replay;
@@ -68,6 +69,7 @@ const REGRESSIONS: &str = "scenarios/regressions";
   cargo sim plan scenarios/rc_008.yaml --seed 3 > plan.yaml
   cargo sim run plan.yaml
   cargo sim bugs --list
+  cargo sim mutants src/engine/outbox.rs
   cargo sim walk --seeds 10000
 
 Exit codes: 0 passed, 1 an invariant was violated, 2 bad scenario or usage, 3 stuck,
@@ -103,6 +105,8 @@ enum Command {
     Plan(PlanArguments),
     /// Plants bugs, one after the other, and tells how soon the ordinary scenarios find them
     Bugs(bugs::Arguments),
+    /// Changes the engine in every small way, one at a time, and tells which nobody notices
+    Mutants(mutants::Arguments),
     /// Leads the hub alone through random events and compares it with a reference model
     Walk(walk::Arguments),
     /// Lists the scenarios and what they are about
@@ -128,6 +132,7 @@ pub fn main() -> ExitCode {
         Command::Report(arguments) => report::run(&arguments),
         Command::Plan(arguments) => show_plan(&arguments),
         Command::Bugs(arguments) => bugs::run(&arguments),
+        Command::Mutants(arguments) => mutants::run(&arguments),
         Command::Walk(arguments) => walk::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
     }

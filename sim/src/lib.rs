@@ -28,6 +28,7 @@ pub mod history;
 pub mod invariant;
 pub mod log_capture;
 pub mod model;
+pub mod mutants;
 pub mod plan;
 pub mod playable;
 pub mod report;

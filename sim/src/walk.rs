@@ -9,6 +9,7 @@ pub mod failure;
 pub mod generate;
 pub mod judge;
 mod mail;
+pub mod operator;
 pub mod translate;
 pub mod world;
 
@@ -253,10 +254,14 @@ impl<E: Engine> Walk<E> {
     fn compare(&self) -> Result<(), String> {
         let snapshot = self.engine.snapshot(self.now_ms);
         let (seen, expected) = (judge::summary(&self.dictionary, &snapshot), self.model.summary());
-        if seen == expected {
-            return Ok(());
+        if seen != expected {
+            return Err(format!("an operator sees {seen:?} instead of {expected:?}"));
         }
-        Err(format!("an operator sees {seen:?} instead of {expected:?}"))
+        operator::adds_up(&snapshot, &self.totals, self.model.is_draining())?;
+        if self.engine.is_idle() != self.model.is_empty() {
+            return Err(format!("the engine's word for whether it is idle is wrong: {expected:?}"));
+        }
+        Ok(())
     }
 
     /// From now on brokers are up and honest, and time passes until nothing has to change.

@@ -256,6 +256,17 @@ mod tests {
     }
 
     #[test]
+    fn interest_that_is_told_twice_is_interest_once() {
+        let mut index = index_with(&[Mode::Ltp, Mode::Ltp]);
+        let tick = TickAddress { broker: None, exchange: "NSE", symbol: "TCS", mode: Mode::Ltp };
+        let mut served = Vec::new();
+        index.serve(0, tick, &mut served);
+        assert_eq!(served.iter().map(|served| served.shards).collect::<Vec<_>>(), [1]);
+        index.set_interest(RouteId(1), &topic(Mode::Ltp), &"paper".into(), 0, false);
+        assert_eq!(index.instruments(), 0);
+    }
+
+    #[test]
     fn withdrawn_interest_leaves_nothing_behind() {
         let mut index = index_with(&Mode::ALL);
         index.set_interest(RouteId(1), &topic(Mode::Ltp), &"paper".into(), 3, true);

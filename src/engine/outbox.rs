@@ -154,12 +154,6 @@ impl Outbox {
         self.queue.is_empty() && self.lagging.is_empty()
     }
 
-    /// How many frames wait.
-    #[must_use]
-    pub fn frames(&self) -> usize {
-        self.queue.len() + self.lagging.len()
-    }
-
     /// How many bytes wait.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -269,6 +263,52 @@ mod tests {
     }
 
     #[test]
+    fn what_just_reaches_a_limit_is_within_it() {
+        let mut outbox = Outbox::default();
+        outbox.push_control(&LIMITS, frame("123456")).unwrap();
+        outbox.push_control(&LIMITS, frame("7890")).unwrap();
+        assert_eq!(outbox.push_control(&LIMITS, frame("1")), Err(Overflow));
+        let full = Bytes::from(vec![b'x'; LIMITS.tick_bytes_max]);
+        outbox.push_tick(&LIMITS, RouteId(1), full);
+        outbox.push_tick(&LIMITS, RouteId(1), frame("a"));
+        assert!(outbox.push_tick(&LIMITS, RouteId(1), frame("b")), "a waits behind the limit");
+        let mut out = Vec::new();
+        assert_eq!(outbox.drain_into(&mut out, 6), 1, "the first frame fills the buffer");
+    }
+
+    #[test]
+    fn what_waits_is_counted_wherever_it_waits() {
+        let mut outbox = Outbox::default();
+        assert_eq!((outbox.bytes(), outbox.ticks()), (0, 0));
+        outbox.push_control(&LIMITS, frame("123456")).unwrap();
+        for (route, text) in [(1, "a"), (2, "bb"), (3, "ccc"), (4, "dddd")] {
+            outbox.push_tick(&LIMITS, RouteId(route), frame(text));
+        }
+        assert_eq!((outbox.bytes(), outbox.ticks()), (16, 4));
+        outbox.push_last(frame("e"));
+        assert_eq!((outbox.bytes(), outbox.ticks()), (17, 4));
+        outbox.clear();
+        assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn counters_that_have_drifted_are_noticed() {
+        let drifted: [fn(&mut Outbox); 3] = [
+            |outbox| outbox.ticks += 1,
+            |outbox| outbox.tick_bytes += 1,
+            |outbox| outbox.control_bytes += 1,
+        ];
+        for drift in drifted {
+            let mut outbox = Outbox::default();
+            outbox.push_control(&LIMITS, frame("X")).unwrap();
+            outbox.push_tick(&LIMITS, RouteId(1), frame("a"));
+            outbox.check();
+            drift(&mut outbox);
+            assert!(std::panic::catch_unwind(|| outbox.check()).is_err(), "{outbox:?}");
+        }
+    }
+
+    #[test]
     fn ticks_of_an_ended_subscription_are_gone_wherever_they_wait() {
         let mut outbox = Outbox::default();
         for (route, text) in [(1, "a"), (2, "b"), (1, "c"), (2, "d")] {
@@ -287,6 +327,6 @@ mod tests {
         let mut out = Vec::new();
         assert_eq!(outbox.drain_into(&mut out, 2), 1);
         assert_eq!(out, b"aaaa");
-        assert_eq!((outbox.frames(), outbox.bytes()), (1, 4));
+        assert_eq!(outbox.bytes(), 4);
     }
 }

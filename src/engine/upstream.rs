@@ -61,18 +61,6 @@ impl Upstream {
             Self::Off | Self::On | Self::Unsure => None,
         }
     }
-
-    /// The word for logs.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Off => "off",
-            Self::TurningOn(_) => "turning_on",
-            Self::On => "on",
-            Self::TurningOff(_) => "turning_off",
-            Self::Unsure => "unsure",
-        }
-    }
 }
 
 #[cfg(test)]

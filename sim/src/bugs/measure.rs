@@ -194,7 +194,7 @@ fn read_summary(text: &str, from: u64) -> Result<Option<Finding>, String> {
 }
 
 /// Runs a program until it ends; one that needs more than its time is ended.
-pub(super) fn run_to_end(
+pub(crate) fn run_to_end(
     command: &mut Command,
     patience: Option<Duration>,
     turn: &mut dyn FnMut(),

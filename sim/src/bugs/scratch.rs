@@ -1,4 +1,4 @@
-//! A copy of the workspace in which a bug can be planted and built.
+//! A copy of the workspace in which bugs and mutants can be planted and built.
 
 use std::collections::BTreeSet;
 use std::fs::{File, TryLockError};
@@ -6,9 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::measure::run_to_end;
-
-/// Below the workspace; ignored by git.
-const PLACE: &str = "target/bugs";
 
 /// Each bug is built once and played for seconds: nearly all of the time goes into building. Many
 /// small units let the compiler keep most of what it has built for the bug before.
@@ -30,22 +27,21 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// Takes hold of the copy of the workspace that this program is started in.
+    /// Takes hold of a copy of the workspace that this program is started in. `below`: where in the
+    /// workspace, ignored by git.
     ///
     /// # Errors
     ///
     /// Fails if another one has it, or if it cannot be created.
-    pub fn open() -> Result<Self, String> {
-        let broken = |error: std::io::Error| format!("cannot use {PLACE}: {error}");
+    pub fn open(below: &str) -> Result<Self, String> {
+        let broken = |error: std::io::Error| format!("cannot use {below}: {error}");
         let workspace = std::env::current_dir().map_err(broken)?;
-        let place = workspace.join(PLACE);
+        let place = workspace.join(below);
         std::fs::create_dir_all(place.join("tree")).map_err(broken)?;
         let lock = File::create(place.join("lock")).map_err(broken)?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { workspace, place, _lock: lock }),
-            Err(TryLockError::WouldBlock) => {
-                Err(format!("another `cargo sim bugs` is using {PLACE}"))
-            }
+            Err(TryLockError::WouldBlock) => Err(format!("another `cargo sim` is using {below}")),
             Err(TryLockError::Error(error)) => Err(broken(error)),
         }
     }
@@ -126,25 +122,30 @@ impl Scratch {
     pub fn build(&self, turn: &mut dyn FnMut()) -> Result<(), String> {
         let log = self.file("build.log");
         let broken = |error: std::io::Error| format!("cannot build: {error}");
-        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
-        command
-            .args(["build", "--quiet", "--color", "never", "--profile", "sim"])
-            .args(["--package", "tickgate-sim", "--target-dir"])
-            .arg(self.place.join("target"))
-            .args(QUICK_TO_BUILD.iter().flat_map(|setting| ["--config", setting]))
-            .current_dir(self.tree())
-            // They would replace the flags of .cargo/config.toml.
-            .env_remove("RUSTFLAGS")
-            .env_remove("CARGO_ENCODED_RUSTFLAGS")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(File::create(&log).map_err(broken)?);
+        let mut command = self.cargo("build");
+        command.args(["--profile", "sim", "--package", "tickgate-sim"]);
+        command.stdout(Stdio::null()).stderr(File::create(&log).map_err(broken)?);
         let status = run_to_end(&mut command, None, turn)?;
         if status.success() {
             return Ok(());
         }
         let said = std::fs::read(&log).map_err(broken)?;
         Err(format!("it does not compile: {}", first_lines(&said)))
+    }
+
+    /// A command of cargo for the copy, with a place of its own for what it builds.
+    pub(crate) fn cargo(&self, name: &str) -> Command {
+        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+        command
+            .args([name, "--quiet", "--color", "never", "--target-dir"])
+            .arg(self.place.join("target"))
+            .args(QUICK_TO_BUILD.iter().flat_map(|setting| ["--config", setting]))
+            .current_dir(self.tree())
+            // They would replace the flags of .cargo/config.toml.
+            .env_remove("RUSTFLAGS")
+            .env_remove("CARGO_ENCODED_RUSTFLAGS")
+            .stdin(Stdio::null());
+        command
     }
 }
 

@@ -18,6 +18,8 @@ use crate::bugs::techniques::{Reach, Techniques};
 use crate::bugs::{BUGS, Bug, CANARY, UNFOUND, bugs_in};
 use crate::playable::Playable;
 
+/// Where the copy of the workspace is.
+const PLACE: &str = "target/bugs";
 /// What the canary is called: the healthy tree that must pass, and the bug nobody can miss.
 const HEALTHY: &str = "healthy";
 /// Seeds from one start to the next.
@@ -106,7 +108,7 @@ fn measure_all(arguments: &Arguments) -> Result<ExitCode, String> {
         bugs = bugs.into_iter().step_by(QUICK_EACH).collect();
     }
     let scenarios = ordinary_scenarios()?;
-    let scratch = Scratch::open()?;
+    let scratch = Scratch::open(PLACE)?;
     let mut bench = Bench {
         suspect: Suspect { program: scratch.program(), tree: scratch.tree(), scenarios },
         scratch,
@@ -169,7 +171,7 @@ fn chosen(names: &[String]) -> Result<Vec<Bug>, String> {
 }
 
 /// Scenarios that a healthy gateway passes. Regressions are no such: each was made of one failure.
-fn ordinary_scenarios() -> Result<Vec<PathBuf>, String> {
+pub(super) fn ordinary_scenarios() -> Result<Vec<PathBuf>, String> {
     let mut files = Vec::new();
     for file in scenarios_in(Path::new(SCENARIOS))? {
         let playable = Playable::load(&file).map_err(|error| error.to_string())?;

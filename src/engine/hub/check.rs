@@ -79,8 +79,8 @@ impl Hub {
         for (topic, state) in &user.topics {
             assert!(
                 live || state.upstream == Upstream::Off,
-                "{topic} of {id} is {} without a session",
-                state.upstream.word()
+                "{topic} of {id} is {:?} without a session",
+                state.upstream
             );
             assert!(
                 !state.wants.is_empty() || state.upstream != Upstream::Off,
@@ -157,5 +157,93 @@ impl Hub {
 
     fn has_topic(&self, user: &UserId, topic: &Topic) -> bool {
         self.users.get(user).is_some_and(|user| user.topics.contains_key(topic))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+    use crate::broker::{Answer, BrokerEvent, Done};
+    use crate::config::Config;
+    use crate::engine::hub::InFlight;
+    use crate::engine::{Event, HubOptions, Identity, Request};
+    use crate::protocol::SubscribeEntry;
+    use crate::topic::{Instrument, Mode};
+
+    const ALICE: &str = "alice";
+    const IN: ClientId = ClientId(1);
+    const NOBODY: ClientId = ClientId(2);
+    /// The subscribe that is not answered.
+    const SUBSCRIBE: CommandId = CommandId(2);
+
+    /// What breaks a rule.
+    type Drift<'a> = &'a dyn Fn(&mut Hub);
+
+    fn topic(symbol: &str) -> Topic {
+        Topic::new(Instrument::new("NSE", symbol), Mode::Ltp)
+    }
+
+    /// A hub with a client that is nobody, and one that waits for a topic.
+    fn hub() -> Hub {
+        let mut hub = Hub::new(HubOptions::new(&Config::default(), vec!["paper".into()], 1));
+        let says = |event| Event::Broker { broker: "paper".into(), event };
+        let asks = |request| Event::Request { client: IN, request_id: None, request };
+        let identity = Identity { user: ALICE.into(), broker: "paper".into() };
+        let connected = Answer { id: CommandId(1), result: Ok(Done::default()) };
+        let instrument = Instrument::new("NSE", "TCS");
+        let entry = SubscribeEntry { instrument, mode: Mode::Ltp, depth: 5 };
+        for event in [
+            says(BrokerEvent::Up),
+            Event::Opened { client: IN, shard: 0 },
+            Event::Opened { client: NOBODY, shard: 0 },
+            asks(Request::Authenticate(Ok(identity))),
+            says(BrokerEvent::Answer(connected)),
+            asks(Request::Subscribe(vec![Ok(entry)])),
+        ] {
+            hub.handle(0, event, &mut Vec::new());
+        }
+        hub.check();
+        hub
+    }
+
+    #[test]
+    fn each_rule_notices_what_breaks_it() {
+        let user = || UserId::from(ALICE);
+        let drifts: [(&str, Drift<'_>); 14] = [
+            ("sessions are left", &|hub| _ = hub.work.sessions.insert(user())),
+            ("topics are left", &|hub| hub.work.topics.push_back((user(), topic("TCS")))),
+            ("clients are left", &|hub| hub.work.clients.push_back(IN)),
+            ("follows orders", &|hub| hub.clients[&NOBODY].orders = true),
+            ("nobody for ever", &|hub| hub.timers.cancel(&TimerKey::Authenticate(NOBODY))),
+            ("waits for ever", &|hub| hub.timers.cancel(&TimerKey::Request(IN))),
+            ("a stale session", &|hub| {
+                hub.users.get_mut(&user()).expect("it is there").session.stale = true;
+            }),
+            ("is booked as", &|hub| {
+                hub.in_flight.get_mut(&SUBSCRIBE).expect("it is there").topic = None;
+            }),
+            ("is booked as", &|hub| {
+                hub.in_flight.get_mut(&SUBSCRIBE).expect("it is there").user = "bob".into();
+            }),
+            ("on the books in vain", &|hub| {
+                hub.in_flight.insert(CommandId(9), InFlight { user: user(), topic: None });
+            }),
+            ("drifted apart", &|hub| {
+                hub.routes.add(&topic("INFY"), &"paper".into(), 0, &mut Vec::new());
+            }),
+            ("has no owner", &|hub| hub.timers.set(TimerKey::Session("bob".into()), 1)),
+            ("has no owner", &|hub| hub.timers.set(TimerKey::Topic(user(), topic("INFY")), 1)),
+            ("a command waits for ever", &|hub| hub.timers.cancel(&TimerKey::Command(SUBSCRIBE))),
+        ];
+        for (rule, drift) in drifts {
+            let mut hub = hub();
+            drift(&mut hub);
+            let panic = catch_unwind(AssertUnwindSafe(|| hub.check())).expect_err(rule);
+            let said = panic.downcast_ref::<String>().cloned();
+            let said = said.or_else(|| panic.downcast_ref::<&str>().map(|said| (*said).to_owned()));
+            assert!(said.as_ref().is_some_and(|said| said.contains(rule)), "{rule}: {said:?}");
+        }
     }
 }

@@ -38,3 +38,31 @@ impl Shard {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+    use crate::engine::{OutboxLimits, RouteId, ShardOptions};
+    use crate::topic::ClientId;
+
+    #[test]
+    fn a_shard_that_has_drifted_is_noticed() {
+        let limits = OutboxLimits { ticks_max: 9, tick_bytes_max: 99, control_bytes_max: 99 };
+        let options = ShardOptions { outbox: limits, close_timeout_ms: 9 };
+        let drifts: [fn(&mut Shard); 4] = [
+            |shard| shard.free.push(0),
+            |shard| shard.dirty.push_back(0),
+            |shard| shard.closing.set(ClientId(1), 9),
+            |shard| shard.routes.entry(RouteId(1)).or_default().subscribers.push(0),
+        ];
+        for drift in drifts {
+            let mut shard = Shard::new(options);
+            shard.attach(ClientId(1));
+            shard.check();
+            drift(&mut shard);
+            assert!(catch_unwind(AssertUnwindSafe(|| shard.check())).is_err(), "{shard:?}");
+        }
+    }
+}
