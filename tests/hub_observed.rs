@@ -70,7 +70,7 @@ impl Observed {
     }
 
     fn authenticate(&mut self, client: u64, user: &str, broker: &str) {
-        let identity = Identity { user: user.into(), broker: broker.into() };
+        let identity = Identity::trader(user.into(), broker.into());
         self.ask(client, Request::Authenticate(Ok(identity)));
     }
 

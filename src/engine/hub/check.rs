@@ -190,7 +190,7 @@ mod tests {
         let mut hub = Hub::new(HubOptions::new(&Config::default(), vec!["paper".into()], 1));
         let says = |event| Event::Broker { broker: "paper".into(), event };
         let asks = |request| Event::Request { client: IN, request_id: None, request };
-        let identity = Identity { user: ALICE.into(), broker: "paper".into() };
+        let identity = Identity::trader(ALICE.into(), "paper".into());
         let connected = Answer { id: CommandId(1), result: Ok(Done::default()) };
         let instrument = Instrument::new("NSE", "TCS");
         let entry = SubscribeEntry { instrument, mode: Mode::Ltp, depth: 5 };
