@@ -133,6 +133,7 @@ mod tests {
     fn story() -> Story<BlockedAreOut> {
         let mut plan = plan();
         plan.gateway.block_ms = 400;
+        plan.clients.iter_mut().for_each(|client| client.host = 0);
         let mut story = Story::of(BlockedAreOut::new(&plan));
         story.connect("alice-1");
         story
