@@ -5,6 +5,8 @@
 
 mod already_means_held;
 mod answered_in_order;
+mod attempts_hold;
+mod blocked_are_out;
 mod broker_agrees;
 mod failed_subscribe_leaves_nothing;
 mod forbidden_line;
@@ -25,6 +27,7 @@ mod outboxes_are_bounded;
 mod places_hold;
 mod rates_hold;
 mod reference_counts;
+mod silent_are_closed;
 mod slow_delays_nobody_else;
 mod speaks_the_protocol;
 mod status_adds_up;
@@ -93,6 +96,9 @@ pub fn all(plan: &Plan) -> Vec<Box<dyn Invariant>> {
         Box::new(limits_hold::LimitsHold::new(plan)),
         Box::new(places_hold::PlacesHold::new(plan)),
         Box::new(rates_hold::RatesHold::new(plan)),
+        Box::new(attempts_hold::AttemptsHold::new(plan)),
+        Box::new(blocked_are_out::BlockedAreOut::new(plan)),
+        Box::new(silent_are_closed::SilentAreClosed::new(plan)),
         Box::new(outboxes_are_bounded::OutboxesAreBounded::new(plan)),
         Box::new(success_after_the_broker::SuccessAfterTheBroker::new(plan)),
         Box::new(one_broker_call_per_want::OneBrokerCallPerWant::new(plan)),

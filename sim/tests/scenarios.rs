@@ -79,6 +79,7 @@ scenarios! {
     rc_009_wrong_keys_many_at_once => "scenarios/guessing.yaml",
     ws_004_clients_that_fall_silent => "scenarios/silent.yaml",
     clients_that_say_more_than_they_may => "scenarios/loud.yaml",
+    rc_009_a_block_meets_clients_that_come_in => "scenarios/blocked.yaml",
     a_flood_of_order_updates => "scenarios/order_flood.yaml",
     a_broker_that_falls_silent => "scenarios/silent_broker.yaml",
     a_feed_that_pauses_while_some_lag => "scenarios/pauses.yaml",

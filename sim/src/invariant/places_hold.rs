@@ -171,6 +171,7 @@ mod tests {
 
     fn story(change: impl FnOnce(&mut Plan)) -> Story<PlacesHold> {
         let mut plan = plan();
+        plan.clients.iter_mut().for_each(|client| client.host = 0);
         change(&mut plan);
         Story::of(PlacesHold::new(&plan))
     }

@@ -11,13 +11,30 @@ const JITTER_US: u64 = 100_000;
 const MINUTE_US: u64 = 60_000_000;
 
 /// In no time is more of a client served than its burst and what that time refills, and nothing is
-/// refused as too much before a whole burst was served.
+/// refused as too much that its burst, and what time has refilled of it, had room for.
 pub(super) struct RatesHold {
     per_minute: u64,
     burst: u64,
     trouble: Trouble,
     /// When what was served was sent, in the time in which a bucket fills.
     served: BTreeMap<ClientName, VecDeque<u64>>,
+    taken: BTreeMap<ClientName, Taken>,
+}
+
+/// What a client can have used of its burst at most. What is refused uses nothing.
+#[derive(Clone, Copy, Default)]
+struct Taken {
+    /// In messages times microseconds a minute.
+    level: u64,
+    /// By when the last message that took something had been served.
+    by_us: u64,
+}
+
+impl Taken {
+    /// What is left of it when a message is read that was sent then, or later.
+    fn left(self, sent_us: u64, per_minute: u64) -> u64 {
+        self.level.saturating_sub(sent_us.saturating_sub(self.by_us).saturating_mul(per_minute))
+    }
 }
 
 impl RatesHold {
@@ -27,6 +44,7 @@ impl RatesHold {
             burst: plan.gateway.message_burst_max as u64,
             trouble: Trouble::new(plan),
             served: BTreeMap::new(),
+            taken: BTreeMap::new(),
         }
     }
 
@@ -45,6 +63,7 @@ impl Invariant for RatesHold {
         let Actor::Client(client) = &event.actor else { return Ok(()) };
         if matches!(event.seen, Seen::Connected { .. }) {
             self.served.remove(client);
+            self.taken.remove(client);
         }
         let Some(settled) = held.settled else { return Ok(()) };
         let sent_us = settled.sent_us;
@@ -58,7 +77,16 @@ impl Invariant for RatesHold {
         while served.front().is_some_and(|first| first + fill_us + JITTER_US < sent_us) {
             served.pop_front();
         }
+        let taken = self.taken.entry(client.clone()).or_default();
+        let left = taken.left(sent_us, per_minute);
         if is_refusal {
+            // One more than is needed, for what is refilled between two whole messages.
+            if left + 2 * MINUTE_US <= burst * MINUTE_US {
+                return Err(format!(
+                    "{client} was refused as too loud, and {} of {burst} messages were free",
+                    burst - left.div_ceil(MINUTE_US)
+                ));
+            }
             let count = served.len() as u64;
             if delay_us == Some(0) && count + 1 < burst {
                 return Err(format!(
@@ -67,6 +95,7 @@ impl Invariant for RatesHold {
             }
             return Ok(());
         }
+        *taken = Taken { level: left + MINUTE_US, by_us: event.at_us };
         served.push_back(sent_us);
         let Some(delay_us) = delay_us else { return Ok(()) };
         for (at, first_us) in served.iter().enumerate() {
@@ -86,7 +115,7 @@ impl Invariant for RatesHold {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Story, plan};
+    use super::super::testing::{Story, client, plan};
     use super::*;
     use crate::history::Request;
 
@@ -129,5 +158,19 @@ mod tests {
         let mut quiet = self::story();
         let id = quiet.send("alice-1", Request::Ping);
         assert!(quiet.answer("alice-1", id, refused()).is_err());
+    }
+    #[test]
+    fn who_goes_on_although_it_is_refused_is_served_again() {
+        for (after_ms, is_good) in [(1_500, true), (2_500, false)] {
+            let mut story = story();
+            for _ in 0..5 {
+                let id = story.send("alice-1", Request::Ping);
+                story.answer("alice-1", id, Reply::Pong).expect("within the burst");
+            }
+            let nothing = Seen::Unexpected(String::new());
+            assert_eq!(story.later(after_ms, &client("alice-1"), nothing), Ok(()));
+            let id = story.send("alice-1", Request::Ping);
+            assert_eq!(story.answer("alice-1", id, refused()).is_ok(), is_good);
+        }
     }
 }
