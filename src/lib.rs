@@ -4,6 +4,7 @@
 //! The map is in ARCHITECTURE.md. In short: `engine` decides and is pure, `server` waits and
 //! moves bytes, `runtime` is the seam to the world, and the simulator runs `server` unchanged.
 
+pub mod audit;
 pub mod auth;
 pub mod broker;
 pub mod cli;

@@ -7,9 +7,9 @@ use std::time::Duration;
 use tickgate::runtime::{Listener, Runtime, Task, TokioRuntime};
 use tickgate::server::admin::{CONNECTIONS_MAX, serve_admin};
 use tickgate::server::status::{
-    BrokerCalls, BrokerState, BrokerStatus, ClientsStatus, FeedStatus, GateStatus, GatewayState,
-    GatewayStatus, QueueStatus, SessionState, SessionStatus, ShardStatus, Status, StatusSource,
-    TopicState, TopicStatus, UserStatus,
+    AuditStatus, BrokerCalls, BrokerState, BrokerStatus, ClientsStatus, FeedStatus, GateStatus,
+    GatewayState, GatewayStatus, QueueStatus, SessionState, SessionStatus, ShardStatus, Status,
+    StatusSource, TopicState, TopicStatus, UserStatus,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
@@ -162,6 +162,7 @@ fn example() -> Status {
             reconnects_total: 1,
             protocol_errors_total: 0,
         },
+        audit: AuditStatus { written_total: 31, dropped_total: 2, errors_total: 1, failing: true },
         shards: vec![ShardStatus {
             id: 0,
             clients: 3,

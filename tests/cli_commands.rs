@@ -51,6 +51,7 @@ fn the_help_of_every_command_shows_examples() {
         "keys new",
         "keys list",
         "keys remove",
+        "audit",
         "paper-host",
     ] {
         let mut arguments: Vec<_> = command.split_whitespace().collect();

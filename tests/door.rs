@@ -219,7 +219,7 @@ async fn whoever_says_too_much_is_slowed_down_and_then_closed() {
     let gateway = limited(|config| {
         config.limits.messages_per_minute_max = 60;
         config.limits.message_burst_max = 3;
-        (config.conduct.warn_at, config.conduct.throttle_at, config.conduct.close_at) = (2, 4, 4);
+        (config.conduct.warn_at, config.conduct.throttle_at, config.conduct.close_at) = (1, 4, 4);
         config.conduct.throttle_ms = 1;
     })
     .await;

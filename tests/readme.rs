@@ -17,6 +17,22 @@ fn run(directory: &Path, line: &str) -> Output {
 }
 
 #[test]
+fn the_audit_log_is_read_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let record = r#"{"unix_ms":9999999999999,"time":"2286-11-20T17:46:39.999Z","event":"authentication_failed","client":1}"#;
+    std::fs::write(directory.path().join("audit.jsonl"), format!("{record}\n")).unwrap();
+
+    let read = run(
+        directory.path(),
+        "target/release/tickgate audit audit.jsonl --all --since 2h --event authentication_failed",
+    );
+
+    assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
+    let shown = String::from_utf8(read.stdout).unwrap();
+    assert!(shown.contains("2286-11-20T17:46:39.999Z  authentication_failed"), "{shown}");
+}
+
+#[test]
 fn a_key_is_shown_once_and_only_its_hash_is_stored() {
     let directory = tempfile::tempdir().unwrap();
 

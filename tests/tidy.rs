@@ -26,6 +26,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("marks", &[]),
     ("runtime", &[]),
     ("config", &["topic"]),
+    ("audit", &["config", "runtime", "topic"]),
     ("protocol", &["broker", "topic"]),
     ("zmtp", &["runtime"]),
     ("broker", &["config", "marks", "protocol", "runtime", "topic", "zmtp"]),
@@ -33,9 +34,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("engine", &["broker", "config", "marks", "protocol", "topic"]),
     (
         "server",
-        &["auth", "broker", "config", "engine", "marks", "protocol", "runtime", "topic", "zmtp"],
+        &[
+            "audit", "auth", "broker", "config", "engine", "marks", "protocol", "runtime", "topic",
+            "zmtp",
+        ],
     ),
-    ("cli", &["auth", "broker", "config", "protocol", "runtime", "server", "topic", "zmtp"]),
+    (
+        "cli",
+        &["audit", "auth", "broker", "config", "protocol", "runtime", "server", "topic", "zmtp"],
+    ),
 ];
 
 /// Names, the only places that may use them, and why.

@@ -1,10 +1,14 @@
 //! The arguments of every command, and their help.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use ipnet::IpNet;
 
+use super::audit::Moment;
 use super::tail::Url;
+use crate::audit::What;
 use crate::auth::keys_file::is_user_name;
 use crate::topic::{Instrument, Mode, Role};
 
@@ -76,6 +80,19 @@ Examples:
     Config(ServeArgs),
     /// Make, list and remove API keys
     Keys(KeysArgs),
+    /// Read the audit log
+    #[command(after_help = "\
+Examples:
+  tickgate audit audit.jsonl
+  tickgate audit audit.jsonl --user alice --since 2h
+  tickgate audit audit.jsonl --all --since 2026-11-21T09:15:00 --until 2026-11-21T15:30:00
+  tickgate audit audit.jsonl --event authentication_failed --event violation
+  tickgate audit audit.jsonl --address 203.0.113.0/24 --json | jq .client
+
+Filters add up; several events are alternatives. The gateway writes the file that audit.file of its
+configuration names, and puts it aside as FILE.1, FILE.2 and so on. Lines that are no records are
+told of and passed over.")]
+    Audit(AuditArgs),
     /// Run the paper broker as a process of its own
     #[command(after_help = "\
 Examples:
@@ -220,6 +237,38 @@ pub(super) struct KeysFileArgs {
 }
 
 #[derive(Args, Debug)]
+pub(super) struct AuditArgs {
+    /// The audit log
+    pub(super) file: PathBuf,
+    /// Read the files that were put aside too, the oldest first
+    #[arg(long)]
+    pub(super) all: bool,
+    /// Only what this user did
+    #[arg(long)]
+    pub(super) user: Option<String>,
+    /// Only what this connection did, by its number
+    #[arg(long, value_name = "NUMBER", value_parser = client)]
+    pub(super) client: Option<u64>,
+    /// Only events of this name
+    #[arg(long, value_name = "NAME",
+        value_parser = clap::builder::PossibleValuesParser::new(What::NAMES))]
+    pub(super) event: Vec<String>,
+    /// Only what came from this address or network
+    #[arg(long, value_name = "ADDRESS", value_parser = network)]
+    pub(super) address: Option<IpNet>,
+    /// Only what happened from then on: a moment in UTC, as 2026-11-21T09:15:00, or how long ago,
+    /// as 90s, 30m, 2h or 7d
+    #[arg(long, value_name = "WHEN", value_parser = Moment::parse)]
+    pub(super) since: Option<Moment>,
+    /// Only what happened before
+    #[arg(long, value_name = "WHEN", value_parser = Moment::parse)]
+    pub(super) until: Option<Moment>,
+    /// Print the lines as they are
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Args, Debug)]
 pub(super) struct PaperHostArgs {
     /// Where gateways reach the broker, tcp://host:port
     #[arg(long, default_value = "tcp://127.0.0.1:5560", value_parser = endpoint)]
@@ -274,6 +323,18 @@ fn endpoint(text: &str) -> Result<String, String> {
         Ok(_) => Ok(text.to_owned()),
         Err(reason) => Err(format!("write tcp://host:port, as tcp://127.0.0.1:5560 ({reason})")),
     }
+}
+
+fn client(text: &str) -> Result<u64, String> {
+    let number = text.strip_prefix('c').unwrap_or(text);
+    number.parse().map_err(|_| "a connection is a number, as 7 or c7".to_owned())
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    let address = || text.parse::<IpAddr>().map(IpNet::from);
+    text.parse::<IpNet>()
+        .or_else(|_| address())
+        .map_err(|_| "write an address or a network, as 203.0.113.7 or 203.0.113.0/24".to_owned())
 }
 
 fn rate(text: &str) -> Result<f64, String> {

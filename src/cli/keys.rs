@@ -7,6 +7,7 @@ use super::{Failure, complain, load, print};
 use crate::auth::keys_file::{self, KeyEntry, KeysFileError};
 use crate::auth::{DEMO_USER, KeyHash, new_key};
 use crate::config::{BrokerEntry, Config};
+use crate::runtime::calendar::utc;
 use crate::runtime::{Runtime, TokioRuntime};
 
 /// What is to be done with a file that the gateway has read already.
@@ -149,43 +150,5 @@ fn remove(args: &RemoveKeyArgs) -> Result<(), Failure> {
         0 => Err(Failure::Usage(format!("{file} holds no key of {}", args.user))),
         1 => print(&format!("removed the key of {}; {NEXT}\n", args.user)),
         count => print(&format!("removed {count} keys of {}; {NEXT}\n", args.user)),
-    }
-}
-
-/// Milliseconds since 1970 as `2026-11-21T07:30:00Z`.
-fn utc(unix_ms: u64) -> String {
-    let (days, second) = (unix_ms / 86_400_000, unix_ms / 1_000 % 86_400);
-    // Days since 0000-03-01: a year that begins in March ends with its leap day.
-    let days = days + 719_468;
-    let era = days / 146_097;
-    let day_of_era = days % 146_097;
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let march_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * march_month + 2) / 5 + 1;
-    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_calendar_is_right() {
-        for (unix_ms, text) in [
-            (0, "1970-01-01T00:00:00Z"),
-            (951_782_400_000, "2000-02-29T00:00:00Z"),
-            (951_868_799_999, "2000-02-29T23:59:59Z"),
-            (951_868_800_000, "2000-03-01T00:00:00Z"),
-            (1_735_689_599_000, "2024-12-31T23:59:59Z"),
-            (1_795_246_200_000, "2026-11-21T07:30:00Z"),
-            (4_107_542_400_000, "2100-03-01T00:00:00Z"),
-        ] {
-            assert_eq!(utc(unix_ms), text);
-        }
     }
 }

@@ -1,9 +1,10 @@
-//! The command line: `serve`, `tail`, `check`, `config`, `keys`, `paper-host`.
+//! The command line: `serve`, `tail`, `check`, `config`, `keys`, `audit`, `paper-host`.
 //!
 //! Errors are one sentence on standard error. Exit code 2 stands for what has to be typed or
 //! configured differently (a port in use among it), 1 for what went wrong at work.
 
 mod args;
+mod audit;
 mod check;
 mod keys;
 mod logging;
@@ -53,6 +54,7 @@ pub fn main() -> ExitCode {
         Some(Command::Check(args)) => check::check(&args),
         Some(Command::Config(args)) => check::config(&args),
         Some(Command::Keys(args)) => keys::run(args),
+        Some(Command::Audit(args)) => audit::run(&args),
         Some(Command::PaperHost(args)) => paper_host::run(&args),
     };
     match result {

@@ -5,6 +5,7 @@
 //! with N counted from zero.
 
 mod address;
+mod audit;
 mod draft;
 mod environment;
 mod file;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use crate::topic::Role;
 
 pub use address::{Address, BadAddress};
+pub use audit::Audit;
 pub use limits::{Conduct, Limits, PROFILES};
 pub use load::{DEFAULT_FILE, Loaded, load, parse};
 pub use origin::{BadOrigin, Origin};
@@ -58,6 +60,8 @@ pub struct Config {
     /// The brokers, in the order in which `get_supported_brokers` lists them. None configured
     /// means one paper broker.
     pub brokers: Vec<BrokerEntry>,
+    /// The audit log.
+    pub audit: Audit,
     /// Logging.
     pub log: Log,
 }

@@ -200,6 +200,14 @@ pub(super) const KEYS: &[Key<Config>] = &[
     key("broker", "request_timeout_ms", millis(|c| &mut c.broker.request_timeout_ms)),
     key("broker", "retry_min_ms", millis(|c| &mut c.broker.retry_min_ms)),
     key("broker", "retry_max_ms", millis(|c| &mut c.broker.retry_max_ms)),
+    key("audit", "file", Slot::MaybePath(|c| &mut c.audit.file)),
+    key(
+        "audit",
+        "rotate_bytes_max",
+        Slot::Bytes(|c| &mut c.audit.rotate_bytes_max, 4_096..=1_024 * MIB),
+    ),
+    key("audit", "rotate_age_ms", Slot::Millis(|c| &mut c.audit.rotate_age_ms, 1..=366 * DAY_MS)),
+    key("audit", "files_max", Slot::Count(|c| &mut c.audit.files_max, 1..=1_000)),
     key("log", "level", Slot::Text(|c| &mut c.log.level)),
     key("log", "json", Slot::Flag(|c| &mut c.log.json)),
 ];
@@ -252,6 +260,7 @@ mod tests {
         config.auth.keys_file = Some(PathBuf::from("keys.toml"));
         config.auth.jwt_keys_file = Some(PathBuf::from("jwks.json"));
         config.auth.openalgo_database = Some(PathBuf::from("openalgo.db"));
+        config.audit.file = Some(PathBuf::from("audit.jsonl"));
         config.auth.jwt_issuer = Some("issuer".into());
         config.auth.jwt_audience = Some("audience".into());
         config.brokers.push(BrokerEntry {

@@ -1,5 +1,6 @@
 //! What a configuration must satisfy beyond the type of each value.
 
+mod audit;
 mod limits;
 mod log;
 
@@ -34,6 +35,7 @@ pub(super) fn findings(config: &Config) -> Vec<Finding> {
     found.ranges(config);
     found.addresses(config);
     found.auth(&config.auth);
+    found.audit(&config.audit);
     found.bus(config);
     found.limits(config);
     found.roles(config);

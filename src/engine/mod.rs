@@ -211,6 +211,8 @@ pub enum Note {
         client: ClientId,
         /// As whom.
         user: UserId,
+        /// In which role.
+        role: Role,
     },
     /// An authentication was turned down.
     AuthenticationFailed {

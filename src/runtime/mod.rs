@@ -5,6 +5,7 @@
 //! Timers and channels are absent on purpose: `tokio::time` and `tokio::sync` already run on
 //! virtual time in the simulator.
 
+pub mod calendar;
 mod task;
 mod tokio_runtime;
 

@@ -7,6 +7,8 @@
 mod desk;
 mod socket;
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,8 +23,9 @@ use tokio_tungstenite::tungstenite::error::{CapacityError, Error as WsError};
 use super::credential::Found;
 use super::door::GateHandle;
 use super::heartbeat::{Beat, Heartbeat, PING_FRAME};
-use super::hub::HubMessage;
+use super::hub::{HubMessage, Parting};
 use super::shard::ShardMessage;
+use crate::audit::{Audit, Record, What};
 use crate::auth::Verifier;
 use crate::config::Config;
 use crate::engine::{Conduct, Escalation, Event, Rates, Reaction, ShardId};
@@ -42,6 +45,7 @@ pub(super) struct ClientContext<R: Runtime> {
     pub default_broker: BrokerName,
     pub clock: Clock,
     pub gate: GateHandle,
+    pub audit: Audit,
     /// Whose word is taken for where a client is.
     pub trusted_proxies: Vec<IpNet>,
     pub hub: mpsc::Sender<HubMessage>,
@@ -53,6 +57,8 @@ pub(super) struct Upgraded<S> {
     pub stream: S,
     /// What the client sent right behind its upgrade request.
     pub early: Bytes,
+    /// Where the client is.
+    pub address: IpAddr,
     /// Whether the client is on this machine.
     pub loopback: bool,
     /// Who it is, if it has shown a credential with its upgrade request.
@@ -66,6 +72,12 @@ pub(super) struct Ejection {
     pub code: u16,
     /// Which rule says so.
     pub reason: &'static str,
+}
+
+impl From<Ejection> for Parting {
+    fn from(Ejection { code, reason }: Ejection) -> Self {
+        Self { code: Some(code), reason: Some(reason) }
+    }
 }
 
 /// Serves a client until its connection ends or it is thrown out. Whatever happens, the hub learns
@@ -84,6 +96,8 @@ pub(super) async fn serve_client<R: Runtime>(
     if context.shards[shard].send(attach).await.is_err() {
         return;
     }
+    let address = Some(upgraded.address);
+    context.audit.put(Record { address, ..What::Opened {}.of(id) });
     if context.hub.send(HubMessage::Event(Event::Opened { client: id, shard })).await.is_err() {
         return;
     }
@@ -93,19 +107,20 @@ pub(super) async fn serve_client<R: Runtime>(
     let escalation = Escalation::new(&context.config.conduct);
     let conduct = Conduct::new(now_ms, Rates::new(limits), escalation);
     let loopback = upgraded.loopback;
-    let desk = Desk { context: context.clone(), id, shard, loopback, conduct };
+    let violations = BTreeMap::new();
+    let desk = Desk { context: context.clone(), id, shard, loopback, conduct, violations };
     if let Some(found) = upgraded.found {
         desk.welcome(found).await;
     }
     let heartbeat = Heartbeat::new(&context.config.server, context.clock);
     let mut session = Session { desk, socket, credit, heartbeat };
     let run = session.run(&mut end, thrown_out);
-    let panicked = AssertUnwindSafe(run).catch_unwind().await.is_err();
-    if panicked {
+    let parting = AssertUnwindSafe(run).catch_unwind().await.unwrap_or_else(|_| {
         tracing::error!(client = %id, "the task of a client panicked; its connection is closed");
-    }
+        Parting::default()
+    });
     // The hub ends everything the client had; what is left is to let its last bytes arrive.
-    if context.hub.send(HubMessage::Event(Event::Closed { client: id })).await.is_ok() {
+    if context.hub.send(HubMessage::Left(id, parting)).await.is_ok() {
         session.linger().await;
     }
 }
@@ -121,7 +136,7 @@ struct Session<R: Runtime> {
 /// Why a client's connection is over.
 enum Over {
     /// Either side has closed it, or it broke.
-    Ended,
+    Ended(Parting),
     /// The client broke a rule: it gets this close code, and is read no more.
     Broke(u16, &'static str),
 }
@@ -129,34 +144,39 @@ enum Over {
 impl<R: Runtime> Session<R> {
     async fn run(
         &mut self,
-        end: &mut oneshot::Receiver<()>,
+        end: &mut oneshot::Receiver<Ejection>,
         thrown_out: oneshot::Receiver<Ejection>,
-    ) {
+    ) -> Parting {
         let over = tokio::select! {
             biased;
-            _ = &mut *end => Over::Ended,
+            closed_by = &mut *end => Over::Ended(closed_by.map(Parting::from).unwrap_or_default()),
             ejection = ejected(thrown_out) => Over::Broke(ejection.code, ejection.reason),
             over = self.read_requests() => over,
         };
-        if let Over::Broke(code, reason) = over {
-            mark!(ProtocolBroken);
-            let close = ShardMessage::Close { client: self.desk.id, code, reason };
-            self.desk.to_shard(close).await;
-            let reader = self.socket.get_mut();
-            // Unread bytes would turn the close into a reset, and the client would never see why.
-            tokio::select! {
-                biased;
-                _ = &mut *end => {}
-                () = discard(&mut reader.reader) => {}
-            }
+        let (code, reason) = match over {
+            Over::Ended(parting) => return parting,
+            Over::Broke(code, reason) => (code, reason),
+        };
+        mark!(ProtocolBroken);
+        let close = ShardMessage::Close { client: self.desk.id, code, reason };
+        self.desk.to_shard(close).await;
+        let reader = self.socket.get_mut();
+        // Unread bytes would turn the close into a reset, and the client would never see why.
+        tokio::select! {
+            biased;
+            _ = &mut *end => {}
+            () = discard(&mut reader.reader) => {}
         }
+        Ejection { code, reason }.into()
     }
 
     async fn read_requests(&mut self) -> Over {
         loop {
             let credit = self.credit.clone();
             mark!(CreditSpent if credit.available_permits() == 0);
-            let Ok(permit) = credit.acquire().await else { return Over::Ended };
+            let Ok(permit) = credit.acquire().await else {
+                return Over::Ended(Parting::default());
+            };
             let message = tokio::select! {
                 biased;
                 message = self.socket.next() => message,
@@ -173,7 +193,7 @@ impl<R: Runtime> Session<R> {
                 }
             };
             self.heartbeat.heard();
-            let Some(message) = message else { return Over::Ended };
+            let Some(message) = message else { return Over::Ended(Parting::default()) };
             let served = match message {
                 Ok(Message::Text(text)) => {
                     permit.forget();
@@ -188,11 +208,12 @@ impl<R: Runtime> Session<R> {
                     self.forward(|frame| ShardMessage::Control { client, frame }).await;
                     Reaction::None
                 }
-                Ok(Message::Close(_)) => {
+                Ok(Message::Close(said)) => {
                     mark!(SaysGoodbye);
                     let client = self.desk.id;
                     self.forward(|frame| ShardMessage::CloseReply { client, frame }).await;
-                    return Over::Ended;
+                    let code = said.map(|frame| frame.code.into());
+                    return Over::Ended(Parting { code, reason: Some("closed by the client") });
                 }
                 Err(error) => return over(&error),
             };
@@ -201,6 +222,7 @@ impl<R: Runtime> Session<R> {
                 Reaction::Throttle(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
                 Reaction::Close => {
                     mark!(ConductClosed);
+                    self.desk.context.audit.put(What::ConductClosed {}.of(self.desk.id));
                     self.desk.context.gate.strike(self.desk.id).await;
                     return Over::Broke(4429, "rules broken repeatedly");
                 }
@@ -251,6 +273,6 @@ fn over(error: &WsError) -> Over {
         | WsError::WriteBufferFull(_)
         | WsError::Url(_)
         | WsError::Http(_)
-        | WsError::HttpFormat(_) => Over::Ended,
+        | WsError::HttpFormat(_) => Over::Ended(Parting::default()),
     }
 }

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::mpsc::{self, OwnedPermit};
@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use super::client::{ClientContext, Ejection, serve_client};
 use super::forwarded::is_trusted;
 use super::upgrade::upgrade;
+use crate::audit::{Audit, Record, What};
 use crate::engine::{Arrival, Attempt, Gate, GateEffect, GateTotals, Refusal, Tried};
 use crate::marks::mark;
 use crate::runtime::{Clock, Listener, Runtime, TaskGroup};
@@ -149,6 +150,32 @@ pub(super) struct Visitor {
     /// Why it may not come in.
     pub refusal: Option<Refusal>,
     pub place: Place,
+    /// Where it is, once a trusted proxy has said so.
+    pub located: OnceLock<IpAddr>,
+    /// Why its request was refused, if there is a better word than the status.
+    pub why: OnceLock<&'static str>,
+    /// The status of the page it was answered with, if it was not let in.
+    pub status: OnceLock<u16>,
+}
+
+impl Visitor {
+    /// Where it is, as far as is known.
+    pub fn address(&self) -> IpAddr {
+        self.located.get().copied().unwrap_or_else(|| self.peer.ip())
+    }
+
+    /// What the audit log says of one that has not come in. `None`: it got what it wanted.
+    fn turned_away(&self, otherwise: &'static str) -> Option<Record> {
+        let status = self.status.get().copied();
+        let reason = match (self.why.get(), status) {
+            (Some(why), _) => why,
+            (None, Some(200)) => return None,
+            (None, Some(_)) => "request",
+            (None, None) => otherwise,
+        };
+        let record = What::TurnedAway { reason, status }.of(self.id);
+        Some(Record { address: Some(self.address()), ..record })
+    }
 }
 
 impl<R: Runtime> Door<R> {
@@ -168,7 +195,7 @@ impl<R: Runtime> Door<R> {
                 message = mailbox.recv() => {
                     let Some(message) = message else { return };
                     self.told(message, &mut guests, &mut effects);
-                    carry_out(&mut effects, &mut guests);
+                    carry_out(&mut effects, &mut guests, &self.context.audit);
                     None
                 }
                 accepted = listener.accept() => Some(accepted),
@@ -220,7 +247,8 @@ impl<R: Runtime> Door<R> {
         let (throw_out, thrown_out) = oneshot::channel();
         guests.insert(id, Guest { throw_out: Some(throw_out), attempt: None });
         let place = Place { client: id, leaving: Some(leaving) };
-        let visitor = Visitor { id, peer, refusal, place };
+        let (located, why, status) = Default::default();
+        let visitor = Visitor { id, peer, refusal, place, located, why, status };
         let (context, counts) = (self.context.clone(), self.counts.clone());
         self.clients.spawn(&self.context.runtime, "client", async move {
             receive(context, stream, visitor, thrown_out, &counts).await;
@@ -266,7 +294,7 @@ impl<R: Runtime> Door<R> {
     }
 }
 
-fn carry_out(effects: &mut Vec<GateEffect>, guests: &mut BTreeMap<ClientId, Guest>) {
+fn carry_out(effects: &mut Vec<GateEffect>, guests: &mut BTreeMap<ClientId, Guest>, audit: &Audit) {
     for effect in effects.drain(..) {
         match effect {
             GateEffect::Answer(id, attempt) => {
@@ -283,6 +311,7 @@ fn carry_out(effects: &mut Vec<GateEffect>, guests: &mut BTreeMap<ClientId, Gues
                 }
             }
             GateEffect::Blocked(network, for_ms) => {
+                audit.put(What::AddressBlocked { network, for_ms }.record());
                 mark!(AddressBlocked);
                 tracing::warn!(%network, for_ms, "an address is blocked for its clients' conduct");
             }
@@ -305,14 +334,23 @@ async fn receive<R: Runtime>(
         thrown = &mut thrown_out => {
             mark!(StopAtDoor if thrown.is_err());
             mark!(BlockedAtDoor if thrown.is_ok());
-            None
+            Err(if thrown.is_ok() { "blocked" } else { "stopping" })
         }
-        upgraded = tokio::time::timeout(limit, upgrading) => upgraded.ok().flatten(),
+        upgraded = tokio::time::timeout(limit, upgrading) => match upgraded {
+            Ok(upgraded) => upgraded.ok_or("broken"),
+            Err(_) => Err("timeout"),
+        },
     };
-    let Some(upgraded) = upgraded else {
-        mark!(HandshakeFailed);
-        counts.turned_away.fetch_add(1, Ordering::Relaxed);
-        return;
+    let upgraded = match upgraded {
+        Ok(upgraded) => upgraded,
+        Err(otherwise) => {
+            mark!(HandshakeFailed);
+            counts.turned_away.fetch_add(1, Ordering::Relaxed);
+            if let Some(record) = visitor.turned_away(otherwise) {
+                context.audit.put(record);
+            }
+            return;
+        }
     };
     serve_client(context, visitor.id, upgraded, thrown_out).await;
     drop(visitor.place);

@@ -21,6 +21,7 @@ use super::hub::{HubMessage, Outlets, run_hub};
 use super::shard::run_shard;
 use super::sockets::{Sockets, bind};
 use super::source::Source;
+use crate::audit::{self, Audit, What};
 use crate::auth::{BadCredentials, Credentials, Keeper, Reloaded, Verifier};
 use crate::broker::Command;
 use crate::broker::paper::{Paper, PaperOptions};
@@ -37,6 +38,9 @@ const MAILBOX_MAX: usize = 1_024;
 
 /// How long the brokers may take to close down once the hub is gone.
 const BROKERS_END_MAX: Duration = Duration::from_millis(500);
+
+/// How long the audit log may take to write what waits, when all else is done.
+const AUDIT_END_MAX: Duration = Duration::from_millis(500);
 
 /// Why a gateway could not start.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +84,8 @@ pub struct Gateway {
     /// The others, by name.
     parts: Vec<(&'static str, Task)>,
     keeper: Keeper,
+    audit: Audit,
+    audit_end: Option<audit::Stop>,
 }
 
 impl Gateway {
@@ -92,6 +98,30 @@ impl Gateway {
         runtime: R,
         config: Config,
         credentials: impl Into<Credentials>,
+    ) -> Result<Self, StartError> {
+        let log = audit::start(&runtime, &config.audit).await.map_err(|error| {
+            let path = config.audit.file.clone().unwrap_or_default();
+            StartError::Config(format!("{} (audit.file): {error}", path.display()))
+        })?;
+        let Some((audit, task, end)) = log else {
+            return Self::start_audited(runtime, config, credentials, Audit::off()).await;
+        };
+        let mut gateway = Self::start_audited(runtime, config, credentials, audit).await?;
+        gateway.parts.push(("audit log", task));
+        gateway.audit_end = Some(end);
+        Ok(gateway)
+    }
+
+    /// The same, with an audit log that somebody else keeps: `audit.file` is not looked at.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`Gateway::start`] does.
+    pub async fn start_audited<R: Runtime>(
+        runtime: R,
+        config: Config,
+        credentials: impl Into<Credentials>,
+        audit: Audit,
     ) -> Result<Self, StartError> {
         let entries = config.effective_brokers();
         let brokers: Vec<BrokerName> =
@@ -130,8 +160,12 @@ impl Gateway {
             broker_tasks.push(start_broker(&runtime, entry, bus_address, commands, to_hub)?);
         }
 
-        let outlets =
-            Outlets { shards: shards.clone(), feed: feed_mailbox.clone(), brokers: broker_outlets };
+        let outlets = Outlets {
+            shards: shards.clone(),
+            feed: feed_mailbox.clone(),
+            brokers: broker_outlets,
+            audit: audit.clone(),
+        };
         let hub = run_hub(Hub::new(options), hub_messages, clock, outlets);
         let hub = runtime.spawn("hub", hub);
 
@@ -147,6 +181,7 @@ impl Gateway {
                 shards: shards.clone(),
                 door: door_counts.clone(),
                 bus: bus_stats,
+                audit: audit.clone(),
                 broker_kinds: entries.iter().map(broker_kind).collect(),
             };
             let admin = serve_admin(runtime.clone(), listener, source);
@@ -161,6 +196,7 @@ impl Gateway {
             runtime: runtime.clone(),
             clock,
             gate,
+            audit: audit.clone(),
             trusted_proxies: forwarded::trusted(&config.limits.trusted_proxies),
             config,
             verifier,
@@ -182,6 +218,8 @@ impl Gateway {
             brokers: broker_tasks,
             parts,
             keeper,
+            audit,
+            audit_end: None,
         })
     }
 
@@ -198,8 +236,17 @@ impl Gateway {
     ///
     /// Fails if a file is bad; what held before goes on holding then.
     pub async fn reload_credentials(&self) -> Result<Reloaded, BadCredentials> {
-        let reloaded = self.keeper.reload().await?;
+        let reloaded = match self.keeper.reload().await {
+            Ok(reloaded) => reloaded,
+            Err(bad) => {
+                self.audit.put(What::CredentialsNotReloaded {}.record());
+                return Err(bad);
+            }
+        };
         if reloaded.generation > 0 {
+            let (revoked, changed) = (reloaded.revoked.len(), reloaded.changed.len());
+            let (revoked, changed) = (revoked as u64, changed as u64);
+            self.audit.put(What::CredentialsReloaded { revoked, changed }.record());
             let changed = reloaded.changed.iter().map(|(tag, _)| *tag);
             let tags = reloaded.revoked.iter().copied().chain(changed).collect();
             let event = Event::Revoke { generation: reloaded.generation, tags };
@@ -239,6 +286,11 @@ impl Gateway {
         drop(self.hub);
         let brokers = futures_util::future::join_all(self.brokers);
         let _ = tokio::time::timeout(BROKERS_END_MAX, brokers).await;
+        if let Some(end) = self.audit_end
+            && tokio::time::timeout(AUDIT_END_MAX, end.stop()).await.is_err()
+        {
+            tracing::warn!("the audit log could not be written to its end in time");
+        }
     }
 }
 

@@ -10,11 +10,12 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::feed::FeedMessage;
 use super::shard::ShardMessage;
+use crate::audit::{Audit, Record, What};
 use crate::broker::Command;
 use crate::engine::{Effect, Event, Hub, HubSnapshot, Note};
 use crate::protocol::{Answer, RequestId, frame};
 use crate::runtime::Clock;
-use crate::topic::BrokerName;
+use crate::topic::{BrokerName, ClientId};
 
 /// Messages taken from the mailbox at a time.
 const MESSAGES_PER_TURN: usize = 64;
@@ -23,10 +24,21 @@ const MESSAGES_PER_TURN: usize = 64;
 pub(super) enum HubMessage {
     /// Something happened.
     Event(Event),
+    /// A client's connection has ended.
+    Left(ClientId, Parting),
     /// How are you? With so many rows of users and topics.
     Query(usize, oneshot::Sender<HubSnapshot>),
     /// Close the clients, then the sessions, and say when nothing is left.
     Drain(oneshot::Sender<()>),
+}
+
+/// How a connection ended, where that is known.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Parting {
+    /// The WebSocket close code.
+    pub code: Option<u16>,
+    /// Which rule says so, or who.
+    pub reason: Option<&'static str>,
 }
 
 /// Everyone to whom the hub talks.
@@ -34,6 +46,7 @@ pub(super) struct Outlets<S> {
     pub shards: Vec<mpsc::Sender<ShardMessage<S>>>,
     pub feed: mpsc::Sender<FeedMessage>,
     pub brokers: BTreeMap<BrokerName, mpsc::Sender<Command>>,
+    pub audit: Audit,
 }
 
 /// Serves the hub until every sender of its mailbox is gone.
@@ -61,8 +74,13 @@ pub(super) async fn run_hub<S: Send>(
         }
         let now_ms = clock.now_ms();
         for message in messages.drain(..) {
+            let mut left = None;
             match message {
                 HubMessage::Event(event) => hub.handle(now_ms, event, &mut effects),
+                HubMessage::Left(client, parting) => {
+                    hub.handle(now_ms, Event::Closed { client }, &mut effects);
+                    left = Some((client, parting));
+                }
                 HubMessage::Query(rows_max, answer) => {
                     // Whoever asked may have given up.
                     let _ = answer.send(hub.snapshot(now_ms, rows_max));
@@ -77,6 +95,10 @@ pub(super) async fn run_hub<S: Send>(
             hub.check();
             for effect in effects.drain(..) {
                 outlets.carry_out(effect).await;
+            }
+            // Behind what the hub had to say of it.
+            if let Some((client, Parting { code, reason })) = left {
+                outlets.audit.put(What::Closed { code, reason }.of(client));
             }
         }
         if hub.is_idle()
@@ -117,7 +139,12 @@ impl<S> Outlets<S> {
                 let outlet = self.brokers.get(&broker).expect("the hub knows the brokers");
                 let _ = outlet.send(command).await;
             }
-            Effect::Note(note) => log(&note),
+            Effect::Note(note) => {
+                log(&note);
+                if let Some(record) = audited(note) {
+                    self.audit.put(record);
+                }
+            }
         }
     }
 }
@@ -126,9 +153,35 @@ fn encode(answer: &Answer, request_id: Option<RequestId>) -> Bytes {
     frame::text_frame(&answer.to_json(request_id.as_deref()))
 }
 
+/// What of a note belongs into the audit log.
+fn audited(note: Note) -> Option<Record> {
+    match note {
+        Note::Authenticated { client, user, role } => {
+            let record = What::Authenticated {}.of(client);
+            Some(Record { user: Some(user), role: Some(role), ..record })
+        }
+        Note::AuthenticationFailed { client, code, failures } => {
+            Some(What::AuthenticationFailed { reason: code, count: failures }.of(client))
+        }
+        Note::Subscribed { client, topic } => Some(What::SubscriptionAdded { topic }.of(client)),
+        Note::Unsubscribed { client, topic } => {
+            Some(What::SubscriptionRemoved { topic }.of(client))
+        }
+        Note::Invalidated { user } => {
+            Some(Record { user: Some(user), ..What::CredentialsInvalidated {}.record() })
+        }
+        Note::SessionUp { .. }
+        | Note::SessionDown { .. }
+        | Note::TopicRefused { .. }
+        | Note::TopicFailed { .. } => None,
+    }
+}
+
 fn log(note: &Note) {
     match note {
-        Note::Authenticated { client, user } => tracing::info!(%client, %user, "authenticated"),
+        Note::Authenticated { client, user, role } => {
+            tracing::info!(%client, %user, %role, "authenticated");
+        }
         Note::AuthenticationFailed { client, code, failures } => {
             tracing::info!(%client, code, failures, "authentication failed");
         }

@@ -282,6 +282,18 @@ const FAMILIES: &[Family] = &[
         "Publishers that broke ZMTP or fell silent.",
         |s| one(s.feed.protocol_errors_total),
     ),
+    family(Kind::Count, "audit_records_written", "Records in the audit log.", |s| {
+        one(s.audit.written_total)
+    }),
+    family(Kind::Count, "audit_records_dropped", "Records that the audit log lost.", |s| {
+        one(s.audit.dropped_total)
+    }),
+    family(Kind::Count, "audit_write_errors", "Failed attempts to write the audit log.", |s| {
+        one(s.audit.errors_total)
+    }),
+    family(Kind::Gauge, "audit_failing", "1 if the audit log cannot be written, else 0.", |s| {
+        one(s.audit.failing.into())
+    }),
     family(Kind::Gauge, "shard_clients", "Clients of the shard.", |s| {
         labelled("shard", s.shards.iter().map(|shard| (shard.id, shard.clients)))
     }),

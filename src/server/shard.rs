@@ -15,6 +15,7 @@ use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncWrite, WriteHalf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
+use super::client::Ejection;
 use crate::engine::{Change, RouteId, Shard, ShardTotals};
 use crate::marks::mark;
 use crate::runtime::Clock;
@@ -29,8 +30,8 @@ pub(super) enum ShardMessage<S> {
     Attach {
         client: ClientId,
         writer: WriteHalf<S>,
-        /// Dropped when the shard is done with the client.
-        ended: oneshot::Sender<()>,
+        /// Dropped when the shard is done with the client, with what it was closed by.
+        ended: oneshot::Sender<Ejection>,
         /// Gets a permit back for each answer.
         credit: Arc<Semaphore>,
     },
@@ -138,8 +139,23 @@ struct Writer<S> {
     blocked: bool,
     waker: Waker,
     credit: Arc<Semaphore>,
-    /// Held for its drop.
-    _ended: oneshot::Sender<()>,
+    ended: Ended,
+}
+
+/// Tells the client's task, when it is dropped, that the shard is done with the client.
+struct Ended {
+    sender: Option<oneshot::Sender<Ejection>>,
+    /// What the client was closed by.
+    closed_by: Option<Ejection>,
+}
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        if let (Some(sender), Some(ejection)) = (self.sender.take(), self.closed_by) {
+            // Its task may be over already.
+            let _ = sender.send(ejection);
+        }
+    }
 }
 
 impl<S: AsyncWrite + Send + Unpin + 'static> Shell<S> {
@@ -173,7 +189,7 @@ impl<S: AsyncWrite + Send + Unpin + 'static> Shell<S> {
                     blocked: false,
                     waker,
                     credit,
-                    _ended: ended,
+                    ended: Ended { sender: Some(ended), closed_by: None },
                 };
                 self.writers.insert(client, writer);
                 self.shard.attach(client);
@@ -188,7 +204,12 @@ impl<S: AsyncWrite + Send + Unpin + 'static> Shell<S> {
             }
             ShardMessage::Control { client, frame } => self.shard.control(client, frame),
             ShardMessage::CloseReply { client, frame } => self.shard.close_with(client, frame),
-            ShardMessage::Close { client, code, reason } => self.shard.close(client, code, reason),
+            ShardMessage::Close { client, code, reason } => {
+                if let Some(writer) = self.writers.get_mut(&client) {
+                    writer.ended.closed_by.get_or_insert(Ejection { code, reason });
+                }
+                self.shard.close(client, code, reason);
+            }
             ShardMessage::Detach { client } => self.detach(client),
             ShardMessage::Expect { route } => self.shard.expect(route),
             ShardMessage::Forget { route } => self.shard.forget(route),

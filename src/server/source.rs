@@ -11,10 +11,11 @@ use super::feed::{FeedCounts, FeedMessage};
 use super::hub::HubMessage;
 use super::shard::{ShardMessage, ShardSnapshot};
 use super::status::{
-    BrokerCalls, BrokerState, BrokerStatus, ClientsStatus, FeedStatus, GateStatus, GatewayState,
-    GatewayStatus, QueueStatus, SessionState, SessionStatus, ShardStatus, Status, StatusSource,
-    TopicState, TopicStatus, UserStatus,
+    AuditStatus, BrokerCalls, BrokerState, BrokerStatus, ClientsStatus, FeedStatus, GateStatus,
+    GatewayState, GatewayStatus, QueueStatus, SessionState, SessionStatus, ShardStatus, Status,
+    StatusSource, TopicState, TopicStatus, UserStatus,
 };
+use crate::audit::Audit;
 use crate::engine::{self, HubSnapshot, SessionSnapshot, TopicSnapshot, Upstream};
 use crate::runtime::{Clock, Runtime};
 use crate::topic::BrokerName;
@@ -30,6 +31,7 @@ pub(super) struct Source<R: Runtime> {
     pub shards: Vec<mpsc::Sender<ShardMessage<R::Stream>>>,
     pub door: Arc<DoorCounts>,
     pub bus: SubStatsHandle,
+    pub audit: Audit,
     /// Name to kind.
     pub broker_kinds: BTreeMap<BrokerName, &'static str>,
 }
@@ -45,6 +47,7 @@ impl<R: Runtime> Clone for Source<R> {
             shards: self.shards.clone(),
             door: self.door.clone(),
             bus: self.bus.clone(),
+            audit: self.audit.clone(),
             broker_kinds: self.broker_kinds.clone(),
         }
     }
@@ -95,6 +98,7 @@ impl<R: Runtime> Source<R> {
             broker_calls: broker_calls(hub),
             brokers: self.brokers(hub),
             feed: self.feed(feed),
+            audit: self.audit(),
             shards: shards.iter().enumerate().map(|(id, at)| self.shard(id, at)).collect(),
             queues: self.queues(),
             tasks: self.tasks(),
@@ -137,6 +141,16 @@ impl<R: Runtime> Source<R> {
             attempts_failed_total: totals.attempts_failed,
             strikes_total: totals.strikes,
             blocks_total: totals.blocks,
+        }
+    }
+
+    fn audit(&self) -> AuditStatus {
+        let totals = self.audit.totals();
+        AuditStatus {
+            written_total: totals.written,
+            dropped_total: totals.dropped,
+            errors_total: totals.errors,
+            failing: totals.failing,
         }
     }
 

@@ -59,6 +59,9 @@ pub struct Status {
     pub brokers: Vec<BrokerStatus>,
     /// The ZeroMQ bus.
     pub feed: FeedStatus,
+    /// The audit log.
+    #[serde(default)]
+    pub audit: AuditStatus,
     /// The shards, by number.
     pub shards: Vec<ShardStatus>,
     /// Bounded queues between tasks, by name.
@@ -322,6 +325,19 @@ pub struct FeedStatus {
     pub reconnects_total: u64,
     /// Publishers given up because they broke ZMTP or fell silent.
     pub protocol_errors_total: u64,
+}
+
+/// The audit log; all zero without `audit.file`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditStatus {
+    /// Records written to the file.
+    pub written_total: u64,
+    /// Records lost because too many waited for the file.
+    pub dropped_total: u64,
+    /// Attempts to write that failed; each was repeated.
+    pub errors_total: u64,
+    /// Whether the last attempt failed.
+    pub failing: bool,
 }
 
 /// One shard: the routes and queues of some of the clients.

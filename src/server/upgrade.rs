@@ -24,6 +24,7 @@ use super::client::{ClientContext, Upgraded};
 use super::credential::{Found, TurnedDown, Why};
 use super::door::Visitor;
 use super::forwarded::{came_through_a_proxy, client_of, is_trusted};
+use crate::audit::{Record, What};
 use crate::auth::{BadPresentation, TOKEN_PREFIX, origin_allowed, presented, subprotocol};
 use crate::engine::Refusal;
 use crate::marks::mark;
@@ -68,7 +69,11 @@ pub(super) async fn upgrade<R: Runtime>(
                     *upgraded = Some((on_upgrade, sender));
                     page
                 }
-                Err(page) => *page,
+                Err(page) => {
+                    // A second request on the connection does not change why the first was refused.
+                    let _ = visitor.status.set(page.status().as_u16());
+                    *page
+                }
             };
             Ok::<_, Infallible>(page)
         }
@@ -83,7 +88,8 @@ pub(super) async fn upgrade<R: Runtime>(
     let (on_upgrade, sender) = upgraded.into_inner().unwrap_or_else(PoisonError::into_inner)?;
     let parts = on_upgrade.await.ok()?.downcast::<TokioIo<R::Stream>>().ok()?;
     let Sender { loopback, found } = sender;
-    Some(Upgraded { stream: parts.io.into_inner(), early: parts.read_buf, loopback, found })
+    let (stream, early) = (parts.io.into_inner(), parts.read_buf);
+    Some(Upgraded { stream, early, address: visitor.address(), loopback, found })
 }
 
 /// The answer to an upgrade request, and who sent it if it is let in.
@@ -93,7 +99,7 @@ async fn receive<R: Runtime>(
     request: &Request<Incoming>,
 ) -> Result<(Page, Sender), Box<Page>> {
     if let Some(refusal) = visitor.refusal {
-        return Err(turned_away(refusal));
+        return Err(turned_away(visitor, refusal));
     }
     let wants_token = request.uri().path() == TOKEN_PATH;
     let wants_upgrade = request.headers().get(UPGRADE).is_some_and(|value| {
@@ -120,12 +126,13 @@ async fn receive<R: Runtime>(
     let headers = request.headers();
     if !origin_allowed(headers, &context.config.auth.origins) {
         mark!(ForeignPage);
+        let _ = visitor.why.set("foreign_page");
         let reject = Reject::new(ErrorCode::Forbidden, "This page may not connect to this server");
         return Err(rejected(StatusCode::FORBIDDEN, reject));
     }
     let found = identify(context, visitor, request, loopback).await?;
     if wants_token {
-        return Err(mint(context, found));
+        return Err(mint(context, visitor, found));
     }
     let subprotocol = subprotocol(headers).map_err(|bad| malformed(&bad))?;
     match create_response_with_body(request, Full::default) {
@@ -161,6 +168,10 @@ async fn identify<R: Runtime>(
         Ok(found) => Ok(Some(found)),
         Err(TurnedDown { reject, why }) => {
             mark!(WrongAtDoor if why == Why::Wrong);
+            let _ = visitor.why.set("credential");
+            let what = What::AuthenticationFailed { reason: reject.code.as_str(), count: 1 };
+            let address = Some(visitor.address());
+            context.audit.put(Record { address, ..what.of(visitor.id) });
             let status = match why {
                 Why::Wrong => StatusCode::UNAUTHORIZED,
                 Why::TooSoon => StatusCode::TOO_MANY_REQUESTS,
@@ -178,7 +189,11 @@ async fn identify<R: Runtime>(
 }
 
 /// A one-use token for whoever has shown a credential.
-fn mint<R: Runtime>(context: &ClientContext<R>, found: Option<Found>) -> Box<Page> {
+fn mint<R: Runtime>(
+    context: &ClientContext<R>,
+    visitor: &Visitor,
+    found: Option<Found>,
+) -> Box<Page> {
     let Some(Found { verified, .. }) = found else {
         let reject = Reject::new(ErrorCode::AuthenticationError, "Show a credential");
         let mut page = rejected(StatusCode::UNAUTHORIZED, reject);
@@ -188,6 +203,12 @@ fn mint<R: Runtime>(context: &ClientContext<R>, found: Option<Found>) -> Box<Pag
     };
     match context.verifier.mint(&verified) {
         Ok(minted) => {
+            context.audit.put(Record {
+                address: Some(visitor.address()),
+                user: Some(verified.user),
+                role: Some(verified.role),
+                ..What::TokenIssued {}.of(visitor.id)
+            });
             let body = json!({
                 "status": "success",
                 "token": minted.token.as_str(),
@@ -221,9 +242,10 @@ async fn locate<R: Runtime>(
     let Some(address) = client_of(headers, &context.trusted_proxies, peer) else {
         return Err(refusal(StatusCode::BAD_REQUEST, "X-Forwarded-For is no list of addresses\n"));
     };
+    let _ = visitor.located.set(address);
     match context.gate.locate(visitor.id, address).await {
         Some(Ok(())) => Ok(false),
-        Some(Err(refusal)) => Err(turned_away(refusal)),
+        Some(Err(refusal)) => Err(turned_away(visitor, refusal)),
         None => Err(refusal(StatusCode::SERVICE_UNAVAILABLE, "the gateway is stopping\n")),
     }
 }
@@ -233,7 +255,12 @@ fn is_loopback(address: IpAddr) -> bool {
 }
 
 /// What somebody is told who may not come in.
-fn turned_away(why: Refusal) -> Box<Page> {
+fn turned_away(visitor: &Visitor, why: Refusal) -> Box<Page> {
+    let _ = visitor.why.set(match why {
+        Refusal::Full => "full",
+        Refusal::Crowded => "crowded",
+        Refusal::Blocked(_) => "blocked",
+    });
     let (status, code, message, retry_ms) = match why {
         Refusal::Full => (
             StatusCode::SERVICE_UNAVAILABLE,

@@ -221,7 +221,7 @@ impl Dictionary {
     #[must_use]
     pub fn line(&self, note: &Note) -> Line {
         match note {
-            Note::Authenticated { client, user } => {
+            Note::Authenticated { client, user, .. } => {
                 Line::Authenticated(client.0, self.user_no(user))
             }
             Note::AuthenticationFailed { client, code, failures } => {

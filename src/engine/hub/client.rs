@@ -274,7 +274,8 @@ impl Hub {
         let user_id = client.attached().expect("it is authenticating").clone();
         if matches!(client.auth, Auth::Joining(_)) {
             client.auth = Auth::Joined(user_id.clone());
-            Self::note(effects, Note::Authenticated { client: id, user: user_id.clone() });
+            let (user, role) = (user_id.clone(), client.role);
+            Self::note(effects, Note::Authenticated { client: id, user, role });
         }
         let broker = self.users[&user_id].broker.clone();
         self.finish(id, Answer::Authenticated { broker, user: user_id }, effects);

@@ -1,8 +1,10 @@
 //! Where a client's requests are read, judged and handed on.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::ClientContext;
+use crate::audit::What;
 use crate::engine::{
     Conduct, CredentialUse, Event, Identity, Reaction, Request, ShardId, Violation,
 };
@@ -26,6 +28,8 @@ pub(super) struct Desk<R: Runtime> {
     pub shard: ShardId,
     pub loopback: bool,
     pub conduct: Conduct,
+    /// How often it has broken which rule.
+    pub violations: BTreeMap<Violation, u64>,
 }
 
 impl<R: Runtime> Desk<R> {
@@ -59,6 +63,7 @@ impl<R: Runtime> Desk<R> {
             }
         };
         let reaction = violation.map_or(Reaction::None, |violation| {
+            self.told(violation);
             self.conduct.violation(self.context.clock.now_ms(), violation)
         });
         let request = match reaction {
@@ -67,6 +72,22 @@ impl<R: Runtime> Desk<R> {
         };
         self.to_hub(incoming.request_id, request).await;
         reaction
+    }
+
+    /// Has a violation written down, unless there were many like it.
+    fn told(&mut self, violation: Violation) {
+        let count = self.violations.entry(violation).or_default();
+        *count += 1;
+        let count = *count;
+        if count.is_power_of_two() {
+            let what = match violation {
+                Violation::Rate => What::RateLimited { count },
+                Violation::Malformed | Violation::Name | Violation::Credential => {
+                    What::Violation { rule: violation.word(), count }
+                }
+            };
+            self.context.audit.put(what.of(self.id));
+        }
     }
 
     /// Tries a credential.
