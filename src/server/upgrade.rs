@@ -27,7 +27,6 @@ use super::forwarded::{came_through_a_proxy, client_of, is_trusted};
 use crate::audit::{Record, What};
 use crate::auth::{BadPresentation, TOKEN_PREFIX, origin_allowed, presented, subprotocol};
 use crate::engine::Refusal;
-use crate::marks::mark;
 use crate::protocol::{Answer, ErrorCode, Reject};
 use crate::runtime::Runtime;
 
@@ -125,7 +124,6 @@ async fn receive<R: Runtime>(
     let loopback = locate(context, visitor, request).await?;
     let headers = request.headers();
     if !origin_allowed(headers, &context.config.auth.origins) {
-        mark!(ForeignPage);
         let _ = visitor.why.set("foreign_page");
         let reject = Reject::new(ErrorCode::Forbidden, "This page may not connect to this server");
         return Err(rejected(StatusCode::FORBIDDEN, reject));
@@ -167,7 +165,6 @@ async fn identify<R: Runtime>(
     match context.try_credential(visitor.id, &shown, loopback).await {
         Ok(found) => Ok(Some(found)),
         Err(TurnedDown { reject, why }) => {
-            mark!(WrongAtDoor if why == Why::Wrong);
             let _ = visitor.why.set("credential");
             let what = What::AuthenticationFailed { reason: reject.code.as_str(), count: 1 };
             let address = Some(visitor.address());

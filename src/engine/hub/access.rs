@@ -3,7 +3,6 @@
 use super::{Effect, Hub, TimerKey};
 use crate::config::{Action, RoleRules};
 use crate::engine::{CredentialUse, Identity, Request};
-use crate::marks::mark;
 use crate::protocol::Reject;
 use crate::topic::{ClientId, CredentialTag};
 
@@ -36,7 +35,6 @@ impl Hub {
         if self.rules_of(id).allows(action) {
             return None;
         }
-        mark!(Forbidden);
         Some(Reject::forbidden(what))
     }
 
@@ -57,7 +55,6 @@ impl Hub {
         };
         let later = self.revocations.iter().filter(|it| it.generation > generation);
         if later.clone().any(|it| covers(&it.tags, tag)) {
-            mark!(RevokedOnTheWay);
             return Err(Reject::credential_revoked());
         }
         // What lies further back is forgotten.
@@ -74,7 +71,6 @@ impl Hub {
         for (id, client) in &mut self.clients {
             let tag = client.credential.map(|credential| credential.tag);
             if tag.is_some_and(|tag| covers(&tags, tag)) {
-                mark!(RevokedInside);
                 client.close(*id, 4403, "credential revoked or changed", effects);
             }
         }
@@ -97,7 +93,6 @@ impl Hub {
 
     pub(super) fn credential_expired(&mut self, id: ClientId, effects: &mut Vec<Effect>) {
         if let Some(client) = self.clients.get_mut(&id) {
-            mark!(CredentialExpired);
             client.close(id, 4401, "credential expired", effects);
         }
     }
