@@ -242,6 +242,30 @@ async fn whoever_says_too_much_is_slowed_down_and_then_closed() {
 }
 
 #[tokio::test]
+async fn a_flood_of_pings_is_too_much_said() {
+    let gateway = limited(|config| {
+        config.limits.messages_per_minute_max = 60;
+        config.limits.message_burst_max = 3;
+        (config.conduct.warn_at, config.conduct.throttle_at, config.conduct.close_at) = (4, 4, 4);
+    })
+    .await;
+    let address = gateway.addresses.websocket;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("GET / HTTP/1.1\r\nHost: localhost\r\n{UPGRADE}\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    // Masked with zeros, without a payload.
+    let ping = [0x89, 0x80, 0, 0, 0, 0];
+    stream.write_all(&ping.repeat(20)).await.unwrap();
+    let mut all = Vec::new();
+    let reading = stream.read_to_end(&mut all);
+    tokio::time::timeout(Duration::from_secs(5), reading).await.expect("it is closed").unwrap();
+    assert!(all.windows(2).any(|frame| frame == [0x8a, 0]), "the first are answered");
+    let code = 4429_u16.to_be_bytes();
+    assert!(all.windows(2).any(|two| two == code), "closed with 4429: {all:?}");
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn names_with_markup_in_them_are_no_mistake() {
     let gateway = limited(|config| {
         (config.conduct.warn_at, config.conduct.throttle_at, config.conduct.close_at) = (6, 6, 6);

@@ -203,11 +203,13 @@ impl<R: Runtime> Session<R> {
                     permit.forget();
                     self.desk.request(&bytes).await
                 }
-                Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => {
+                // tungstenite hands on whole messages alone, and no frame.
+                Ok(Message::Ping(bytes) | Message::Pong(bytes)) => {
                     let client = self.desk.id;
                     self.forward(|frame| ShardMessage::Control { client, frame }).await;
-                    Reaction::None
+                    self.desk.control_frame(bytes.len())
                 }
+                Ok(Message::Frame(_)) => Reaction::None,
                 Ok(Message::Close(said)) => {
                     mark!(SaysGoodbye);
                     let client = self.desk.id;

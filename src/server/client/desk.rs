@@ -62,16 +62,26 @@ impl<R: Runtime> Desk<R> {
                 (self.translate(request), violation)
             }
         };
-        let reaction = violation.map_or(Reaction::None, |violation| {
-            self.told(violation);
-            self.conduct.violation(self.context.clock.now_ms(), violation)
-        });
+        let reaction = violation.map_or(Reaction::None, |violation| self.broke(violation));
         let request = match reaction {
             Reaction::None => request,
             Reaction::Warn | Reaction::Throttle(_) | Reaction::Close => warned(request),
         };
         self.to_hub(incoming.request_id, request).await;
         reaction
+    }
+
+    /// Counts a ping or a pong, which is a message like any other: a flood of pings is one.
+    pub fn control_frame(&mut self, bytes: usize) -> Reaction {
+        match self.conduct.message(self.context.clock.now_ms(), bytes) {
+            Ok(()) => Reaction::None,
+            Err(_) => self.broke(Violation::Rate),
+        }
+    }
+
+    fn broke(&mut self, violation: Violation) -> Reaction {
+        self.told(violation);
+        self.conduct.violation(self.context.clock.now_ms(), violation)
     }
 
     /// Has a violation written down, unless there were many like it.
