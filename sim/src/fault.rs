@@ -54,6 +54,8 @@ pub enum FaultKind {
     FeedFlood,
     /// Credentials are declared invalid.
     Invalidation,
+    /// A key is taken away, given back, or gives another role.
+    KeyChange,
     /// The broker dies and comes back.
     BrokerDeath,
     /// The broker loses a session and says so.
@@ -125,7 +127,7 @@ pub enum Notice {
 
 impl FaultKind {
     /// All, in order.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::Chop,
         Self::Coalesce,
         Self::RateCap,
@@ -149,6 +151,7 @@ impl FaultKind {
         Self::FeedDuplicates,
         Self::FeedFlood,
         Self::Invalidation,
+        Self::KeyChange,
         Self::BrokerDeath,
         Self::SessionLoss,
         Self::BrokerSlow,
@@ -188,6 +191,7 @@ impl FaultKind {
             Self::FeedDuplicates => "feed_duplicates",
             Self::FeedFlood => "feed_flood",
             Self::Invalidation => "invalidation",
+            Self::KeyChange => "key_change",
             Self::BrokerDeath => "broker_death",
             Self::SessionLoss => "session_loss",
             Self::BrokerSlow => "broker_slow",

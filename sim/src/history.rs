@@ -4,6 +4,7 @@
 //! Nothing in a line depends on the machine: no address, no pointer, no wall clock, no bytes of
 //! the wire.
 
+mod key_change;
 mod line;
 mod mention;
 mod recorder;
@@ -12,9 +13,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use tickgate::audit::Record;
 use tickgate::server::status::Status;
 use tickgate::topic::{Mode, UserId};
 
+pub use key_change::KeyChange;
 pub use mention::Mention;
 pub use recorder::{Counters, Recorder, Violation};
 
@@ -87,6 +90,8 @@ pub enum Seen {
     /// Operator: it cannot go on waiting for this.
     Stuck(String),
 
+    /// Client: it tries to connect, with its key in the upgrade request.
+    Knocks,
     /// Client: a connection is open, the upgrade done. `connection` counts from 1.
     Connected {
         /// Which of this client's connections.
@@ -194,6 +199,12 @@ pub enum Seen {
         /// The module and the text, with all fields.
         text: String,
     },
+    /// Gateway: its keys change, and it is told to read them again.
+    KeyChanges(KeyChange),
+    /// Gateway: it has done so.
+    KeyChanged(KeyChange),
+    /// Gateway: it has a record for its audit log.
+    Audited(Box<Record>),
     /// Gateway: it has stopped.
     Stopped {
         /// Time it took, in milliseconds.

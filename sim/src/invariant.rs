@@ -6,14 +6,17 @@
 mod already_means_held;
 mod answered_in_order;
 mod attempts_hold;
+mod audit_agrees;
 mod blocked_are_out;
 mod broker_agrees;
 mod failed_subscribe_leaves_nothing;
 mod forbidden_line;
+mod keys_decide;
 mod latest_reaches_all;
 mod limits_hold;
 mod new_credentials_are_used;
 mod no_errors_logged;
+mod no_secret_is_told;
 mod no_tick_after_unsubscribe;
 mod nobody_is_thrown_out;
 mod nothing_left;
@@ -82,6 +85,7 @@ pub fn all(plan: &Plan) -> Vec<Box<dyn Invariant>> {
     vec![
         Box::new(forbidden_line::ForbiddenLine::new(plan.forbid.clone())),
         Box::new(no_errors_logged::NoErrorsLogged),
+        Box::new(no_secret_is_told::NoSecretIsTold),
         Box::new(speaks_the_protocol::SpeaksTheProtocol),
         Box::new(nobody_is_thrown_out::NobodyIsThrownOut::new(plan)),
         Box::new(answered_in_order::AnsweredInOrder::default()),
@@ -97,6 +101,7 @@ pub fn all(plan: &Plan) -> Vec<Box<dyn Invariant>> {
         Box::new(places_hold::PlacesHold::new(plan)),
         Box::new(rates_hold::RatesHold::new(plan)),
         Box::new(attempts_hold::AttemptsHold::new(plan)),
+        Box::new(keys_decide::KeysDecide::new(plan)),
         Box::new(blocked_are_out::BlockedAreOut::new(plan)),
         Box::new(silent_are_closed::SilentAreClosed::new(plan)),
         Box::new(outboxes_are_bounded::OutboxesAreBounded::new(plan)),
@@ -112,6 +117,7 @@ pub fn all(plan: &Plan) -> Vec<Box<dyn Invariant>> {
         Box::new(status_adds_up::StatusAddsUp),
         Box::new(nothing_left::NothingLeft::default()),
         Box::new(numbers_agree_with_history::NumbersAgreeWithHistory::default()),
+        Box::new(audit_agrees::AuditAgrees::new(plan)),
         Box::new(stops_cleanly::StopsCleanly::new(plan)),
     ]
 }

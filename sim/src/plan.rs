@@ -7,6 +7,7 @@ mod check;
 mod check_faults;
 mod draw;
 mod draw_faults;
+mod draw_keys;
 mod faults;
 mod storm;
 mod swarm;
@@ -14,7 +15,7 @@ pub mod tree;
 mod yaml;
 
 use serde::{Deserialize, Serialize};
-use tickgate::topic::UserId;
+use tickgate::topic::{Role, UserId};
 
 pub use check::check;
 pub use draw::draw;
@@ -22,10 +23,13 @@ pub use faults::{ConnectionFault, FaultPlan, StruckConnection, TimedFault, Timed
 pub use yaml::to_yaml;
 
 use crate::expect::{Expectation, Forbidden};
-use crate::history::Request;
+use crate::history::{KeyChange, Request};
 use crate::runtime::TaskOrder;
 use crate::scenario::{Gateway, Manner, RangeMs};
 use crate::topic_name::TopicName;
+
+/// Begins every key, good or wrong: a secret, which nobody may tell.
+pub const KEY_PREFIX: &str = "key-of-";
 
 /// Name of the broker in the gateway's configuration.
 pub const BROKER_NAME: &str = "simbroker";
@@ -60,6 +64,12 @@ pub struct Plan {
     pub gateway: Gateway,
     /// All accounts.
     pub users: Vec<UserId>,
+    /// Those whose keys do not make them traders.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<UserRole>,
+    /// What becomes of keys, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<TimedKeyChange>,
     /// The adapter host.
     pub broker: BrokerPlan,
     /// The publisher.
@@ -107,6 +117,9 @@ pub struct ClientPlan {
     pub name: String,
     /// Its account.
     pub user: UserId,
+    /// Whether it shows the key of its account with each upgrade request.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub key_at_door: bool,
     /// Its host, from 0.
     pub host: u32,
     /// What it does, in order. An action waits until the one before it is done.
@@ -266,10 +279,44 @@ pub struct Invalidation {
     pub user: UserId,
 }
 
+/// What a user's key gives at the start.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UserRole {
+    /// Whose.
+    pub user: UserId,
+    /// What.
+    pub role: Role,
+}
+
+/// A key is taken away, given back, or gives another role.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TimedKeyChange {
+    /// When.
+    pub at_ms: u64,
+    /// What.
+    pub change: KeyChange,
+}
+
 impl Plan {
+    /// What the key of a user gives at the start.
+    #[must_use]
+    pub fn first_role(&self, user: &UserId) -> Role {
+        self.roles.iter().find(|had| had.user == *user).map_or_else(Role::default, |had| had.role)
+    }
+
+    /// What the key of a user gives after so many of the changes; `None`: it is gone.
+    #[must_use]
+    pub fn role_after(&self, user: &UserId, changes: usize) -> Option<Role> {
+        let changes = self.keys.iter().take(changes).rev();
+        let last = changes.map(|timed| &timed.change).find(|change| change.user == *user);
+        last.map_or_else(|| Some(self.first_role(user)), |change| change.role)
+    }
+
     /// The API key of a user.
     #[must_use]
     pub fn key_of(user: &UserId) -> String {
-        format!("key-of-{user}")
+        format!("{KEY_PREFIX}{user}")
     }
 }

@@ -13,6 +13,7 @@ mod storm;
 
 use serde::{Deserialize, Serialize};
 use serde_saphyr::Spanned;
+use tickgate::topic::Role;
 
 pub use faults::{
     AtByte, Chop, ClockStep, Faults, Flood, Happening, Lasting, Latency, Of, RateCap, Share, Timed,
@@ -110,6 +111,13 @@ pub struct Users {
     /// When its clients connect and authenticate; absent: when a step says so.
     #[serde(default)]
     pub arrive_ms: Option<RangeMs>,
+    /// What its key lets it do: `viewer`, `trader` (default), `analyst` and so on.
+    #[serde(default)]
+    pub role: Role,
+    /// Whether its clients show their key with the upgrade request when they join, and not in a
+    /// message behind it.
+    #[serde(default)]
+    pub key_at_door: bool,
 }
 
 /// `broker`
@@ -256,6 +264,9 @@ pub struct Step {
     /// For how long.
     #[serde(default)]
     pub for_ms: Option<u64>,
+    /// What a key gives.
+    #[serde(default)]
+    pub role: Option<Role>,
 }
 
 /// What a step does.
@@ -298,6 +309,10 @@ pub enum StepKind {
     Vanish,
     /// Feed: declares the credentials of `user` invalid.
     Invalidate,
+    /// Gateway: the key of `user` is taken away; who came in by it has to leave.
+    RevokeKey,
+    /// Gateway: `user` has a key again, or one that gives another role: `role`, or its first one.
+    GrantKey,
     /// Broker: loses the session of `user` and says so.
     LoseSession,
     /// Broker: dies, is back after `for_ms`.

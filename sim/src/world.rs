@@ -18,6 +18,7 @@ use std::time::Duration;
 use tickgate::runtime::{Runtime as _, TaskGroup};
 
 pub use events::play_keeping_events;
+pub use gateway::config;
 pub use outcome::Outcome;
 
 use self::weather::Weather;

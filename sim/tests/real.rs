@@ -18,7 +18,7 @@ use serde_json::Value;
 
 /// Of each kind: what goes right, and what brokers, feeds, clients, connections, links and the
 /// gateway itself do wrong.
-const SCENARIOS: [&str; 14] = [
+const SCENARIOS: [&str; 15] = [
     "smoke",
     "rc_001",
     "rc_003",
@@ -33,6 +33,7 @@ const SCENARIOS: [&str; 14] = [
     "broken_links",
     "ws_003",
     "reconnect_storm",
+    "keys",
 ];
 
 /// Somebody who is there for a moment; shorter than any scenario.

@@ -36,6 +36,8 @@ macro_rules! scenarios {
 }
 
 scenarios! {
+    keys_that_come_and_go => "scenarios/keys.yaml",
+    roles_and_what_they_may => "scenarios/roles.yaml",
     a_storm_over_shared_topics => "scenarios/smoke.yaml",
     the_standard_storm => "scenarios/standard_storm.yaml",
     a_storm_of_faults => "scenarios/fault_storm.yaml",

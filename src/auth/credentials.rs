@@ -1,6 +1,7 @@
 //! What the configuration grants: read, checked, and read again.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::jwt::{Jwt, JwtRules, KeySet};
 use super::keys::KeyTable;
@@ -13,7 +14,7 @@ use crate::topic::{BrokerName, CredentialTag, Role};
 #[derive(Clone, Debug)]
 pub struct Credentials {
     pub(super) tables: Tables,
-    pub(super) files: Option<Files>,
+    pub(super) source: Option<Source>,
     pub(super) openalgo: Option<Store>,
 }
 
@@ -25,6 +26,23 @@ pub(super) struct Tables {
 }
 
 /// Where tables come from.
+#[derive(Clone)]
+pub(super) enum Source {
+    Files(Box<Files>),
+    /// Somebody who knows the keys of the moment.
+    Keys(Arc<dyn Fn() -> KeyTable + Send + Sync>),
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Files(files) => files.fmt(f),
+            Self::Keys(_) => f.write_str("Keys"),
+        }
+    }
+}
+
+/// What the configuration says of files.
 #[derive(Clone, Debug)]
 pub(super) struct Files {
     auth: Auth,
@@ -72,11 +90,18 @@ impl Reloaded {
 impl From<KeyTable> for Credentials {
     /// These keys alone, from no file.
     fn from(keys: KeyTable) -> Self {
-        Self { tables: Tables { keys, jwt: None }, files: None, openalgo: None }
+        Self { tables: Tables { keys, jwt: None }, source: None, openalgo: None }
     }
 }
 
 impl Credentials {
+    /// Keys that are in no file: asked for now, and again whenever credentials are read again.
+    #[must_use]
+    pub fn from_keys(keys: impl Fn() -> KeyTable + Send + Sync + 'static) -> Self {
+        let tables = Tables { keys: keys(), jwt: None };
+        Self { tables, source: Some(Source::Keys(Arc::new(keys))), openalgo: None }
+    }
+
     /// Reads the files that a configuration names, and opens OpenAlgo's database, if it names one.
     /// `variable` reads the environment.
     ///
@@ -91,12 +116,28 @@ impl Credentials {
         let brokers = brokers.into_iter().map(|broker| broker.name.into()).collect();
         let files = Files { auth: config.auth.clone(), brokers };
         match (files.read(), Store::open(&config.auth, variable)) {
-            (Ok(tables), Ok(openalgo)) => Ok(Self { tables, files: Some(files), openalgo }),
+            (Ok(tables), Ok(openalgo)) => {
+                Ok(Self { tables, source: Some(Source::Files(Box::new(files))), openalgo })
+            }
             (tables, openalgo) => {
                 let mut bad = tables.map_or_else(|BadCredentials(bad)| bad, |_| Vec::new());
                 bad.extend(openalgo.err());
                 Err(BadCredentials(bad))
             }
+        }
+    }
+}
+
+impl Source {
+    /// What it says now.
+    ///
+    /// # Errors
+    ///
+    /// Fails with everything that is wrong with its files.
+    pub(super) fn read(&self) -> Result<Tables, BadCredentials> {
+        match self {
+            Self::Files(files) => files.read(),
+            Self::Keys(keys) => Ok(Tables { keys: keys(), jwt: None }),
         }
     }
 }
@@ -107,7 +148,7 @@ impl Files {
     /// # Errors
     ///
     /// Fails with everything that is wrong.
-    pub(super) fn read(&self) -> Result<Tables, BadCredentials> {
+    fn read(&self) -> Result<Tables, BadCredentials> {
         let mut bad = Vec::new();
         let keys = self.keys().unwrap_or_else(|reason| {
             bad.push(reason);

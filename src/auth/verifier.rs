@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use super::credentials::{BadCredentials, Credentials, Files, Reloaded, Tables};
+use super::credentials::{BadCredentials, Credentials, Reloaded, Source, Tables};
 use super::mint::{MintFull, Minted, TokenMint};
 use super::openalgo::OpenAlgo;
 use super::verified::{Asked, Denied, Judgement, Presented, Provider, Refusal, Verified};
@@ -19,7 +19,7 @@ use crate::topic::UserId;
 pub struct Verifier<R: Runtime> {
     runtime: R,
     clock: Clock,
-    files: Option<Files>,
+    source: Option<Source>,
     tables: RwLock<Arc<Tables>>,
     /// How often the files have been read again.
     generation: AtomicU64,
@@ -85,12 +85,12 @@ impl<R: Runtime> Verifier<R> {
     /// Knows these credentials.
     #[must_use]
     pub fn new(runtime: R, clock: Clock, credentials: impl Into<Credentials>, auth: &Auth) -> Self {
-        let Credentials { tables, files, openalgo } = credentials.into();
+        let Credentials { tables, source, openalgo } = credentials.into();
         let openalgo = openalgo.map(|store| OpenAlgo::new(runtime.clone(), store));
         let (tables, mint) = (Arc::new(tables), TokenMint::new(auth.ws_token_ttl_ms));
         let (tables, mint) = (RwLock::new(tables), Mutex::new(mint));
         let generation = AtomicU64::new(0);
-        Self { runtime, clock, files, tables, generation, mint, openalgo }
+        Self { runtime, clock, source, tables, generation, mint, openalgo }
     }
 
     /// Who is behind a credential. `loopback` says whether the client is on this machine,
@@ -149,8 +149,8 @@ impl<R: Runtime> Verifier<R> {
         if let Some(openalgo) = &self.openalgo {
             openalgo.forget_all();
         }
-        let Some(files) = self.files.clone() else { return Ok(Reloaded::default()) };
-        let tables = Arc::new(self.runtime.offload(move || files.read()).await?);
+        let Some(source) = self.source.clone() else { return Ok(Reloaded::default()) };
+        let tables = Arc::new(self.runtime.offload(move || source.read()).await?);
         let mut slot = self.tables.write().unwrap_or_else(PoisonError::into_inner);
         let mut reloaded = slot.compare(&tables);
         *slot = tables;

@@ -62,6 +62,11 @@ words! {
         RateLimited = "a client says more than it may",
         ConductClosed = "a client is closed for its conduct",
         Silent = "a client has been silent for too long",
+        // Roles and credentials.
+        Forbidden = "a client asks for what its role may not have",
+        RevokedInside = "a client is in by a credential that is gone or changed",
+        RevokedOnTheWay = "a credential is gone while its client is on the way in",
+        WrongAtDoor = "a wrong credential is shown at the door",
         // The gate.
         AddressCrowded = "an address has as many connections as it may",
         AttemptQueues = "a credential waits for those before it",

@@ -27,6 +27,7 @@ use super::forwarded::{came_through_a_proxy, client_of, is_trusted};
 use crate::audit::{Record, What};
 use crate::auth::{BadPresentation, TOKEN_PREFIX, origin_allowed, presented, subprotocol};
 use crate::engine::Refusal;
+use crate::marks::mark;
 use crate::protocol::{Answer, ErrorCode, Reject};
 use crate::runtime::Runtime;
 
@@ -177,6 +178,7 @@ async fn identify<R: Runtime>(
             };
             let mut page = rejected(status, reject);
             if why == Why::Wrong {
+                mark!(WrongAtDoor);
                 let challenge = HeaderValue::from_static("Bearer realm=\"tickgate\"");
                 page.headers_mut().insert(WWW_AUTHENTICATE, challenge);
             }

@@ -173,9 +173,13 @@ impl Paint {
             (_, Seen::Phase(_)) => "1",
             (_, Seen::Tick(_) | Seen::Published { .. } | Seen::Status(_)) => "2",
             (_, Seen::Lost { .. } | Seen::Unexpected(_) | Seen::Stuck(_)) => "31",
-            (_, Seen::SessionLost { .. } | Seen::BrokerDied { .. } | Seen::Invalidated { .. }) => {
-                "33"
-            }
+            (
+                _,
+                Seen::SessionLost { .. }
+                | Seen::BrokerDied { .. }
+                | Seen::Invalidated { .. }
+                | Seen::KeyChanges(_),
+            ) => "33",
             (_, Seen::Leaves { .. }) => "35",
             (Actor::Client(_), Seen::Sent(_)) => "36",
             (Actor::Client(_), _) => "32",

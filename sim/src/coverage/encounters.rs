@@ -112,6 +112,7 @@ impl Encounters {
                 self.happens(FaultKind::BrokerDeath, at_us, *back_in_ms);
             }
             Seen::Invalidated { .. } => self.happens(FaultKind::Invalidation, at_us, 0),
+            Seen::KeyChanges(_) => self.happens(FaultKind::KeyChange, at_us, 0),
             Seen::Lost { .. } | Seen::Leaves { .. } => {
                 if let Actor::Client(name) = &event.actor
                     && let Some(client) = self.clients.get_mut(name)

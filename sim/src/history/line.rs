@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use tickgate::audit::{Record, What};
 use tickgate::server::status::Status;
 
 use super::{Answer, Call, Event, Op, Phase, Reply, Request, RowOutcome, Seen, Tick};
@@ -19,6 +20,7 @@ impl fmt::Display for Seen {
             Self::Phase(phase) => write!(f, "-- {phase} --"),
             Self::Status(status) => write_status(f, status),
             Self::Stuck(what) => write!(f, "stuck: {what}"),
+            Self::Knocks => f.write_str("shows its key at the door"),
             Self::Connected { connection } => write!(f, "connected ({connection})"),
             Self::Sent(sent) => write!(f, "-> {} {}", sent.id, sent.request),
             Self::Answered(answer) => write!(f, "<- {answer}"),
@@ -51,6 +53,9 @@ impl fmt::Display for Seen {
             Self::Struck(strike) => strike.fmt(f),
             Self::Linked(party) => write!(f, "connects {party}"),
             Self::Log { level, text } => write!(f, "{level} {text}"),
+            Self::KeyChanges(change) => write!(f, "is about to learn: {change}"),
+            Self::KeyChanged(change) => write!(f, "has learnt: {change}"),
+            Self::Audited(record) => write_record(f, record),
             Self::Stopped { took_ms, tasks_left } => {
                 write!(f, "stopped in {took_ms} ms, tasks left: {tasks_left:?}")
             }
@@ -164,6 +169,31 @@ impl fmt::Display for Op {
             Self::Unsubscribe(topic) => write!(f, "unsubscribe {topic}"),
             Self::UnsubscribeAll => f.write_str("unsubscribe_all"),
         }
+    }
+}
+
+/// Addresses and the time of day are left out: they are no part of the story.
+fn write_record(f: &mut fmt::Formatter<'_>, record: &Record) -> fmt::Result {
+    let Record { unix_ms: _, what, client, address: _, user, role, dropped: _ } = record;
+    write!(f, "audits {}", what.name())?;
+    if let Some(client) = client {
+        write!(f, " of {client}")?;
+    }
+    if let Some(user) = user {
+        write!(f, " as {user}")?;
+    }
+    if let Some(role) = role {
+        write!(f, ", {role}")?;
+    }
+    match what {
+        What::SubscriptionAdded { topic } | What::SubscriptionRemoved { topic } => {
+            write!(f, ": {topic}")
+        }
+        What::Closed { code: Some(code), .. } => write!(f, ": {code}"),
+        What::TurnedAway { reason, .. } | What::AuthenticationFailed { reason, .. } => {
+            write!(f, ": {reason}")
+        }
+        _ => Ok(()),
     }
 }
 

@@ -250,6 +250,7 @@ impl Recorder {
             Seen::SessionLost { .. } => Some(FaultKind::SessionLoss),
             Seen::BrokerDied { .. } => Some(FaultKind::BrokerDeath),
             Seen::Invalidated { .. } => Some(FaultKind::Invalidation),
+            Seen::KeyChanges(_) => Some(FaultKind::KeyChange),
             _ => None,
         };
         if let Some(fault) = fault {
@@ -280,6 +281,7 @@ impl Recorder {
             | Seen::Unexpected(_)
             | Seen::Finished
             | Seen::Greeted
+            | Seen::Knocks
             | Seen::TurnedAway { .. }
             | Seen::TookEffect(_)
             | Seen::Lied(_)
@@ -288,6 +290,9 @@ impl Recorder {
             | Seen::Linked(_)
             | Seen::PublishedOrder { .. }
             | Seen::Log { .. }
+            | Seen::KeyChanges(_)
+            | Seen::KeyChanged(_)
+            | Seen::Audited(_)
             | Seen::Stopped { .. } => {}
         }
     }

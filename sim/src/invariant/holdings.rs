@@ -22,6 +22,8 @@ pub struct Held<'a> {
 #[derive(Debug, Default)]
 pub struct Holdings {
     clients: BTreeMap<ClientName, Holding>,
+    /// When those who are on their way in showed their keys at the door.
+    knocked: BTreeMap<ClientName, u64>,
 }
 
 /// One connection of a client.
@@ -35,6 +37,8 @@ pub struct Holding {
     pub orders: bool,
     /// Requests that were not answered yet, with the moment they were written.
     pub pending: VecDeque<(u64, Sent)>,
+    /// When its first request was made, if that was to come in at all.
+    knocked_us: Option<u64>,
 }
 
 /// A request that has just been answered.
@@ -69,8 +73,13 @@ impl Holdings {
     pub fn observe(&mut self, event: &Event) -> Option<Settled> {
         let Actor::Client(client) = &event.actor else { return None };
         match &event.seen {
+            Seen::Knocks => {
+                self.knocked.insert(client.clone(), event.at_us);
+                None
+            }
             Seen::Connected { .. } => {
-                self.clients.insert(client.clone(), Holding::default());
+                let knocked_us = self.knocked.remove(client);
+                self.clients.insert(client.clone(), Holding { knocked_us, ..Holding::default() });
                 None
             }
             Seen::Leaves { .. } | Seen::Lost { .. } => {
@@ -79,7 +88,8 @@ impl Holdings {
             }
             Seen::Sent(sent) => {
                 let holding = self.clients.get_mut(client)?;
-                holding.pending.push_back((event.at_us, sent.clone()));
+                let sent_us = holding.knocked_us.take().unwrap_or(event.at_us);
+                holding.pending.push_back((sent_us, sent.clone()));
                 None
             }
             Seen::Answered(answer) => {

@@ -1,14 +1,18 @@
 //! Which rules clients have broken, as far as anybody can see who reads what they say and hear.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::history::{Actor, ClientName, Event, Reply, Request, Seen};
+use tickgate::topic::UserId;
+
+use crate::history::{Actor, ClientName, Event, KeyChange, Reply, Request, Seen};
 use crate::plan::Plan;
 
 /// Threat levels as the gateway could have reckoned them at most: nothing is forgotten with time.
 #[derive(Debug, Default)]
 pub(super) struct Misconduct {
     hosts: BTreeMap<ClientName, u32>,
+    /// Whose keys were gone at some moment, and may be wrong ones.
+    lost_keys: BTreeSet<UserId>,
     close_at: usize,
     strikes_max: usize,
     /// Of the present connection of each client.
@@ -32,6 +36,9 @@ impl Misconduct {
 
     /// Takes an event in.
     pub fn observe(&mut self, event: &Event) {
+        if let Seen::KeyChanges(KeyChange { user, role: None }) = &event.seen {
+            self.lost_keys.insert(user.clone());
+        }
         let Actor::Client(client) = &event.actor else { return };
         match &event.seen {
             Seen::Connected { .. } => {
@@ -51,6 +58,9 @@ impl Misconduct {
                 match &sent.request {
                     Request::Garbage(_) => self.broke(client, 3),
                     Request::Authenticate(None) => self.broke(client, 2),
+                    Request::Authenticate(Some(user)) if self.lost_keys.contains(user) => {
+                        self.broke(client, 2);
+                    }
                     _ => {}
                 }
             }

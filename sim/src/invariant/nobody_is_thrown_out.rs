@@ -13,8 +13,8 @@ const TOLERANCE_US: u64 = 100_000;
 /// The gateway ends a connection only for a documented reason: with 4401, if its client did not
 /// authenticate in time, with 1012 when it is told to stop, with 1013 if its client does not read
 /// its answers and order updates, with 4429 if it broke rules repeatedly and with 1008 if enough
-/// clients of its host did, with 4408 if nothing was heard of it. The network cuts off nobody but
-/// those whom a fault has struck.
+/// clients of its host did, with 4408 if nothing was heard of it, with 4403 if its key is gone. The
+/// network cuts off nobody but those whom a fault has struck.
 pub(super) struct NobodyIsThrownOut {
     auth_timeout_us: u64,
     trouble: Trouble,
@@ -97,6 +97,8 @@ impl Invariant for NobodyIsThrownOut {
                     Some(4429) if self.misconduct.may_be_closed(client) => Ok(()),
                     Some(1008) if self.misconduct.may_be_blocked(client) => Ok(()),
                     Some(4401) if overdue => Ok(()),
+                    // `keys_decide` knows whether its key was gone.
+                    Some(4403) => Ok(()),
                     Some(1012) if self.stopping => Ok(()),
                     Some(1013) if is_slow => Ok(()),
                     // It did not read why.

@@ -98,6 +98,8 @@ impl PlacesHold {
         match status {
             403 if self.misconduct.may_be_blocked(client) => Ok(()),
             // A connection that is over may linger, and so may a handshake that died.
+            // What a key is worth is `keys_decide`'s.
+            401 => Ok(()),
             429 if others.count() >= self.per_host_max => Ok(()),
             status => Err(format!("{client} was turned away with {status} for no reason")),
         }

@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use tickgate::topic::UserId;
+use tickgate::audit::{Record, What};
+use tickgate::topic::{Instrument, UserId};
 
 use super::broker_link::BrokerLink;
 use super::broker_view::BrokerView;
@@ -58,6 +59,9 @@ impl Invariant for SuccessAfterTheBroker {
                 }
                 Op::Connect | Op::Disconnect | Op::Unsubscribe(_) | Op::UnsubscribeAll => {}
             }
+        }
+        if let Seen::Audited(record) = &event.seen {
+            return self.audited(event.at_us, record);
         }
         held.settled.map_or(Ok(()), |settled| self.judge(settled))
     }
@@ -134,6 +138,28 @@ impl SuccessAfterTheBroker {
             if end.is_none() && !self.broker.has_session(user) {
                 *end = Some(known_us);
             }
+        }
+    }
+
+    /// What is written down must be so when it is.
+    fn audited(&self, at_us: u64, record: &Record) -> Result<(), String> {
+        let Some(user) = &record.user else { return Ok(()) };
+        let lasts = |end: Option<&Option<u64>>| {
+            end.is_some_and(|end| end.is_none_or(|end_us| end_us >= at_us))
+        };
+        match &record.what {
+            What::SubscriptionAdded { topic } => {
+                let Instrument { exchange, symbol } = &topic.instrument;
+                let name = TopicName::new(exchange, symbol, topic.mode);
+                if lasts(self.topics.get(&(user.clone(), name))) {
+                    return Ok(());
+                }
+                Err(format!("a subscription of {user} to {topic} was written down too early"))
+            }
+            What::Authenticated {} if !lasts(self.sessions.get(user)) => {
+                Err(format!("{user} was written down as being in without a broker session"))
+            }
+            _ => Ok(()),
         }
     }
 

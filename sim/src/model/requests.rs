@@ -117,6 +117,7 @@ impl Model {
         }
         self.client(no).expect("it asks").wants.push(topic);
         if self.begin_to_hold(user, no, topic, depth) {
+            self.log(Line::Subscribed(no, topic));
             let outcome = RowOutcome::Success(topic.mode(), self.depth_of(user, topic, depth));
             return (OpenRow::Done(Row { symbol, outcome }), true);
         }
@@ -175,6 +176,9 @@ impl Model {
                 *row = OpenRow::Done(Row { symbol: topic.symbol(), outcome });
             }
         }
+        if refused_as.is_none() {
+            self.log(Line::Subscribed(no, topic));
+        }
         self.finish_if_complete(no);
     }
 
@@ -205,7 +209,6 @@ impl Model {
             if let RowOutcome::Success(mode, _) = row.outcome {
                 let topic = Topic::new(row.symbol, mode);
                 add |= topic.bit();
-                self.log(Line::Subscribed(no, topic));
             }
         }
         let broker = self.account(user).broker;

@@ -43,6 +43,7 @@ pub fn check(plan: &Plan) -> Result<(), String> {
     check_network(plan)?;
     check_broker(plan, &users)?;
     check_feed(plan, &users)?;
+    check_keys(plan, &users)?;
     check_faults(plan)?;
     let mut names = BTreeSet::new();
     for client in &plan.clients {
@@ -115,6 +116,12 @@ fn check_feed(plan: &Plan, users: &BTreeSet<&UserId>) -> Result<(), String> {
     feed.orders.iter().try_for_each(|rhythm| known(&rhythm.user, users))?;
     feed.invalidations.iter().try_for_each(|invalidation| known(&invalidation.user, users))?;
     rising(feed.invalidations.iter().map(|invalidation| invalidation.at_ms), "invalidations")
+}
+
+fn check_keys(plan: &Plan, users: &BTreeSet<&UserId>) -> Result<(), String> {
+    plan.roles.iter().try_for_each(|role| known(&role.user, users))?;
+    plan.keys.iter().try_for_each(|timed| known(&timed.change.user, users))?;
+    rising(plan.keys.iter().map(|timed| timed.at_ms), "keys")
 }
 
 fn check_client(client: &ClientPlan, plan: &Plan, users: &BTreeSet<&UserId>) -> Result<(), String> {

@@ -6,7 +6,8 @@ use tickgate::topic::UserId;
 
 use super::{
     Action, BrokerPlan, ClientPlan, FeedPlan, Incident, IncidentKind, Invalidation, NetworkPlan,
-    OrderRhythm, Plan, SessionPlan, TimedAction, TopicPlan, TopicRhythm, draw_faults, storm, swarm,
+    OrderRhythm, Plan, SessionPlan, TimedAction, TopicPlan, TopicRhythm, draw_faults, draw_keys,
+    storm, swarm,
 };
 use crate::history::{Request, UnsubscribeEntry};
 use crate::rng::Stream;
@@ -57,6 +58,8 @@ pub fn draw(scenario: &Scenario, seed: u64) -> Plan {
         network,
         gateway: world.gateway.clone(),
         users: world.users.iter().map(|users| users.value.name.as_str().into()).collect(),
+        roles: draw_keys::roles(world),
+        keys: Vec::new(),
         broker: broker(scenario),
         feed: feed(scenario, seed),
         clients: clients(scenario, seed),
@@ -68,7 +71,9 @@ pub fn draw(scenario: &Scenario, seed: u64) -> Plan {
     if let Some(weather) = &scenario.storm {
         let window = [weather.from_ms, weather.to_ms.unwrap_or(world.duration_ms)];
         strike(weather.incidents, window, seed, &mut plan);
+        draw_keys::change(weather.incidents, window, seed, &mut plan);
     }
+    plan.keys.sort_by_key(|timed| timed.at_ms);
     plan.broker.incidents.sort_by_key(|incident| incident.at_ms);
     plan.feed.invalidations.sort_by_key(|invalidation| invalidation.at_ms);
     plan
@@ -164,6 +169,7 @@ fn client(scenario: &Scenario, seed: u64, name: String, user: &str, host: u32) -
     let user: UserId = user.into();
     let users = scenario.world.users.iter().find(|users| users.value.name == user.as_str());
     let arrive_ms = users.and_then(|users| users.value.arrive_ms);
+    let key_at_door = users.is_some_and(|users| users.value.key_at_door);
     let mut actions = Vec::new();
     if let Some([least, most]) = arrive_ms {
         let at_ms = Stream::fork(seed, "arrival", &name).between(least, most);
@@ -192,6 +198,7 @@ fn client(scenario: &Scenario, seed: u64, name: String, user: &str, host: u32) -
     ClientPlan {
         name,
         user,
+        key_at_door,
         host,
         actions,
         leaves_after_ms: farewell.between(0, LEAVE_WITHIN_MS),
@@ -237,7 +244,11 @@ fn client_step(step: &Step, user: &UserId) -> Vec<TimedAction> {
         StepKind::Disconnect => one(Action::Leave { politely: true }),
         StepKind::Vanish => one(Action::Leave { politely: false }),
         // Not a client's doing.
-        StepKind::Invalidate | StepKind::LoseSession | StepKind::KillBroker => Vec::new(),
+        StepKind::Invalidate
+        | StepKind::RevokeKey
+        | StepKind::GrantKey
+        | StepKind::LoseSession
+        | StepKind::KillBroker => Vec::new(),
     }
 }
 
@@ -249,6 +260,8 @@ fn happen(step: &Step, plan: &mut Plan) {
         StepKind::Invalidate => {
             plan.feed.invalidations.push(Invalidation { at_ms, user: user() });
         }
+        StepKind::RevokeKey => draw_keys::revoke(at_ms, user(), plan),
+        StepKind::GrantKey => draw_keys::grant(at_ms, user(), step.role, plan),
         StepKind::LoseSession => {
             let what = IncidentKind::LoseSession(user());
             plan.broker.incidents.push(Incident { at_ms, what });

@@ -18,10 +18,18 @@ pub(super) fn part(scenario: &Scenario, seed: u64) -> Scenario {
     let calm = stream.chance(WHOLE);
     if let Some(storm) = &mut part.storm {
         thin_out(&mut storm.weights.value, seed);
-        let Incidents { invalidations, sessions_lost, losses_repeated, broker_deaths } =
-            &mut storm.incidents;
+        let Incidents {
+            invalidations,
+            keys_revoked,
+            roles_changed,
+            sessions_lost,
+            losses_repeated,
+            broker_deaths,
+        } = &mut storm.incidents;
         for (name, times) in [
             ("invalidations", invalidations),
+            ("keys_revoked", keys_revoked),
+            ("roles_changed", roles_changed),
             ("sessions_lost", sessions_lost),
             ("losses_repeated", losses_repeated),
             ("broker_deaths", broker_deaths),

@@ -40,6 +40,7 @@ pub(super) fn bands(events: &[Event], plan: &Plan, lanes: &Lanes) -> Vec<Band> {
             Seen::BrokerDied { back_in_ms } => strike(lane, *back_in_ms, "broker is dead".into()),
             Seen::SessionLost { user, .. } => strike(lane, 0, format!("loses session of {user}")),
             Seen::Invalidated { user } => strike(lane, 0, format!("credentials of {user} invalid")),
+            Seen::KeyChanges(change) => strike(lane, 0, change.to_string()),
             Seen::Struck(struck) => {
                 for lane in lanes_of(&struck.party, plan, lanes) {
                     strike(Some(lane), struck.lasts_ms, struck.fault.label().to_owned());

@@ -191,12 +191,15 @@ fn check_step(step: &Step, names: &Names, duration_ms: u64) -> Result<(), String
         return Err(format!("a step at {} ms comes after the story's end", step.at_ms));
     }
     let (mut topics, mut user, mut for_ms, mut client) = (false, false, false, true);
+    let role = step.r#do == StepKind::GrantKey;
     match step.r#do {
         StepKind::Subscribe | StepKind::Unsubscribe | StepKind::UnsubscribeEveryMode => {
             topics = true;
         }
         StepKind::Authenticate => user = step.user.is_some(),
-        StepKind::Invalidate | StepKind::LoseSession => (user, client) = (true, false),
+        StepKind::Invalidate | StepKind::RevokeKey | StepKind::GrantKey | StepKind::LoseSession => {
+            (user, client) = (true, false)
+        }
         StepKind::KillBroker => (for_ms, client) = (true, false),
         StepKind::StopReading => for_ms = true,
         StepKind::Join
@@ -223,6 +226,7 @@ fn check_step(step: &Step, names: &Names, duration_ms: u64) -> Result<(), String
         ("topics", !step.topics.is_empty() && !topics),
         ("user", step.user.is_some() && !user),
         ("for_ms", step.for_ms.is_some() && !for_ms),
+        ("role", step.role.is_some() && !role),
     ];
     if let Some((key, _)) = superfluous.iter().find(|(_, there)| *there) {
         return Err(format!("`{key}` means nothing for this step"));
@@ -252,6 +256,8 @@ fn check_storm(storm: &Storm, world: &World, names: &Names) -> Result<(), Proble
         (storm.stopped_ms, "stopped_ms"),
         (storm.symbols_per_request, "symbols_per_request"),
         (storm.incidents.invalidations, "invalidations"),
+        (storm.incidents.keys_revoked, "keys_revoked"),
+        (storm.incidents.roles_changed, "roles_changed"),
         (storm.incidents.sessions_lost, "sessions_lost"),
         (storm.incidents.losses_repeated, "losses_repeated"),
         (storm.incidents.broker_deaths, "broker_deaths"),

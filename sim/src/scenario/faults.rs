@@ -262,6 +262,8 @@ impl Scenario {
         if let Some(storm) = &self.storm {
             let incidents = [
                 (storm.incidents.invalidations, FaultKind::Invalidation),
+                (storm.incidents.keys_revoked, FaultKind::KeyChange),
+                (storm.incidents.roles_changed, FaultKind::KeyChange),
                 (storm.incidents.sessions_lost, FaultKind::SessionLoss),
                 (storm.incidents.losses_repeated, FaultKind::BrokerTwice),
                 (storm.incidents.broker_deaths, FaultKind::BrokerDeath),
@@ -275,6 +277,7 @@ impl Scenario {
             asked.extend(match step.value.r#do {
                 StepKind::StopReading => Some(FaultKind::StoppedReader),
                 StepKind::Invalidate => Some(FaultKind::Invalidation),
+                StepKind::RevokeKey | StepKind::GrantKey => Some(FaultKind::KeyChange),
                 StepKind::LoseSession => Some(FaultKind::SessionLoss),
                 StepKind::KillBroker => Some(FaultKind::BrokerDeath),
                 _ => None,

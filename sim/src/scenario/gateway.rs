@@ -1,9 +1,10 @@
 //! `gateway`: keys of the configuration of the server under test.
 
 use serde::{Deserialize, Serialize};
-use tickgate::config::{Conduct, Config, Limits, Server};
+use tickgate::config::{Conduct, Config, Limits, Roles, Server};
 
-/// `[broker]`, `[server]`, `[limits]`, `[conduct]` and `[outbox]` keys of its configuration.
+/// `[broker]`, `[server]`, `[limits]`, `[conduct]`, `[roles]` and `[outbox]` keys of its
+/// configuration.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Gateway {
@@ -65,6 +66,8 @@ pub struct Gateway {
     pub silence_timeout_ms: u64,
     /// How long a client may take for the HTTP upgrade.
     pub handshake_timeout_ms: u64,
+    /// Topics that one client of a viewer may hold; 0: as many as anybody's.
+    pub viewer_subscriptions_max: usize,
 }
 
 impl Gateway {
@@ -74,9 +77,16 @@ impl Gateway {
     ///
     /// Fails with what the gateway would say.
     pub fn check(&self) -> Result<(), String> {
-        let mut config = Config::default();
+        let mut config = Config { roles: self.roles(), ..Config::default() };
         self.restrict(&mut config.server, &mut config.limits, &mut config.conduct);
         config.validate().map_err(|problems| format!("`gateway`: {problems}"))
+    }
+
+    /// What its roles may do.
+    #[must_use]
+    pub fn roles(&self) -> Roles {
+        let viewer_subscriptions_max = self.viewer_subscriptions_max;
+        Roles { viewer_subscriptions_max, ..Roles::default() }
     }
 
     /// Puts what is said of limits and conduct into a configuration.
@@ -135,6 +145,7 @@ impl Default for Gateway {
             ping_interval_ms: server.ping_interval_ms,
             silence_timeout_ms: server.silence_timeout_ms,
             handshake_timeout_ms: server.handshake_timeout_ms,
+            viewer_subscriptions_max: Roles::default().viewer_subscriptions_max,
         }
     }
 }

@@ -152,6 +152,10 @@ impl Weights {
 pub struct Incidents {
     /// Credentials of a random user are declared invalid.
     pub invalidations: [u64; 2],
+    /// The key of a random user is taken away for a while.
+    pub keys_revoked: [u64; 2],
+    /// The key of a random user gives another role from then on.
+    pub roles_changed: [u64; 2],
     /// The session of a random user is lost.
     pub sessions_lost: [u64; 2],
     /// The broker says once more that it lost a session, of a random user.

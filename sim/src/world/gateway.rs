@@ -1,15 +1,19 @@
 //! The server under test, as it is in production, on the simulated runtime.
 
-use tickgate::auth::KeyTable;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tickgate::audit::{self, Audit, Record, Roll};
+use tickgate::auth::{Credentials, KeyHash, KeyTable};
 use tickgate::config::{
     Admin, Auth, BrokerEntry, BrokerKind, BrokerTimes, Bus, Conduct, Config, Limits, Outbox, Server,
 };
 use tickgate::runtime::{Clock, Runtime as _};
 use tickgate::server::Gateway;
+use tokio::sync::mpsc;
 
 use crate::actors::{BROKER_ENDPOINT, Stage};
-use crate::history::{Actor, Phase, Seen};
-use crate::plan::{BROKER_NAME, Plan};
+use crate::history::{Actor, KeyChange, Phase, Seen};
+use crate::plan::{BROKER_NAME, Plan, TimedKeyChange};
 use crate::runtime::SimRuntime;
 
 /// Runs the gateway until the operator says stop.
@@ -18,13 +22,29 @@ use crate::runtime::SimRuntime;
 ///
 /// Fails if the gateway cannot start, or if one of its parts ends on its own.
 pub async fn serve(runtime: SimRuntime, stage: Stage, plan: Plan) -> Result<(), String> {
-    let mut gateway = Gateway::start(runtime.clone(), config(&plan), keys(&plan))
+    let mut changes = passed(&plan, &stage);
+    let held = Arc::new(Mutex::new(keys(&plan, changes)));
+    let reads = held.clone();
+    let credentials = Credentials::from_keys(move || lock(&reads).clone());
+    let calendar = runtime.clone();
+    let (audit, records) = Audit::channel(audit::QUEUE_MAX, move || calendar.unix_ms());
+    let _audit_log = runtime.spawn("audit log", keep_audit_log(records, stage.clone()));
+    let mut gateway = Gateway::start_audited(runtime.clone(), config(&plan), credentials, audit)
         .await
         .map_err(|error| format!("the gateway cannot start: {error}"))?;
-    tokio::select! {
-        biased;
-        failure = gateway.failed() => return Err(failure.to_string()),
-        () = stage.reached(Phase::Stop) => {}
+    loop {
+        let change = tokio::select! {
+            biased;
+            failure = gateway.failed() => return Err(failure.to_string()),
+            () = stage.reached(Phase::Stop) => break,
+            change = next_change(&stage, &plan, changes) => change,
+        };
+        changes += 1;
+        stage.saw(&Actor::Gateway, Seen::KeyChanges(change.clone()));
+        *lock(&held) = keys(&plan, changes);
+        let reloaded = gateway.reload_credentials().await;
+        reloaded.map_err(|error| format!("the keys cannot be read again: {error}"))?;
+        stage.saw(&Actor::Gateway, Seen::KeyChanged(change));
     }
     let clock = Clock::start();
     gateway.stop().await;
@@ -39,7 +59,8 @@ pub async fn serve(runtime: SimRuntime, stage: Stage, plan: Plan) -> Result<(), 
 }
 
 /// As an operator would write it, apart from addresses and the plan's times.
-pub(super) fn config(plan: &Plan) -> Config {
+#[must_use]
+pub fn config(plan: &Plan) -> Config {
     let times = &plan.gateway;
     let mut server = Server {
         listen: "0.0.0.0:8765".into(),
@@ -54,6 +75,7 @@ pub(super) fn config(plan: &Plan) -> Config {
         server,
         limits,
         conduct,
+        roles: times.roles(),
         bus: Bus {
             bind: vec!["tcp://0.0.0.0:5555".into()],
             source_window_ms: times.source_window_ms,
@@ -84,7 +106,48 @@ pub(super) fn config(plan: &Plan) -> Config {
     }
 }
 
-fn keys(plan: &Plan) -> KeyTable {
-    let users = plan.users.iter();
-    users.fold(KeyTable::new(), |keys, user| keys.with_key(&Plan::key_of(user), user.clone(), None))
+/// How many changes a gateway has missed that was started again. It reads what its keys are now.
+fn passed(plan: &Plan, stage: &Stage) -> usize {
+    if stage.phase() < Phase::Play {
+        return 0;
+    }
+    let story_ms = stage.story_ms();
+    let changes = plan.keys.iter().take_while(|timed| timed.at_ms <= story_ms).count();
+    for user in plan.users.iter().filter(|_| changes > 0) {
+        let change = KeyChange { user: user.clone(), role: plan.role_after(user, changes) };
+        stage.saw(&Actor::Gateway, Seen::KeyChanges(change.clone()));
+        stage.saw(&Actor::Gateway, Seen::KeyChanged(change));
+    }
+    changes
+}
+
+/// Waits for the moment of this change; for ever if there is none.
+pub(super) async fn next_change(stage: &Stage, plan: &Plan, number: usize) -> KeyChange {
+    let Some(TimedKeyChange { at_ms, change }) = plan.keys.get(number) else {
+        return std::future::pending().await;
+    };
+    stage.reached(Phase::Play).await;
+    tokio::time::sleep(stage.until(*at_ms)).await;
+    change.clone()
+}
+
+/// Whose keys are good after so many changes.
+fn keys(plan: &Plan, changes: usize) -> KeyTable {
+    plan.users.iter().fold(KeyTable::new(), |keys, user| match plan.role_after(user, changes) {
+        Some(role) => keys.with_hash(KeyHash::of(&Plan::key_of(user)), user.clone(), None, role),
+        None => keys,
+    })
+}
+
+/// Reports each record, completed as in a file.
+async fn keep_audit_log(mut records: mpsc::Receiver<Record>, stage: Stage) {
+    let mut roll = Roll::default();
+    while let Some(mut record) = records.recv().await {
+        roll.complete(&mut record);
+        stage.saw(&Actor::Gateway, Seen::Audited(Box::new(record)));
+    }
+}
+
+fn lock(keys: &Mutex<KeyTable>) -> MutexGuard<'_, KeyTable> {
+    keys.lock().unwrap_or_else(PoisonError::into_inner)
 }

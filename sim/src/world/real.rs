@@ -142,7 +142,7 @@ async fn play_here(plan: &Plan, stage: &Stage, program: &Path) -> Result<(), End
         // Before the child is there, or it would outlive a program that is ended just then.
         () = interrupted() => Err(Ended::Interrupted),
         crash = poll_fn(|cx| crash::poll_first(cx)) => Err(Ended::Crashed(crash)),
-        Err(message) = child::keep(launch, stage, orders) => Err(crashed(message)),
+        Err(message) = child::keep(launch, plan, stage, orders) => Err(crashed(message)),
         () = stage.ended() => Ok(()),
         () = sleep(last_moment(plan)) => Ok(()),
         () = leaps::bring(&mut weather, &mut house, stage) => Ok(()),

@@ -3,6 +3,7 @@
 use super::{Effect, Hub, TimerKey};
 use crate::config::{Action, RoleRules};
 use crate::engine::{CredentialUse, Identity, Request};
+use crate::marks::mark;
 use crate::protocol::Reject;
 use crate::topic::{ClientId, CredentialTag};
 
@@ -35,6 +36,7 @@ impl Hub {
         if self.rules_of(id).allows(action) {
             return None;
         }
+        mark!(Forbidden);
         Some(Reject::forbidden(what))
     }
 
@@ -55,6 +57,7 @@ impl Hub {
         };
         let later = self.revocations.iter().filter(|it| it.generation > generation);
         if later.clone().any(|it| covers(&it.tags, tag)) {
+            mark!(RevokedOnTheWay);
             return Err(Reject::credential_revoked());
         }
         // What lies further back is forgotten.
@@ -71,6 +74,7 @@ impl Hub {
         for (id, client) in &mut self.clients {
             let tag = client.credential.map(|credential| credential.tag);
             if tag.is_some_and(|tag| covers(&tags, tag)) {
+                mark!(RevokedInside);
                 client.close(*id, 4403, "credential revoked or changed", effects);
             }
         }

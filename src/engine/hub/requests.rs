@@ -155,6 +155,7 @@ impl Hub {
             Want::Waiting => Row::Waiting { instrument: topic.instrument, mode, depth },
             Want::Held => {
                 mark!(JoinedOn);
+                Self::note(effects, Note::Subscribed { client: id, topic: topic.clone() });
                 let depth = self.users[user].topics[&topic].depth_for(depth);
                 done(&topic.instrument, RowOutcome::Success { mode, depth })
             }
@@ -171,8 +172,11 @@ impl Hub {
     ) {
         let client = &self.clients[&id];
         let user_id = client.user().expect("a waiting client has a user").clone();
-        if result.is_err() {
-            self.unwant(&user_id, id, topic);
+        match result {
+            Ok(()) => Self::note(effects, Note::Subscribed { client: id, topic: topic.clone() }),
+            Err(_) => {
+                self.unwant(&user_id, id, topic);
+            }
         }
         let topics = &self.users[&user_id].topics;
         let current = self.clients[&id].current.as_mut().expect("a client waits in a request");
@@ -213,7 +217,6 @@ impl Hub {
                 let instrument = Instrument::new(row.exchange.clone(), row.symbol.clone());
                 let topic = Topic::new(instrument, mode);
                 change.add.push(self.routes.id(&topic, &broker));
-                Self::note(effects, Note::Subscribed { client: id, topic });
             }
         }
         self.finish_with(id, change, Answer::Subscribed { rows, broker }, effects);

@@ -6,9 +6,13 @@ use std::task::{Context, Poll};
 
 use futures_util::{Sink as _, Stream as _};
 use tickgate::runtime::Runtime;
-use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::handshake::client::Request;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::http::header::AUTHORIZATION;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Message};
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 /// tungstenite clears its buffer before each read; a small one costs less.
 const READ_BUFFER_BYTES: usize = 1_024;
@@ -39,12 +43,12 @@ pub(super) enum Heard {
 }
 
 impl<R: Runtime> Connection<R> {
-    /// Connects and upgrades. Has no deadline of its own.
-    pub async fn open(runtime: &R, addr: &str) -> Result<Self, NotOpen> {
+    /// Connects and upgrades, showing this key if there is one. Has no deadline of its own.
+    pub async fn open(runtime: &R, addr: &str, key: Option<&str>) -> Result<Self, NotOpen> {
         let stream = runtime.connect(addr).await.map_err(|_| NotOpen::Broken)?;
         let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER_BYTES);
-        let url = format!("ws://{addr}/");
-        let opened = tokio_tungstenite::client_async_with_config(url, stream, Some(config)).await;
+        let request = request(addr, key).map_err(|_| NotOpen::Broken)?;
+        let opened = client_async_with_config(request, stream, Some(config)).await;
         let (socket, _) = opened.map_err(|error| match error {
             tungstenite::Error::Http(page) => NotOpen::TurnedAway(page.status().as_u16()),
             _ => NotOpen::Broken,
@@ -121,6 +125,16 @@ impl<R: Runtime> Connection<R> {
             return Poll::Ready(heard);
         }
     }
+}
+
+/// An upgrade request.
+fn request(addr: &str, key: Option<&str>) -> tungstenite::Result<Request> {
+    let mut request = format!("ws://{addr}/").into_client_request()?;
+    if let Some(key) = key {
+        let shown = HeaderValue::try_from(format!("Bearer {key}"));
+        request.headers_mut().insert(AUTHORIZATION, shown.map_err(tungstenite::http::Error::from)?);
+    }
+    Ok(request)
 }
 
 fn over(error: &tungstenite::Error) -> Heard {

@@ -18,7 +18,7 @@ use super::{Stage, WEBSOCKET_ADDR};
 use crate::coverage::{Operation, operations};
 use crate::fault::{FaultKind, Party, Strike};
 use crate::history::{Actor, ClientName, Phase, Request, Seen, Sent};
-use crate::plan::{Action, ClientPlan};
+use crate::plan::{Action, ClientPlan, Plan};
 use crate::runtime::clock::now_us;
 use crate::topic_name::TopicName;
 
@@ -47,6 +47,7 @@ pub async fn play<R: Runtime>(runtime: R, stage: Stage, plan: ClientPlan) {
         return_us: None,
         host: plan.host,
         user: plan.user,
+        key_at_door: plan.key_at_door,
     };
     client.note(|_| ());
     stage.reached(Phase::Play).await;
@@ -78,6 +79,7 @@ struct Client<R: Runtime> {
     /// When it comes back, in microseconds.
     return_us: Option<u64>,
     user: UserId,
+    key_at_door: bool,
     host: u32,
 }
 
@@ -164,8 +166,12 @@ impl<R: Runtime> Client<R> {
     async fn connect(&mut self) {
         self.leave(false).await;
         self.return_us = None;
+        let key = self.key_at_door.then(|| Plan::key_of(&self.user));
         for _ in 0..CONNECT_TRIES_MAX {
-            let open = Connection::open(&self.runtime, WEBSOCKET_ADDR);
+            if key.is_some() {
+                self.stage.saw(&self.actor, Seen::Knocks);
+            }
+            let open = Connection::open(&self.runtime, WEBSOCKET_ADDR, key.as_deref());
             match timeout(CONNECT_PATIENCE, open).await {
                 Ok(Ok(connection)) => {
                     self.connection = Some(connection);
@@ -173,6 +179,10 @@ impl<R: Runtime> Client<R> {
                     let connection = self.connections;
                     self.stage.saw(&self.actor, Seen::Connected { connection });
                     self.note(|state| (state.connected, state.returning) = (true, false));
+                    if key.is_some() {
+                        // Its answer comes as if it had been asked in a message.
+                        self.asks(Request::Authenticate(Some(self.user.clone())));
+                    }
                     return;
                 }
                 // It comes again when its plan says so.
@@ -204,7 +214,9 @@ impl<R: Runtime> Client<R> {
     }
 
     async fn send(&mut self, request: Request) {
-        let Some(connection) = &mut self.connection else { return };
+        if self.connection.is_none() {
+            return;
+        }
         match &request {
             Request::Subscribe(topics) => self.wants.extend(topics.iter().cloned()),
             Request::Unsubscribe(entries) => {
@@ -214,14 +226,21 @@ impl<R: Runtime> Client<R> {
             Request::UnsubscribeAll => self.wants.clear(),
             _ => {}
         }
-        self.requests += 1;
-        let sent = Sent { id: self.requests, request };
+        let sent = Sent { id: self.requests + 1, request };
         let text = speak::text(&sent);
-        self.stage.saw(&self.actor, Seen::Sent(sent));
-        self.stage.update_client(&self.name, |state| state.unanswered += 1);
+        self.asks(sent.request);
+        let Some(connection) = &mut self.connection else { return };
         if let Err(reason) = connection.say(text).await {
             self.take(Heard::Over(None, reason));
         }
+    }
+
+    /// Notes a request that is to be answered.
+    fn asks(&mut self, request: Request) {
+        self.requests += 1;
+        let sent = Sent { id: self.requests, request };
+        self.stage.saw(&self.actor, Seen::Sent(sent));
+        self.stage.update_client(&self.name, |state| state.unanswered += 1);
     }
 
     async fn leave(&mut self, politely: bool) {

@@ -10,7 +10,7 @@ use tickgate::auth::KeyHash;
 use tickgate::auth::keys_file::{self, KeyEntry};
 use tickgate::config::Log;
 use tickgate::runtime::{Clock, Runtime as _, Task};
-use tickgate::topic::Role;
+use tickgate::topic::UserId;
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -30,6 +30,9 @@ const VARIABLES: &str = "TICKGATE_";
 /// How long the last words of a process that has ended may take.
 const LAST_WORDS_WITHIN: Duration = Duration::from_secs(5);
 
+/// How long the gateway may take to read its keys again.
+const RELOAD_WITHIN: Duration = Duration::from_secs(10);
+
 /// What happens to the gateway's process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Order {
@@ -43,6 +46,7 @@ pub(super) enum Order {
 pub(super) struct Launch {
     program: PathBuf,
     config: PathBuf,
+    keys: PathBuf,
     runtime: SimRuntime,
     _directory: TempDir,
 }
@@ -53,22 +57,13 @@ impl Launch {
         let directory = tempfile::Builder::new().prefix("tickgate-real-").tempdir();
         let directory = directory.map_err(|error| format!("no temporary directory: {error}"))?;
         let keys = directory.path().join("keys.toml");
-        let written = keys_file::update(&keys, |entries| {
-            entries.extend(plan.users.iter().map(|user| KeyEntry {
-                user: user.clone(),
-                broker: None,
-                role: Role::default(),
-                hash: KeyHash::of(&Plan::key_of(user)),
-                created: None,
-            }));
-        });
-        written.map_err(|error| error.to_string())?;
+        write_keys(&keys, plan, 0)?;
 
         let mut config = gateway::config(plan);
         config.server.listen = places.websocket.to_string();
         config.bus.bind = vec![format!("tcp://{}", places.bus)];
         config.admin.listen = places.admin.to_string();
-        config.auth.keys_file = Some(keys);
+        config.auth.keys_file = Some(keys.clone());
         for broker in &mut config.brokers {
             broker.address = Some(format!("tcp://{}", places.broker));
         }
@@ -77,7 +72,8 @@ impl Launch {
         let config = directory.path().join("tickgate.toml");
         std::fs::write(&config, text).map_err(|error| error.to_string())?;
         let runtime = SimRuntime::new(plan.seed, "gateway", TaskOrder::None);
-        Ok(Self { program: program.to_owned(), config, runtime, _directory: directory })
+        let program = program.to_owned();
+        Ok(Self { program, config, keys, runtime, _directory: directory })
     }
 
     fn start(&self, stage: &Stage) -> Result<Life, String> {
@@ -99,6 +95,22 @@ impl Launch {
         let log = self.runtime.spawn("log", listener);
         Ok(Life { child, log, tail })
     }
+}
+
+/// Writes down whose keys are good after so many changes.
+fn write_keys(path: &Path, plan: &Plan, changes: usize) -> Result<(), String> {
+    let written = keys_file::update(path, |entries| {
+        entries.clear();
+        let held = |user: &UserId| Some((user.clone(), plan.role_after(user, changes)?));
+        entries.extend(plan.users.iter().filter_map(held).map(|(user, role)| KeyEntry {
+            hash: KeyHash::of(&Plan::key_of(&user)),
+            user,
+            broker: None,
+            role,
+            created: None,
+        }));
+    });
+    written.map_err(|error| error.to_string())
 }
 
 /// One process. Dropping it kills it.
@@ -123,10 +135,20 @@ impl Life {
         Ok(())
     }
 
-    fn tell_to_stop(&self) -> Result<(), String> {
+    /// Has it read its keys again.
+    async fn read_keys_again(&self) -> Result<(), String> {
+        let mut reloads = self.tail.reloads();
+        let before = *reloads.borrow_and_update();
+        self.signal(Signal::HUP)?;
+        let done = timeout(RELOAD_WITHIN, reloads.wait_for(|count| *count > before)).await;
+        let said = done.is_ok_and(|said| said.is_ok());
+        if said { Ok(()) } else { Err("the gateway does not read its keys again".into()) }
+    }
+
+    fn signal(&self, signal: Signal) -> Result<(), String> {
         let pid = self.child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         let pid = pid.ok_or("the gateway has ended")?;
-        kill_process(pid, Signal::TERM).map_err(|error| format!("no signal: {error}"))
+        kill_process(pid, signal).map_err(|error| format!("no signal: {error}"))
     }
 
     fn ended(&self, status: ExitStatus) -> String {
@@ -141,10 +163,12 @@ impl Life {
 /// Fails if the gateway cannot be started, ends on its own, or does not end well.
 pub(super) async fn keep(
     launch: Launch,
+    plan: &Plan,
     stage: &Stage,
     mut orders: mpsc::Receiver<Order>,
 ) -> Result<(), String> {
     let mut life = Some(launch.start(stage)?);
+    let mut changes = 0;
     loop {
         let ends = async {
             match &mut life {
@@ -156,6 +180,16 @@ pub(super) async fn keep(
             biased;
             () = stage.reached(Phase::Stop) => break,
             order = orders.recv() => order,
+            change = gateway::next_change(stage, plan, changes) => {
+                changes += 1;
+                stage.saw(&Actor::Gateway, Seen::KeyChanges(change.clone()));
+                write_keys(&launch.keys, plan, changes)?;
+                if let Some(life) = &life {
+                    life.read_keys_again().await?;
+                }
+                stage.saw(&Actor::Gateway, Seen::KeyChanged(change));
+                continue;
+            }
             status = ends => {
                 let status = status?;
                 return Err(life.map_or_else(String::new, |life| life.ended(status)));
@@ -173,7 +207,7 @@ pub(super) async fn keep(
     }
     let mut life = life.ok_or("the gateway is down in the end")?;
     let clock = Clock::start();
-    life.tell_to_stop()?;
+    life.signal(Signal::TERM)?;
     let status = life.child.wait().await.map_err(|error| error.to_string())?;
     let took_ms = clock.now_ms();
     let _ = timeout(LAST_WORDS_WITHIN, &mut life.log).await;

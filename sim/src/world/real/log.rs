@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
+use tokio::sync::watch;
 
 use crate::actors::Stage;
 use crate::history::{Actor, Seen};
@@ -16,25 +17,45 @@ use crate::runtime::{Crash, crash};
 const BYTES_MAX: u64 = 64 * 1_024 * 1_024;
 /// Lines kept to show why a process ended.
 const TAIL_LINES_MAX: usize = 10;
+/// What a gateway says when it has read its keys again.
+const RELOADED: &str = "the files of credentials were read again";
 /// Bytes of each of them.
 const TAIL_LINE_BYTES_MAX: usize = 1_000;
 
 /// The last lines. Clones are the same lines.
-#[derive(Clone, Default)]
-pub(super) struct Tail(Arc<Mutex<VecDeque<String>>>);
+#[derive(Clone)]
+pub(super) struct Tail {
+    lines: Arc<Mutex<VecDeque<String>>>,
+    /// How often the gateway has said that it has read its keys again.
+    reloads: watch::Sender<u64>,
+}
+
+impl Default for Tail {
+    fn default() -> Self {
+        Self { lines: Arc::default(), reloads: watch::Sender::new(0) }
+    }
+}
 
 impl Tail {
     fn push(&self, line: &str) {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if line.contains(RELOADED) {
+            self.reloads.send_modify(|count| *count += 1);
+        }
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         if lines.len() == TAIL_LINES_MAX {
             lines.pop_front();
         }
         lines.push_back(line.chars().take(TAIL_LINE_BYTES_MAX).collect());
     }
 
+    /// How often the gateway has read its keys again.
+    pub fn reloads(&self) -> watch::Receiver<u64> {
+        self.reloads.subscribe()
+    }
+
     /// Each on a line of its own, indented.
     pub fn shown(&self) -> String {
-        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         lines.iter().fold(String::new(), |mut shown, line| {
             // Writing to a string cannot fail.
             let _ = write!(shown, "\n    {line}");
