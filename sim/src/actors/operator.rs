@@ -161,6 +161,9 @@ impl<R: Runtime> Operator<R> {
 
     /// What still moves.
     fn unrest(&self, status: &Status) -> Option<String> {
+        if self.stage.key_changes() > 0 {
+            return Some("keys are about to change".into());
+        }
         for (name, client) in self.stage.clients() {
             if !client.finished {
                 return Some(format!("{name} has not done all that was planned"));

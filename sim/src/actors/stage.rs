@@ -1,6 +1,7 @@
 //! What the actors of one simulation share: the history, the phase, the market.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ struct Shared {
     ticks: Mutex<Option<BTreeMap<TopicName, u64>>>,
     /// Topics that the broker was asked to publish.
     market: Mutex<BTreeSet<TopicName>>,
+    /// Changes of keys that the gateway has not carried out.
+    key_changes: AtomicUsize,
 }
 
 /// How far a client has come.
@@ -53,6 +56,7 @@ impl Stage {
             clients: Mutex::default(),
             ticks: Mutex::default(),
             market: Mutex::default(),
+            key_changes: AtomicUsize::new(0),
         }))
     }
 
@@ -119,6 +123,17 @@ impl Stage {
     pub fn until(&self, at_ms: u64) -> Duration {
         let at_us = *lock(&self.0.story_began_us) + at_ms * 1_000;
         Duration::from_micros(at_us.saturating_sub(now_us()))
+    }
+
+    /// So many changes of keys are still to come.
+    pub fn note_key_changes(&self, left: usize) {
+        self.0.key_changes.store(left, Ordering::Relaxed);
+    }
+
+    /// How many changes of keys are still to come.
+    #[must_use]
+    pub fn key_changes(&self) -> usize {
+        self.0.key_changes.load(Ordering::Relaxed)
     }
 
     /// Changes what is known of a client.

@@ -10,8 +10,8 @@ use crate::history::{Actor, ClientName, Event, KeyChange, Phase, Reply, Request,
 use crate::plan::Plan;
 use crate::world;
 
-/// So long may the word of a change, or what was served before it, be under way to a client.
-const JOURNEY_US: u64 = 200_000;
+/// Added where moments of two hosts are compared.
+const TOLERANCE_US: u64 = 40_000;
 
 /// The close code of clients whose key is gone or gives another role.
 const REVOKED: u16 = 4403;
@@ -23,6 +23,8 @@ const REVOKED: u16 = 4403;
 /// the word that this is done, either may hold.
 pub(super) struct KeysDecide {
     roles: RoleTable,
+    /// So long may the word of a change, or what was served before it, be under way to a client.
+    journey_us: u64,
     trouble: Trouble,
     /// What the key of each user gave, in turn.
     keys: BTreeMap<UserId, Vec<Key>>,
@@ -61,6 +63,7 @@ impl KeysDecide {
         };
         Self {
             roles: world::config(plan).roles.table(),
+            journey_us: 2 * plan.network.latency_ms[1] * 1_000 + TOLERANCE_US,
             trouble: Trouble::new(plan),
             keys: plan.users.iter().map(first).collect(),
             clients: BTreeMap::new(),
@@ -170,19 +173,26 @@ impl KeysDecide {
 
     /// Whoever has to leave is served no more. Who has asked to be somebody else may be that.
     fn served(&self, name: &ClientName, at_us: u64, held: &Held<'_>) -> Result<(), String> {
-        let out_since_us = self.clients.get(name).and_then(|client| client.out_since_us);
-        let Some(since_us) = out_since_us.filter(|_| !self.trouble.lags(name)) else {
+        let Some(Client { out_since_us: Some(since_us), inside, .. }) = self.clients.get(name)
+        else {
             return Ok(());
         };
-        let asks = |request: &Request| matches!(request, Request::Authenticate(Some(_)));
+        if self.trouble.lags(name) {
+            return Ok(());
+        }
+        let is = inside.as_ref().map(|(user, _)| user);
+        let asks = |request: &Request| match request {
+            Request::Authenticate(Some(user)) => Some(user) != is,
+            _ => false,
+        };
         let pending = held.clients.get(name).into_iter().flat_map(|holding| &holding.pending);
         if pending.map(|(_, sent)| &sent.request).any(asks)
             || held.settled.is_some_and(|settled| asks(&settled.request))
         {
             return Ok(());
         }
-        match self.trouble.delay_us(name, since_us, at_us) {
-            Some(delay_us) if at_us > since_us + JOURNEY_US + delay_us => {
+        match self.trouble.delay_us(name, *since_us, at_us) {
+            Some(delay_us) if at_us > since_us + self.journey_us + delay_us => {
                 let ms = (at_us - since_us) / 1_000;
                 Err(format!("{name} is still in {ms} ms after its key was gone or changed"))
             }

@@ -9,6 +9,7 @@ use super::{
     OrderRhythm, Plan, SessionPlan, TimedAction, TopicPlan, TopicRhythm, draw_faults, draw_keys,
     storm, swarm,
 };
+use crate::fault::FaultKind;
 use crate::history::{Request, UnsubscribeEntry};
 use crate::rng::Stream;
 use crate::runtime::TaskOrder;
@@ -191,7 +192,8 @@ fn client(scenario: &Scenario, seed: u64, name: String, user: &str, host: u32) -
     }
     actions.sort_by_key(|timed| timed.at_ms);
     // Nobody else cuts clients off.
-    let returns = if scenario.faults.is_some() { RETURNS_MAX } else { 0 };
+    let cut_off = scenario.faults.is_some() || scenario.asks_for().contains(&FaultKind::KeyChange);
+    let returns = if cut_off { RETURNS_MAX } else { 0 };
     let mut away = Stream::fork(seed, "returns", &name);
     let returns_after_ms = (0..returns).map(|_| away.between(0, RETURN_WITHIN_MS)).collect();
     let mut farewell = Stream::fork(seed, "farewell", &name);

@@ -33,6 +33,7 @@ pub async fn serve(runtime: SimRuntime, stage: Stage, plan: Plan) -> Result<(), 
         .await
         .map_err(|error| format!("the gateway cannot start: {error}"))?;
     loop {
+        stage.note_key_changes(plan.keys.len() - changes);
         let change = tokio::select! {
             biased;
             failure = gateway.failed() => return Err(failure.to_string()),

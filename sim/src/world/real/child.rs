@@ -170,6 +170,7 @@ pub(super) async fn keep(
     let mut life = Some(launch.start(stage)?);
     let mut changes = 0;
     loop {
+        stage.note_key_changes(plan.keys.len() - changes);
         let ends = async {
             match &mut life {
                 Some(life) => life.end().await,
