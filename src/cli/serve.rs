@@ -9,8 +9,9 @@ use super::welcome::welcome;
 use super::{Failure, load, logging, multi_thread_runtime, print};
 use crate::auth::{BadCredentials, Credentials};
 use crate::config::{Address, Config};
-use crate::runtime::TokioRuntime;
-use crate::server::{Gateway, StartError};
+use crate::runtime::calendar::utc;
+use crate::runtime::{Runtime, TokioRuntime};
+use crate::server::{Certificate, Gateway, StartError};
 
 /// Files that are open besides the clients' sockets, generously.
 const OTHER_FILES: u64 = 256;
@@ -48,6 +49,15 @@ async fn serve(config: Config, credentials: Credentials) -> Result<(), Failure> 
             tracing::warn!(%address, "whoever reaches this address can publish prices");
         }
     }
+    let is_public = Address::parse(&config.server.listen).is_ok_and(|at| !at.is_loopback());
+    if is_public && config.server.tls_certificate.is_none() {
+        tracing::warn!(
+            address = %config.server.listen,
+            "clients beyond this machine are served without TLS, so whoever is between can read \
+             their credentials; set `server.tls_certificate` and `server.tls_key`, or have a \
+             reverse proxy do it"
+        );
+    }
     let mut signals = Signals::install()?.with_reload()?;
     let mut signal = async || signals.next().await;
     let drain_timeout = Duration::from_millis(config.server.drain_timeout_ms);
@@ -58,9 +68,25 @@ async fn serve(config: Config, credentials: Credentials) -> Result<(), Failure> 
             gateway.map_err(not_started)?
         }
     };
+    if let Some(certificate) = gateway.certificate() {
+        tell_expiry(&certificate);
+    }
     raise_open_files_limit(config.limits.clients_max);
     print(&welcome(&config, gateway.addresses(), &program()))?;
     until_asked(gateway, signal, drain_timeout).await
+}
+
+/// Says until when a certificate is good that has come into force.
+fn tell_expiry(certificate: &Certificate) {
+    let (expires, now_ms) = (certificate.expires_unix_ms(), TokioRuntime::new().unix_ms());
+    let until = utc(expires);
+    if expires <= now_ms {
+        tracing::warn!(%until, "the certificate has expired: clients will refuse it");
+    } else if certificate.expires_soon(now_ms) {
+        tracing::warn!(%until, "the certificate expires soon; SIGHUP has a new one read");
+    } else {
+        tracing::info!(%until, "clients are served over TLS");
+    }
 }
 
 /// Lets the process open as many files as it may: a client is one, and the usual limit is low.
@@ -100,6 +126,11 @@ impl Running for Gateway {
     }
 
     async fn reload(&mut self) {
+        match self.reload_certificate() {
+            Ok(Some(certificate)) => tell_expiry(&certificate),
+            Ok(None) => {}
+            Err(reason) => tracing::error!(%reason, "the certificate stays as it was"),
+        }
         match self.reload_credentials().await {
             Ok(reloaded) => tracing::info!(
                 revoked = reloaded.revoked.len(),

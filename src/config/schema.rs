@@ -44,6 +44,8 @@ pub(super) const BROKERS: &str = "brokers";
 /// Every key outside `[[brokers]]`, in the order of the example file.
 pub(super) const KEYS: &[Key<Config>] = &[
     key("server", "listen", Slot::Text(|c| &mut c.server.listen)),
+    key("server", "tls_certificate", Slot::MaybePath(|c| &mut c.server.tls_certificate)),
+    key("server", "tls_key", Slot::MaybePath(|c| &mut c.server.tls_key)),
     key("server", "handshake_timeout_ms", millis(|c| &mut c.server.handshake_timeout_ms)),
     key("server", "auth_timeout_ms", millis(|c| &mut c.server.auth_timeout_ms)),
     key("server", "close_timeout_ms", millis(|c| &mut c.server.close_timeout_ms)),
@@ -257,6 +259,8 @@ mod tests {
     /// A configuration in which every optional value is there.
     fn full() -> Config {
         let mut config = Config::default();
+        config.server.tls_certificate = Some(PathBuf::from("certificate.pem"));
+        config.server.tls_key = Some(PathBuf::from("key.pem"));
         config.auth.keys_file = Some(PathBuf::from("keys.toml"));
         config.auth.jwt_keys_file = Some(PathBuf::from("jwks.json"));
         config.auth.openalgo_database = Some(PathBuf::from("openalgo.db"));

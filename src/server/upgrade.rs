@@ -24,6 +24,7 @@ use super::client::{ClientContext, Upgraded};
 use super::credential::{Found, TurnedDown, Why};
 use super::door::Visitor;
 use super::forwarded::{came_through_a_proxy, client_of, is_trusted};
+use super::tls::{MaybeTls, secure};
 use crate::audit::{Record, What};
 use crate::auth::{BadPresentation, TOKEN_PREFIX, origin_allowed, presented, subprotocol};
 use crate::engine::Refusal;
@@ -50,13 +51,21 @@ struct Sender {
     found: Option<Found>,
 }
 
-/// Takes a connection through the upgrade, or answers why not.
+/// Takes a connection through TLS, if it is configured, and the upgrade, or answers why not.
 pub(super) async fn upgrade<R: Runtime>(
     context: &ClientContext<R>,
     stream: R::Stream,
     visitor: &Visitor,
     limit: Duration,
-) -> Option<Upgraded<R::Stream>> {
+) -> Option<Upgraded<MaybeTls<R::Stream>>> {
+    let stream = match secure(context.tls.as_deref(), stream).await {
+        Ok(stream) => stream,
+        Err(error) => {
+            tracing::debug!(client = %visitor.id, %error, "no TLS handshake");
+            let _ = visitor.why.set("tls");
+            return None;
+        }
+    };
     let upgraded: Mutex<Option<(OnUpgrade, Sender)>> = Mutex::new(None);
     let service = service_fn(|mut request: Request<Incoming>| {
         let upgraded = &upgraded;
@@ -85,7 +94,7 @@ pub(super) async fn upgrade<R: Runtime>(
         .with_upgrades();
     connection.await.ok()?;
     let (on_upgrade, sender) = upgraded.into_inner().unwrap_or_else(PoisonError::into_inner)?;
-    let parts = on_upgrade.await.ok()?.downcast::<TokioIo<R::Stream>>().ok()?;
+    let parts = on_upgrade.await.ok()?.downcast::<TokioIo<MaybeTls<R::Stream>>>().ok()?;
     let Sender { loopback, found } = sender;
     let (stream, early) = (parts.io.into_inner(), parts.read_buf);
     Some(Upgraded { stream, early, address: visitor.address(), loopback, found })
