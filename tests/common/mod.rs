@@ -8,6 +8,8 @@
 #![expect(dead_code, reason = "each test file uses a part of this")]
 
 pub mod agreeing;
+pub mod program;
+pub mod raw;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
