@@ -1,5 +1,7 @@
 //! A visitor's way through the HTTP upgrade, or why not.
 
+mod handshake;
+
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
@@ -18,7 +20,6 @@ use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::json;
-use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 
 use super::client::{ClientContext, Upgraded};
 use super::credential::{Found, TurnedDown, Why};
@@ -110,9 +111,7 @@ async fn receive<R: Runtime>(
         return Err(turned_away(visitor, refusal));
     }
     let wants_token = request.uri().path() == TOKEN_PATH;
-    let wants_upgrade = request.headers().get(UPGRADE).is_some_and(|value| {
-        value.to_str().is_ok_and(|value| value.eq_ignore_ascii_case("websocket"))
-    });
+    let wants_upgrade = handshake::wants_websocket(request.headers());
     match (wants_token, request.method()) {
         (true, &Method::POST) => {}
         (false, &Method::GET) if wants_upgrade => {}
@@ -142,18 +141,11 @@ async fn receive<R: Runtime>(
         return Err(mint(context, visitor, found));
     }
     let subprotocol = subprotocol(headers).map_err(|bad| malformed(&bad))?;
-    match create_response_with_body(request, Full::default) {
-        Ok(mut page) => {
-            if let Some(name) = subprotocol {
-                page.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, name);
-            }
-            Ok((page, Sender { loopback, found }))
-        }
-        Err(error) => {
-            let text = format!("bad WebSocket handshake: {error}\n");
-            Err(refusal(StatusCode::BAD_REQUEST, &text))
-        }
+    let mut page = handshake::accept(request)?;
+    if let Some(name) = subprotocol {
+        page.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, name);
     }
+    Ok((page, Sender { loopback, found }))
 }
 
 /// Who a request's credential belongs to, if it shows one.
