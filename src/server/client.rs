@@ -35,7 +35,7 @@ use crate::runtime::{Clock, Runtime};
 use crate::topic::{BrokerName, ClientId};
 
 use desk::Desk;
-use socket::{Socket, discard, open_socket};
+use socket::{Socket, discard, is_long_length, open_socket};
 
 /// What every client's task needs.
 pub(super) struct ClientContext<R: Runtime> {
@@ -271,6 +271,7 @@ fn over(error: &WsError) -> Over {
         WsError::Protocol(_) | WsError::Capacity(_) | WsError::AttackAttempt => {
             Over::Broke(1002, "protocol error")
         }
+        WsError::Io(error) if is_long_length(error) => Over::Broke(1002, "protocol error"),
         WsError::ConnectionClosed
         | WsError::AlreadyClosed
         | WsError::Io(_)
