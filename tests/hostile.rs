@@ -134,6 +134,7 @@ async fn broken_framing(target: &Target) {
         ("pongs", frame(0x8a, b"").repeat(500)),
         ("requests", frame(TEXT, br#"{"action":"ping"}"#).repeat(500)),
         ("nonsense", frame(TEXT, b"nonsense").repeat(500)),
+        ("values", frame(TEXT, format!("[{}1]", "1,".repeat(10_000)).as_bytes()).repeat(130)),
     ] {
         assert_eq!(target.closed_for(&flood).await, Some(4429), "{what}");
     }

@@ -110,6 +110,11 @@ pub(super) const KEYS: &[Key<Config>] = &[
         "symbols_per_request_max",
         Slot::Count(|c| &mut c.limits.symbols_per_request_max, 1..=100_000),
     ),
+    key(
+        "limits",
+        "json_elements_max",
+        Slot::Count(|c| &mut c.limits.json_elements_max, 16..=10_000_000),
+    ),
     key("limits", "name_bytes_max", Slot::Bytes(|c| &mut c.limits.name_bytes_max, 1..=256)),
     key("limits", "trusted_proxies", Slot::List(|c| &mut c.limits.trusted_proxies)),
     key("conduct", "warn_at", Slot::Count(|c| &mut c.conduct.warn_at, 1..=1_000_000)),

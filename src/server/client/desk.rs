@@ -43,6 +43,7 @@ impl<R: Runtime> Desk<R> {
             symbols_max: limits.symbols_per_request_max,
             name_bytes_max: limits.name_bytes_max,
             nesting_max: NESTING_MAX,
+            elements_max: limits.json_elements_max,
         };
         let incoming = protocol::parse_request(bytes, &limits);
         let (request, violation) = match (within, incoming.body) {
