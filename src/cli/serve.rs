@@ -49,8 +49,7 @@ async fn serve(config: Config, credentials: Credentials) -> Result<(), Failure> 
             tracing::warn!(%address, "whoever reaches this address can publish prices");
         }
     }
-    let is_public = Address::parse(&config.server.listen).is_ok_and(|at| !at.is_loopback());
-    if is_public && config.server.tls_certificate.is_none() {
+    if can_be_overheard(&config) {
         tracing::warn!(
             address = %config.server.listen,
             "clients beyond this machine are served without TLS, so whoever is between can read \
@@ -74,6 +73,12 @@ async fn serve(config: Config, credentials: Credentials) -> Result<(), Failure> 
     raise_open_files_limit(config.limits.clients_max);
     print(&welcome(&config, gateway.addresses(), &program()))?;
     until_asked(gateway, signal, drain_timeout).await
+}
+
+/// Whether clients come from beyond this machine, as far as is known, and without TLS.
+fn can_be_overheard(config: &Config) -> bool {
+    let is_public = Address::parse(&config.server.listen).is_ok_and(|at| !at.is_loopback());
+    is_public && config.server.tls_certificate.is_none()
 }
 
 /// Says until when a certificate is good that has come into force.
@@ -154,5 +159,20 @@ fn not_started(error: StartError) -> Failure {
     match error {
         StartError::Bind { address, key, error } => not_bound(key, &address, &error),
         StartError::Config(sentence) => Failure::Usage(sentence),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_can_be_overheard_beyond_loopback_without_tls() {
+        let mut config = Config::default();
+        assert!(!can_be_overheard(&config));
+        config.server.listen = "0.0.0.0:8765".into();
+        assert!(can_be_overheard(&config));
+        config.server.tls_certificate = Some("certificate.pem".into());
+        assert!(!can_be_overheard(&config));
     }
 }
