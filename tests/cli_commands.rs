@@ -74,7 +74,7 @@ fn a_mistake_on_the_command_line_ends_with_2() {
         (&["tail"], "tickgate: the following required arguments were not provided:"),
         (&["tail", "RELIANCE"], "write EXCHANGE:SYMBOL, as NSE:RELIANCE"),
         (&["tail", "NSE:A", "--mode", "full"], "a mode is ltp, quote or depth"),
-        (&["tail", "NSE:A", "--url", "wss://a"], "wss:// (TLS) is not supported yet"),
+        (&["tail", "NSE:A", "--url", "https://a"], "did you mean wss://a?"),
         (&["tail", "NSE:A", "--count", "0"], "0 is not in 1.."),
         (&["tail", "NSE:A", "--url", "ws://10.0.0.1:1"], "a key is needed for 10.0.0.1:1"),
         (&["paper-host", "--listen", "127.0.0.1:1"], "write tcp://host:port"),

@@ -17,6 +17,8 @@ fn the_example_is_the_default_configuration() {
 #[test]
 fn the_example_shows_every_key_in_its_section() {
     let mut config = Config::default();
+    config.server.tls_certificate = Some("certificate.pem".into());
+    config.server.tls_key = Some("key.pem".into());
     config.auth.keys_file = Some("keys.toml".into());
     config.auth.jwt_keys_file = Some("jwks.json".into());
     config.auth.openalgo_database = Some("openalgo.db".into());

@@ -260,6 +260,7 @@ fn answers_that_refuse() {
         Reject::new(ErrorCode::ProcessingError, "internal error"),
         Reject::invalid_json(),
         Reject::too_deep(64),
+        Reject::too_many_values(10_000),
         Reject::not_an_object(),
         Reject::wrong_type("symbols", "an array of objects"),
         Reject::too_long("request_id", 1_024),
@@ -316,4 +317,25 @@ fn frames() {
     .map(|frame| hex_head(&frame))
     .join("\n");
     insta::assert_snapshot!(script);
+}
+
+#[test]
+fn a_thousand_symbols_with_all_their_members_are_no_message_of_too_many_values() {
+    let row = r#"{"symbol":"A","exchange":"B","mode":1,"depth":5,"note":[]}"#;
+    let wide = |rows: usize, more: usize| {
+        let (rows, more) = (vec![row; rows].join(","), vec!["1"; more].join(","));
+        format!(r#"{{"action":"subscribe","symbols":[{rows}],"request_id":7,"more":[{more}]}}"#)
+    };
+    let read = |request: &str| parse_request(request.as_bytes(), &ParseLimits::default());
+
+    let Ok(Request::Subscribe(entries)) = read(&wide(1_000, 0)).body else {
+        panic!("it is read");
+    };
+    assert_eq!(entries.len(), 1_000);
+    // A row is six values; the whole, its four fields and what they hold are the rest.
+    let left = 10_000 - 6_000 - 5;
+    assert!(read(&wide(1_000, left)).body.is_ok());
+    let refused = read(&wide(1_000, left + 1));
+    assert_eq!(refused.body.err(), Some(Reject::too_many_values(10_000)));
+    assert!(refused.request_id.is_none(), "it was not looked for");
 }

@@ -66,7 +66,8 @@ fn rules() -> TopicRules {
 }
 
 fn answer_all(bytes: &[u8]) {
-    let limits = ParseLimits { symbols_max: 5, name_bytes_max: 16, nesting_max: 8 };
+    let limits =
+        ParseLimits { symbols_max: 5, name_bytes_max: 16, nesting_max: 8, elements_max: 100 };
     let incoming = parse_request(bytes, &limits);
     let id = incoming.request_id.as_deref();
     if let Err(reject) = incoming.body {

@@ -41,7 +41,8 @@ const WALK_BYTES_MAX: usize = 4 << 10;
 /// A message of a client is read or refused; limits hold for what is read, and a refusal is an
 /// answer that the client can read.
 pub fn client_request(bytes: &[u8]) {
-    let limits = ParseLimits { symbols_max: 20, name_bytes_max: 32, nesting_max: 16 };
+    let limits =
+        ParseLimits { symbols_max: 20, name_bytes_max: 32, nesting_max: 16, elements_max: 500 };
     let incoming = parse_request(bytes, &limits);
     let id = incoming.request_id.as_deref();
     if let Some(id) = id {

@@ -272,7 +272,7 @@ fn private(path: &Path, metadata: &fs::Metadata) -> Result<(), KeysFileError> {
 
 /// The permissions of a file, if others than its owner have any.
 #[cfg(unix)]
-pub(super) fn mode_for_others(metadata: &fs::Metadata) -> Option<u32> {
+pub(crate) fn mode_for_others(metadata: &fs::Metadata) -> Option<u32> {
     use std::os::unix::fs::PermissionsExt;
 
     let mode = metadata.permissions().mode() & 0o7777;
@@ -281,7 +281,7 @@ pub(super) fn mode_for_others(metadata: &fs::Metadata) -> Option<u32> {
 
 /// There are no permissions to look at here.
 #[cfg(not(unix))]
-pub(super) fn mode_for_others(_: &fs::Metadata) -> Option<u32> {
+pub(crate) fn mode_for_others(_: &fs::Metadata) -> Option<u32> {
     None
 }
 

@@ -52,7 +52,7 @@ Examples:
 
 Every key of the configuration can be set by TICKGATE_<SECTION>_<KEY>; tickgate.example.toml
 explains them all. Ctrl-C or SIGTERM lets clients finish for at most server.drain_timeout_ms, a
-second one ends at once. SIGHUP has it read the files of credentials again.")]
+second one ends at once. SIGHUP has it read the files of credentials and the certificate again.")]
     Serve(ServeArgs),
     /// Watch live prices as a client
     #[command(after_help = "\
@@ -62,6 +62,7 @@ Examples:
   tickgate tail NSE:RELIANCE --count 10 | tee ticks   plain lines, ends after ten
   tickgate tail NSE:RELIANCE --json | jq .data.ltp    the frames as they come
   TICKGATE_KEY=… tickgate tail NSE:INFY --url ws://gateway:8765
+  TICKGATE_KEY=… tickgate tail NSE:INFY --url wss://gateway:8765 --ca ca.pem
   tickgate tail --orders                              order updates of the key's user")]
     Tail(TailArgs),
     /// Look through a configuration file
@@ -135,6 +136,9 @@ pub(super) struct TailArgs {
     /// Where the gateway is
     #[arg(long, default_value = "ws://127.0.0.1:8765", value_parser = Url::parse)]
     pub(super) url: Url,
+    /// With wss://: PEM file of the authorities to believe [default: those of this machine]
+    #[arg(long, value_name = "FILE")]
+    pub(super) ca: Option<PathBuf>,
     /// API key; better given by the variable, which other users of this machine cannot see
     /// [default: the demo key, on this machine]
     #[arg(long, env = "TICKGATE_KEY", hide_env_values = true)]

@@ -3,6 +3,15 @@
 use super::args::{CheckArgs, ServeArgs};
 use super::{Failure, load, print, serve};
 use crate::config::{BrokerKind, Config, Loaded};
+use crate::runtime::calendar::utc;
+use crate::runtime::{Runtime, TokioRuntime};
+use crate::server::{BadCertificate, Certificate};
+
+impl From<BadCertificate> for Failure {
+    fn from(bad: BadCertificate) -> Self {
+        Self::Usage(bad.to_string())
+    }
+}
 
 /// Says whether a configuration is valid, and what it comes to.
 ///
@@ -12,7 +21,9 @@ use crate::config::{BrokerKind, Config, Loaded};
 pub(super) fn check(args: &CheckArgs) -> Result<(), Failure> {
     let loaded = load(Some(&args.file))?;
     serve::credentials(&loaded.config)?;
-    print(&format!("{} is valid\n{}", args.file.display(), summary(&loaded)))
+    let certificate = Certificate::read(&loaded.config.server)?;
+    let summary = summary(&loaded, certificate.as_ref());
+    print(&format!("{} is valid\n{summary}", args.file.display()))
 }
 
 /// Prints the configuration that holds. There is no secret in it: keys live in a file of their
@@ -39,10 +50,11 @@ fn sources(loaded: &Loaded) -> String {
     format!("{file}\n{}", variables.concat())
 }
 
-fn summary(loaded: &Loaded) -> String {
+fn summary(loaded: &Loaded, certificate: Option<&Certificate>) -> String {
     let config = &loaded.config;
     let mut lines = vec![
-        format!("  clients     ws://{}", config.server.listen),
+        format!("  clients     {}://{}", scheme(config), config.server.listen),
+        format!("  TLS         {}", certificate.map_or("none".into(), validity)),
         format!("  bus         {}", bus(config)),
         format!("  admin       {}", or_none(&config.admin.listen)),
         format!("  brokers     {}", brokers(config)),
@@ -55,6 +67,23 @@ fn summary(loaded: &Loaded) -> String {
     ];
     lines.extend(loaded.overridden_by.iter().map(|name| format!("  overridden  by {name}")));
     lines.join("\n") + "\n"
+}
+
+/// How clients connect.
+pub(super) fn scheme(config: &Config) -> &'static str {
+    if config.server.tls_certificate.is_some() { "wss" } else { "ws" }
+}
+
+fn validity(certificate: &Certificate) -> String {
+    let (expires, now_ms) = (certificate.expires_unix_ms(), TokioRuntime::new().unix_ms());
+    let warning = if expires <= now_ms {
+        ": it HAS EXPIRED, so clients will refuse it"
+    } else if certificate.expires_soon(now_ms) {
+        ", soon: see to a new one"
+    } else {
+        ""
+    };
+    format!("certificate good until {}{warning}", utc(expires))
 }
 
 fn bus(config: &Config) -> String {

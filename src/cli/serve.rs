@@ -9,8 +9,9 @@ use super::welcome::welcome;
 use super::{Failure, load, logging, multi_thread_runtime, print};
 use crate::auth::{BadCredentials, Credentials};
 use crate::config::{Address, Config};
-use crate::runtime::TokioRuntime;
-use crate::server::{Gateway, StartError};
+use crate::runtime::calendar::utc;
+use crate::runtime::{Runtime, TokioRuntime};
+use crate::server::{Certificate, Gateway, StartError};
 
 /// Files that are open besides the clients' sockets, generously.
 const OTHER_FILES: u64 = 256;
@@ -48,6 +49,14 @@ async fn serve(config: Config, credentials: Credentials) -> Result<(), Failure> 
             tracing::warn!(%address, "whoever reaches this address can publish prices");
         }
     }
+    if can_be_overheard(&config) {
+        tracing::warn!(
+            address = %config.server.listen,
+            "clients beyond this machine are served without TLS, so whoever is between can read \
+             their credentials; set `server.tls_certificate` and `server.tls_key`, or have a \
+             reverse proxy do it"
+        );
+    }
     let mut signals = Signals::install()?.with_reload()?;
     let mut signal = async || signals.next().await;
     let drain_timeout = Duration::from_millis(config.server.drain_timeout_ms);
@@ -58,9 +67,31 @@ async fn serve(config: Config, credentials: Credentials) -> Result<(), Failure> 
             gateway.map_err(not_started)?
         }
     };
+    if let Some(certificate) = gateway.certificate() {
+        tell_expiry(&certificate);
+    }
     raise_open_files_limit(config.limits.clients_max);
     print(&welcome(&config, gateway.addresses(), &program()))?;
     until_asked(gateway, signal, drain_timeout).await
+}
+
+/// Whether clients come from beyond this machine, as far as is known, and without TLS.
+fn can_be_overheard(config: &Config) -> bool {
+    let is_public = Address::parse(&config.server.listen).is_ok_and(|at| !at.is_loopback());
+    is_public && config.server.tls_certificate.is_none()
+}
+
+/// Says until when a certificate is good that has come into force.
+fn tell_expiry(certificate: &Certificate) {
+    let (expires, now_ms) = (certificate.expires_unix_ms(), TokioRuntime::new().unix_ms());
+    let until = utc(expires);
+    if expires <= now_ms {
+        tracing::warn!(%until, "the certificate has expired: clients will refuse it");
+    } else if certificate.expires_soon(now_ms) {
+        tracing::warn!(%until, "the certificate expires soon; SIGHUP has a new one read");
+    } else {
+        tracing::info!(%until, "clients are served over TLS");
+    }
 }
 
 /// Lets the process open as many files as it may: a client is one, and the usual limit is low.
@@ -100,6 +131,11 @@ impl Running for Gateway {
     }
 
     async fn reload(&mut self) {
+        match self.reload_certificate() {
+            Ok(Some(certificate)) => tell_expiry(&certificate),
+            Ok(None) => {}
+            Err(reason) => tracing::error!(%reason, "the certificate stays as it was"),
+        }
         match self.reload_credentials().await {
             Ok(reloaded) => tracing::info!(
                 revoked = reloaded.revoked.len(),
@@ -123,5 +159,20 @@ fn not_started(error: StartError) -> Failure {
     match error {
         StartError::Bind { address, key, error } => not_bound(key, &address, &error),
         StartError::Config(sentence) => Failure::Usage(sentence),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_can_be_overheard_beyond_loopback_without_tls() {
+        let mut config = Config::default();
+        assert!(!can_be_overheard(&config));
+        config.server.listen = "0.0.0.0:8765".into();
+        assert!(can_be_overheard(&config));
+        config.server.tls_certificate = Some("certificate.pem".into());
+        assert!(!can_be_overheard(&config));
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
-use super::check::brokers;
+use super::check::{brokers, scheme};
 use super::tail::Url;
 use crate::auth::DEMO_KEY;
 use crate::config::Config;
@@ -15,7 +15,7 @@ pub(super) fn welcome(config: &Config, reached: &Addresses, program: &str) -> St
     let mut line = |name: &str, value: &str| {
         let _ = writeln!(text, "  {name:<11} {value}");
     };
-    line("clients", &format!("ws://{}", reached.websocket));
+    line("clients", &format!("{}://{}", scheme(config), reached.websocket));
     let bound = reached.bus.iter().map(|address| format!("tcp://{address}"));
     let connected = config.bus.connect.iter().map(|address| format!("to {address}"));
     line("publishers", &bound.chain(connected).collect::<Vec<_>>().join(", "));
@@ -38,8 +38,8 @@ fn tail_command(config: &Config, websocket: SocketAddr, program: &str) -> String
     let local = from_here(websocket);
     let default = Url::parse("ws://127.0.0.1:8765").map(|url| url.address.to_string());
     let url = match default {
-        Ok(address) if address == local.to_string() => String::new(),
-        Ok(_) | Err(_) => format!(" --url ws://{local}"),
+        Ok(address) if address == local.to_string() && scheme(config) == "ws" => String::new(),
+        Ok(_) | Err(_) => format!(" --url {}://{local}", scheme(config)),
     };
     let key =
         if config.auth.demo_key && local.ip().is_loopback() { "" } else { "TICKGATE_KEY=… " };

@@ -37,6 +37,8 @@ pub struct Limits {
     pub auth_failures_per_address_max: usize,
     /// Entries in one request's `symbols`.
     pub symbols_per_request_max: usize,
+    /// Values in one message: those of arrays and objects, which count too.
+    pub json_elements_max: usize,
     /// Bytes of an exchange or symbol name.
     pub name_bytes_max: usize,
     /// Networks of proxies whose `X-Forwarded-For` is believed, as `10.0.0.0/8`.
@@ -97,6 +99,7 @@ impl Limits {
             subscriptions_per_user_max: 20_000,
             auth_failures_per_address_max: 100,
             symbols_per_request_max: 1_000,
+            json_elements_max: 10_000,
             name_bytes_max: 64,
             trusted_proxies: Vec::new(),
         }

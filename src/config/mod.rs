@@ -72,7 +72,12 @@ pub struct Config {
 pub struct Server {
     /// Where clients connect, `host:port`; port 0 chooses a free one.
     pub listen: String,
-    /// How long a client may take for the HTTP upgrade.
+    /// PEM file of the certificate that clients are shown, and of what stands between it and its
+    /// root. Absent, as the key: no TLS.
+    pub tls_certificate: Option<PathBuf>,
+    /// PEM file of its private key, readable by its owner alone.
+    pub tls_key: Option<PathBuf>,
+    /// How long a client may take for TLS and the HTTP upgrade.
     pub handshake_timeout_ms: u64,
     /// How long a client may stay unauthenticated before it is closed with 4401.
     pub auth_timeout_ms: u64,
@@ -270,6 +275,8 @@ impl Default for Server {
     fn default() -> Self {
         Self {
             listen: "127.0.0.1:8765".into(),
+            tls_certificate: None,
+            tls_key: None,
             handshake_timeout_ms: 10_000,
             auth_timeout_ms: 15_000,
             close_timeout_ms: 2_000,

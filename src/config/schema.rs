@@ -44,6 +44,8 @@ pub(super) const BROKERS: &str = "brokers";
 /// Every key outside `[[brokers]]`, in the order of the example file.
 pub(super) const KEYS: &[Key<Config>] = &[
     key("server", "listen", Slot::Text(|c| &mut c.server.listen)),
+    key("server", "tls_certificate", Slot::MaybePath(|c| &mut c.server.tls_certificate)),
+    key("server", "tls_key", Slot::MaybePath(|c| &mut c.server.tls_key)),
     key("server", "handshake_timeout_ms", millis(|c| &mut c.server.handshake_timeout_ms)),
     key("server", "auth_timeout_ms", millis(|c| &mut c.server.auth_timeout_ms)),
     key("server", "close_timeout_ms", millis(|c| &mut c.server.close_timeout_ms)),
@@ -107,6 +109,11 @@ pub(super) const KEYS: &[Key<Config>] = &[
         "limits",
         "symbols_per_request_max",
         Slot::Count(|c| &mut c.limits.symbols_per_request_max, 1..=100_000),
+    ),
+    key(
+        "limits",
+        "json_elements_max",
+        Slot::Count(|c| &mut c.limits.json_elements_max, 16..=10_000_000),
     ),
     key("limits", "name_bytes_max", Slot::Bytes(|c| &mut c.limits.name_bytes_max, 1..=256)),
     key("limits", "trusted_proxies", Slot::List(|c| &mut c.limits.trusted_proxies)),
@@ -257,6 +264,8 @@ mod tests {
     /// A configuration in which every optional value is there.
     fn full() -> Config {
         let mut config = Config::default();
+        config.server.tls_certificate = Some(PathBuf::from("certificate.pem"));
+        config.server.tls_key = Some(PathBuf::from("key.pem"));
         config.auth.keys_file = Some(PathBuf::from("keys.toml"));
         config.auth.jwt_keys_file = Some(PathBuf::from("jwks.json"));
         config.auth.openalgo_database = Some(PathBuf::from("openalgo.db"));

@@ -3,6 +3,7 @@
 mod audit;
 mod limits;
 mod log;
+mod tls;
 
 use std::collections::BTreeMap;
 
@@ -34,6 +35,7 @@ pub(super) fn findings(config: &Config) -> Vec<Finding> {
     let mut found = Findings(Vec::new());
     found.ranges(config);
     found.addresses(config);
+    found.tls(&config.server);
     found.auth(&config.auth);
     found.audit(&config.audit);
     found.bus(config);

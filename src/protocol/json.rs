@@ -39,6 +39,41 @@ pub(super) fn nests_deeper_than(json: &[u8], levels_max: usize) -> bool {
     false
 }
 
+/// Whether there are more values than `elements_max`: the whole, and those of arrays and objects.
+///
+/// As [`nests_deeper_than`], it looks outside strings only and gives what is not JSON some answer.
+#[must_use]
+pub(super) fn holds_more_than(json: &[u8], elements_max: usize) -> bool {
+    // Each value but the first stands behind one of these. Almost every message has few.
+    let begins = |byte: u8| byte == b',' || byte | 0x20 == b'{';
+    if json.iter().filter(|&&byte| begins(byte)).count() < elements_max {
+        return false;
+    }
+    let (mut elements, mut opened) = (1_usize, false);
+    let (mut in_string, mut escaped) = (false, false);
+    for &byte in json {
+        if in_string {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'"' => in_string = false,
+                _ => {}
+            }
+            continue;
+        }
+        match byte {
+            b' ' | b'\t' | b'\n' | b'\r' => continue,
+            b'"' => in_string = true,
+            b',' | b'[' | b'{' => elements += 1,
+            // There was nothing in it.
+            b']' | b'}' if opened => elements -= 1,
+            _ => {}
+        }
+        opened = byte | 0x20 == b'{';
+    }
+    elements > elements_max
+}
+
 /// The text without JSON's four blanks around it.
 #[must_use]
 pub(super) fn trim(mut json: &[u8]) -> &[u8] {
@@ -174,6 +209,30 @@ mod tests {
 
         assert!(!nests_deeper_than(wide.as_bytes(), 2));
         assert!(nests_deeper_than(wide.as_bytes(), 1));
+    }
+
+    #[test]
+    fn values_are_counted_outside_strings_and_as_they_are() {
+        for (json, values) in [
+            ("1", 1),
+            ("\"a,[b\\\",{\"", 1),
+            ("[]", 1),
+            ("[ ]", 1),
+            ("[1]", 2),
+            ("[[], {}, [[]]]", 5),
+            ("{\"a\": 1, \"b\": [1, 2, 3], \"c\": {\"d\": \",,,\"}}", 8),
+        ] {
+            assert!(holds_more_than(json.as_bytes(), values - 1), "{json}");
+            assert!(!holds_more_than(json.as_bytes(), values), "{json}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_json_has_some_number_of_values() {
+        for text in ["", "]]]", "{]{]{]", "\"", "[,,,,", ",]},]}"] {
+            assert!(!holds_more_than(text.as_bytes(), 100), "{text}");
+        }
+        assert!(holds_more_than(&b",".repeat(100), 100));
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! - [`answer`], [`reject`]: what a client is told, and [its bytes](Answer::to_json).
 //! - [`bus`], [`payload`]: what publishers say on ZeroMQ.
 //! - [`frame`]: complete WebSocket frames, ready to be shared between clients.
+//! - [`lengths`]: how the frames of clients say how long they are.
 
 pub mod answer;
 pub mod bus;
@@ -16,6 +17,7 @@ mod encode;
 mod fields;
 pub mod frame;
 mod json;
+pub mod lengths;
 mod name;
 pub mod parse;
 pub mod payload;
@@ -28,6 +30,7 @@ pub use bus::{
     parse_invalidation, parse_order_user, parse_topic,
 };
 pub use frame::{close_frame, text_frame, tick_frame, with_snapshot};
+pub use lengths::{Lengths, LongLength};
 pub use parse::parse_request;
 pub use reject::{ErrorCode, Reject};
 pub use request::{

@@ -176,6 +176,17 @@ mod tests {
     }
 
     #[test]
+    fn what_turns_text_around_or_is_markup_is_in_no_name() {
+        let bidi = ['\u{61c}', '\u{200e}', '\u{200f}'].into_iter();
+        let bidi = bidi.chain('\u{202a}'..='\u{202e}').chain('\u{2066}'..='\u{2069}');
+        for bad in bidi.chain(['<', '>', '"', '\\']) {
+            let name = format!("A{bad}B");
+            assert!(check_symbol(&name, 64).is_err() && holds_forbidden(&name), "{bad:?}");
+            assert!(check_exchange(&name, 64).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
     fn a_name_may_have_exactly_as_many_bytes_as_the_limit() {
         assert_eq!(check_symbol(&"é".repeat(32), 64), Ok(()));
         assert!(check_symbol(&"é".repeat(33), 64).is_err());

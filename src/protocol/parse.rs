@@ -19,7 +19,7 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use super::fields::{Fields, is_truthy, text};
-use super::json::nests_deeper_than;
+use super::json::{holds_more_than, nests_deeper_than};
 use super::name::{check_exchange, check_symbol, clean, holds_forbidden};
 use super::reject::Reject;
 use super::request::{
@@ -48,6 +48,9 @@ fn read_fields<'a>(bytes: &'a [u8], limits: &ParseLimits) -> Result<Fields<'a>, 
     let json = std::str::from_utf8(bytes).map_err(|_| Reject::invalid_json())?;
     if nests_deeper_than(bytes, limits.nesting_max) {
         return Err(Reject::too_deep(limits.nesting_max));
+    }
+    if holds_more_than(bytes, limits.elements_max) {
+        return Err(Reject::too_many_values(limits.elements_max));
     }
     if json.trim_ascii_start().starts_with('{') {
         return serde_json::from_str(json).map_err(|_| Reject::invalid_json());

@@ -267,6 +267,15 @@ impl Reject {
         )
     }
 
+    /// The message holds more than `limit` values.
+    #[must_use]
+    pub fn too_many_values(limit: usize) -> Self {
+        Self::of(
+            ErrorCode::InvalidJson,
+            format!("Invalid JSON message: more than {limit} values in it"),
+        )
+    }
+
     /// The message is JSON, but no object.
     #[must_use]
     pub fn not_an_object() -> Self {

@@ -38,11 +38,13 @@ pub struct ParseLimits {
     pub name_bytes_max: usize,
     /// Arrays and objects inside each other.
     pub nesting_max: usize,
+    /// Values in the whole message: those of arrays and objects, which count too.
+    pub elements_max: usize,
 }
 
 impl Default for ParseLimits {
     fn default() -> Self {
-        Self { symbols_max: 1_000, name_bytes_max: 64, nesting_max: 64 }
+        Self { symbols_max: 1_000, name_bytes_max: 64, nesting_max: 64, elements_max: 10_000 }
     }
 }
 

@@ -24,7 +24,8 @@ use super::credential::Found;
 use super::door::GateHandle;
 use super::heartbeat::{Beat, Heartbeat, PING_FRAME};
 use super::hub::{HubMessage, Parting};
-use super::shard::ShardMessage;
+use super::shard::{ShardMailbox, ShardMessage};
+use super::tls::{MaybeTls, Tls};
 use crate::audit::{Audit, Record, What};
 use crate::auth::Verifier;
 use crate::config::Config;
@@ -34,7 +35,7 @@ use crate::runtime::{Clock, Runtime};
 use crate::topic::{BrokerName, ClientId};
 
 use desk::Desk;
-use socket::{Socket, discard, open_socket};
+use socket::{Socket, discard, is_long_length, open_socket};
 
 /// What every client's task needs.
 pub(super) struct ClientContext<R: Runtime> {
@@ -45,11 +46,13 @@ pub(super) struct ClientContext<R: Runtime> {
     pub default_broker: BrokerName,
     pub clock: Clock,
     pub gate: GateHandle,
+    /// What a client must get through before it can ask for anything.
+    pub tls: Option<Arc<Tls>>,
     pub audit: Audit,
     /// Whose word is taken for where a client is.
     pub trusted_proxies: Vec<IpNet>,
     pub hub: mpsc::Sender<HubMessage>,
-    pub shards: Vec<mpsc::Sender<ShardMessage<R::Stream>>>,
+    pub shards: Vec<ShardMailbox<R>>,
 }
 
 /// A connection whose upgrade is done.
@@ -85,7 +88,7 @@ impl From<Ejection> for Parting {
 pub(super) async fn serve_client<R: Runtime>(
     context: Arc<ClientContext<R>>,
     id: ClientId,
-    upgraded: Upgraded<R::Stream>,
+    upgraded: Upgraded<MaybeTls<R::Stream>>,
     thrown_out: oneshot::Receiver<Ejection>,
 ) {
     let shard: ShardId = usize::try_from(id.0).unwrap_or(0) % context.shards.len();
@@ -127,7 +130,7 @@ pub(super) async fn serve_client<R: Runtime>(
 
 struct Session<R: Runtime> {
     desk: Desk<R>,
-    socket: Socket<R::Stream>,
+    socket: Socket<MaybeTls<R::Stream>>,
     /// One permit for each request that may be unanswered; the shard gives them back.
     credit: Arc<Semaphore>,
     heartbeat: Heartbeat,
@@ -233,7 +236,7 @@ impl<R: Runtime> Session<R> {
     }
 
     /// Sends on what tungstenite wants to write.
-    async fn forward(&mut self, wrap: impl FnOnce(Bytes) -> ShardMessage<R::Stream>) {
+    async fn forward(&mut self, wrap: impl FnOnce(Bytes) -> ShardMessage<MaybeTls<R::Stream>>) {
         // Writing into memory cannot fail; after a close tungstenite says that it is closed.
         let _ = self.socket.flush().await;
         let written = std::mem::take(&mut self.socket.get_mut().written);
@@ -268,6 +271,7 @@ fn over(error: &WsError) -> Over {
         WsError::Protocol(_) | WsError::Capacity(_) | WsError::AttackAttempt => {
             Over::Broke(1002, "protocol error")
         }
+        WsError::Io(error) if is_long_length(error) => Over::Broke(1002, "protocol error"),
         WsError::ConnectionClosed
         | WsError::AlreadyClosed
         | WsError::Io(_)

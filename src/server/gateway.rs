@@ -1,5 +1,7 @@
 //! Starting and stopping a gateway.
 
+mod reload;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -18,18 +20,17 @@ use super::failure::Failure;
 use super::feed::{FeedOutlets, run_feed};
 use super::forwarded;
 use super::hub::{HubMessage, Outlets, run_hub};
-use super::shard::run_shard;
+use super::shard::{ShardMailbox, run_shard};
 use super::sockets::{Sockets, bind};
 use super::source::Source;
-use crate::audit::{self, Audit, What};
-use crate::auth::{BadCredentials, Credentials, Keeper, Reloaded, Verifier};
+use super::tls::Tls;
+use crate::audit::{self, Audit};
+use crate::auth::{Credentials, Keeper, Verifier};
 use crate::broker::Command;
 use crate::broker::paper::{Paper, PaperOptions};
 use crate::broker::remote::{Remote, RemoteOptions};
 use crate::config::{BrokerEntry, BrokerKind, Config, SHARDS_MAX};
-use crate::engine::{
-    Event, Gate, GateOptions, Hub, HubOptions, Index, OutboxLimits, Shard, ShardOptions,
-};
+use crate::engine::{Gate, GateOptions, Hub, HubOptions, Index, OutboxLimits, Shard, ShardOptions};
 use crate::runtime::{Clock, Runtime, Task, TaskGroup};
 use crate::topic::BrokerName;
 
@@ -84,6 +85,7 @@ pub struct Gateway {
     /// The others, by name.
     parts: Vec<(&'static str, Task)>,
     keeper: Keeper,
+    tls: Option<Arc<Tls>>,
     audit: Audit,
     audit_end: Option<audit::Stop>,
 }
@@ -129,6 +131,8 @@ impl Gateway {
         let default_broker = brokers.first().cloned();
         let default_broker =
             default_broker.ok_or_else(|| StartError::Config("no broker is configured".into()))?;
+        let tls = Tls::read(&config.server).map_err(|bad| StartError::Config(bad.to_string()))?;
+        let tls = tls.map(Arc::new);
         let Sockets { websocket, admin, bus, addresses } = bind(&runtime, &config).await?;
         let clock = Clock::start();
         let (hub_mailbox, hub_messages) = mpsc::channel(MAILBOX_MAX);
@@ -196,6 +200,7 @@ impl Gateway {
             runtime: runtime.clone(),
             clock,
             gate,
+            tls: tls.clone(),
             audit: audit.clone(),
             trusted_proxies: forwarded::trusted(&config.limits.trusted_proxies),
             config,
@@ -218,6 +223,7 @@ impl Gateway {
             brokers: broker_tasks,
             parts,
             keeper,
+            tls,
             audit,
             audit_end: None,
         })
@@ -227,33 +233,6 @@ impl Gateway {
     #[must_use]
     pub const fn addresses(&self) -> &Addresses {
         &self.addresses
-    }
-
-    /// Reads the files of credentials again. Whoever comes in from now on is judged by them;
-    /// whoever is in by a credential that is gone, or gives another role now, is closed with 4403.
-    ///
-    /// # Errors
-    ///
-    /// Fails if a file is bad; what held before goes on holding then.
-    pub async fn reload_credentials(&self) -> Result<Reloaded, BadCredentials> {
-        let reloaded = match self.keeper.reload().await {
-            Ok(reloaded) => reloaded,
-            Err(bad) => {
-                self.audit.put(What::CredentialsNotReloaded {}.record());
-                return Err(bad);
-            }
-        };
-        if reloaded.generation > 0 {
-            let (revoked, changed) = (reloaded.revoked.len(), reloaded.changed.len());
-            let (revoked, changed) = (revoked as u64, changed as u64);
-            self.audit.put(What::CredentialsReloaded { revoked, changed }.record());
-            let changed = reloaded.changed.iter().map(|(tag, _)| *tag);
-            let tags = reloaded.revoked.iter().copied().chain(changed).collect();
-            let event = Event::Revoke { generation: reloaded.generation, tags };
-            // If the hub is gone, nobody is in.
-            let _ = self.hub_mailbox.send(HubMessage::Event(event)).await;
-        }
-        Ok(reloaded)
     }
 
     /// Waits until a part of the gateway ends that must not. Cancel-safe.
@@ -293,8 +272,6 @@ impl Gateway {
         }
     }
 }
-
-type ShardMailbox<R> = mpsc::Sender<super::shard::ShardMessage<<R as Runtime>::Stream>>;
 
 fn start_shards<R: Runtime>(
     runtime: &R,

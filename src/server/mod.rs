@@ -21,7 +21,9 @@ mod shard;
 mod sockets;
 mod source;
 pub mod status;
+mod tls;
 mod upgrade;
 
 pub use failure::Failure;
 pub use gateway::{Addresses, Gateway, StartError};
+pub use tls::{BadCertificate, Certificate, MaybeTls};

@@ -16,13 +16,17 @@ use tokio::io::{AsyncWrite, WriteHalf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::client::Ejection;
+use super::tls::MaybeTls;
 use crate::engine::{Change, RouteId, Shard, ShardTotals};
 use crate::marks::mark;
-use crate::runtime::Clock;
+use crate::runtime::{Clock, Runtime};
 use crate::topic::{ClientId, UserId};
 
 /// Messages taken from the mailbox before the sockets get their turn.
 const MESSAGES_PER_TURN: usize = 256;
+
+/// Where a gateway's shard is told something.
+pub(super) type ShardMailbox<R> = mpsc::Sender<ShardMessage<MaybeTls<<R as Runtime>::Stream>>>;
 
 /// Something a shard is told. What is said first is done first.
 pub(super) enum ShardMessage<S> {
@@ -291,8 +295,11 @@ impl<S: AsyncWrite + Send + Unpin + 'static> Shell<S> {
                 }
             }
         }
-        // A buffering stream passes everything on now; a plain socket has nothing to do.
-        let _ = Pin::new(&mut writer.half).poll_flush(&mut cx);
+        // A TLS stream keeps what its socket did not take; a plain one has nothing to do.
+        if Pin::new(&mut writer.half).poll_flush(&mut cx).is_pending() {
+            writer.blocked = true;
+            return;
+        }
         if self.shard.is_finished(client) {
             self.end(client);
         }
@@ -345,3 +352,6 @@ impl Wake for ClientWaker {
         self.ready.shard.wake();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::door::{DoorCounts, GateCounts};
 use super::feed::{FeedCounts, FeedMessage};
 use super::hub::HubMessage;
-use super::shard::{ShardMessage, ShardSnapshot};
+use super::shard::{ShardMailbox, ShardMessage, ShardSnapshot};
 use super::status::{
     AuditStatus, BrokerCalls, BrokerState, BrokerStatus, ClientsStatus, FeedStatus, GateStatus,
     GatewayState, GatewayStatus, QueueStatus, SessionState, SessionStatus, ShardStatus, Status,
@@ -28,7 +28,7 @@ pub(super) struct Source<R: Runtime> {
     pub ready: Arc<AtomicBool>,
     pub hub: mpsc::Sender<HubMessage>,
     pub feed: mpsc::Sender<FeedMessage>,
-    pub shards: Vec<mpsc::Sender<ShardMessage<R::Stream>>>,
+    pub shards: Vec<ShardMailbox<R>>,
     pub door: Arc<DoorCounts>,
     pub bus: SubStatsHandle,
     pub audit: Audit,

@@ -1,5 +1,7 @@
 //! A visitor's way through the HTTP upgrade, or why not.
 
+mod handshake;
+
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
@@ -18,12 +20,12 @@ use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::json;
-use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 
 use super::client::{ClientContext, Upgraded};
 use super::credential::{Found, TurnedDown, Why};
 use super::door::Visitor;
 use super::forwarded::{came_through_a_proxy, client_of, is_trusted};
+use super::tls::{MaybeTls, secure};
 use crate::audit::{Record, What};
 use crate::auth::{BadPresentation, TOKEN_PREFIX, origin_allowed, presented, subprotocol};
 use crate::engine::Refusal;
@@ -51,13 +53,21 @@ struct Sender {
     found: Option<Found>,
 }
 
-/// Takes a connection through the upgrade, or answers why not.
+/// Takes a connection through TLS, if it is configured, and the upgrade, or answers why not.
 pub(super) async fn upgrade<R: Runtime>(
     context: &ClientContext<R>,
     stream: R::Stream,
     visitor: &Visitor,
     limit: Duration,
-) -> Option<Upgraded<R::Stream>> {
+) -> Option<Upgraded<MaybeTls<R::Stream>>> {
+    let stream = match secure(context.tls.as_deref(), stream).await {
+        Ok(stream) => stream,
+        Err(error) => {
+            tracing::debug!(client = %visitor.id, %error, "no TLS handshake");
+            let _ = visitor.why.set("tls");
+            return None;
+        }
+    };
     let upgraded: Mutex<Option<(OnUpgrade, Sender)>> = Mutex::new(None);
     let service = service_fn(|mut request: Request<Incoming>| {
         let upgraded = &upgraded;
@@ -86,7 +96,7 @@ pub(super) async fn upgrade<R: Runtime>(
         .with_upgrades();
     connection.await.ok()?;
     let (on_upgrade, sender) = upgraded.into_inner().unwrap_or_else(PoisonError::into_inner)?;
-    let parts = on_upgrade.await.ok()?.downcast::<TokioIo<R::Stream>>().ok()?;
+    let parts = on_upgrade.await.ok()?.downcast::<TokioIo<MaybeTls<R::Stream>>>().ok()?;
     let Sender { loopback, found } = sender;
     let (stream, early) = (parts.io.into_inner(), parts.read_buf);
     Some(Upgraded { stream, early, address: visitor.address(), loopback, found })
@@ -102,9 +112,7 @@ async fn receive<R: Runtime>(
         return Err(turned_away(visitor, refusal));
     }
     let wants_token = request.uri().path() == TOKEN_PATH;
-    let wants_upgrade = request.headers().get(UPGRADE).is_some_and(|value| {
-        value.to_str().is_ok_and(|value| value.eq_ignore_ascii_case("websocket"))
-    });
+    let wants_upgrade = handshake::wants_websocket(request.headers());
     match (wants_token, request.method()) {
         (true, &Method::POST) => {}
         (false, &Method::GET) if wants_upgrade => {}
@@ -134,18 +142,11 @@ async fn receive<R: Runtime>(
         return Err(mint(context, visitor, found));
     }
     let subprotocol = subprotocol(headers).map_err(|bad| malformed(&bad))?;
-    match create_response_with_body(request, Full::default) {
-        Ok(mut page) => {
-            if let Some(name) = subprotocol {
-                page.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, name);
-            }
-            Ok((page, Sender { loopback, found }))
-        }
-        Err(error) => {
-            let text = format!("bad WebSocket handshake: {error}\n");
-            Err(refusal(StatusCode::BAD_REQUEST, &text))
-        }
+    let mut page = handshake::accept(request)?;
+    if let Some(name) = subprotocol {
+        page.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, name);
     }
+    Ok((page, Sender { loopback, found }))
 }
 
 /// Who a request's credential belongs to, if it shows one.

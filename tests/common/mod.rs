@@ -8,6 +8,8 @@
 #![expect(dead_code, reason = "each test file uses a part of this")]
 
 pub mod agreeing;
+pub mod program;
+pub mod raw;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -22,7 +24,7 @@ use tickgate::config::{BrokerEntry, Config};
 use tickgate::runtime::TokioRuntime;
 use tickgate::server::{Addresses, Gateway};
 use tickgate::zmtp::{Message, Options, Pub};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message as WsMessage;
@@ -66,6 +68,11 @@ impl TestGateway {
         let gateway = Gateway::start(runtime.clone(), config, credentials).await.unwrap();
         let addresses = gateway.addresses().clone();
         Self { gateway, runtime, addresses }
+    }
+
+    /// Has the certificate read again.
+    pub fn reload_certificate(&self) -> Result<(), String> {
+        self.gateway.reload_certificate().map(drop).map_err(|bad| bad.to_string())
     }
 
     pub async fn stop(self) {
@@ -158,13 +165,19 @@ pub fn spawn<T: Send + 'static>(
 }
 
 /// A WebSocket client.
-pub struct Client(pub WebSocketStream<TcpStream>);
+pub struct Client<S = TcpStream>(pub WebSocketStream<S>);
 
 impl Client {
     pub async fn connect(gateway: &TestGateway) -> Self {
         let address = gateway.addresses.websocket;
         let stream = TcpStream::connect(address).await.unwrap();
-        let url = format!("ws://{address}/");
+        Self::upgrade(stream, &format!("ws://{address}/")).await
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    /// A client on a connection that is there already.
+    pub async fn upgrade(stream: S, url: &str) -> Self {
         let config = WebSocketConfig::default().read_buffer_size(4_096);
         let upgrade = tokio_tungstenite::client_async_with_config(url, stream, Some(config));
         Self(upgrade.await.unwrap().0)

@@ -13,8 +13,10 @@ use tokio_tungstenite::tungstenite::{self, Bytes, Utf8Bytes, protocol};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::message::{Message, parse, printable};
+use super::tls::Security;
 use super::url::Url;
 use crate::runtime::Runtime;
+use crate::server::MaybeTls;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -53,21 +55,29 @@ pub enum Heard {
 /// A WebSocket to a gateway.
 #[derive(Debug)]
 pub struct Connection<S> {
-    socket: WebSocketStream<S>,
+    socket: WebSocketStream<MaybeTls<S>>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    /// Connects and upgrades.
+    /// Connects, with TLS if the URL says so, and upgrades.
     ///
     /// # Errors
     ///
     /// Says in one sentence what stands in the way.
-    pub async fn open<R: Runtime<Stream = S>>(runtime: &R, url: &Url) -> Result<Self, Trouble> {
+    pub(super) async fn open<R: Runtime<Stream = S>>(
+        runtime: &R,
+        url: &Url,
+        security: &Security,
+    ) -> Result<Self, Trouble> {
         let address = url.address.to_string();
         let stream = match timeout(CONNECT_TIMEOUT, runtime.connect(&address)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return Err(Trouble::Passing(not_connected(&address, &error))),
             Err(_) => return Err(Trouble::Passing(silent(&address, CONNECT_TIMEOUT))),
+        };
+        let stream = match timeout(UPGRADE_TIMEOUT, security.secure(url, stream)).await {
+            Ok(secured) => secured?,
+            Err(_) => return Err(Trouble::Passing(silent(&address, UPGRADE_TIMEOUT))),
         };
         let mut config = WebSocketConfig::default();
         config.read_buffer_size = READ_BUFFER_BYTES;

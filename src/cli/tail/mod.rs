@@ -6,6 +6,7 @@ mod message;
 mod prices;
 mod session;
 mod table;
+mod tls;
 mod url;
 
 use std::io::{self, IsTerminal};
@@ -18,6 +19,7 @@ use self::lines::Lines;
 use self::message::Tick;
 use self::session::Tail;
 use self::table::Table;
+use self::tls::Security;
 use super::args::TailArgs;
 use super::signals::Signals;
 use super::{Failure, current_thread_runtime};
@@ -33,6 +35,7 @@ struct Options {
     depth: u32,
     orders: bool,
     url: Url,
+    security: Security,
     key: String,
     count: Option<u64>,
 }
@@ -137,8 +140,10 @@ fn options(args: TailArgs) -> Result<Options, Failure> {
             )));
         }
     };
+    let security = Security::new(&args.url, args.ca.as_ref()).map_err(Failure::Usage)?;
     Ok(Options {
         instruments,
+        security,
         mode: args.mode,
         depth: args.depth,
         orders: args.orders,

@@ -92,7 +92,8 @@ impl<'a, R: Runtime> Tail<'a, R> {
     }
 
     async fn connection(&mut self) -> Result<Ended, Trouble> {
-        let mut connection = Connection::open(self.runtime, &self.options.url).await?;
+        let connection = Connection::open(self.runtime, &self.options.url, &self.options.security);
+        let mut connection = connection.await?;
         let (user, broker) = connection.authenticate(&self.options.key).await?;
         let mut answers = self.subscribe(&mut connection).await?;
         self.away = false;

@@ -1,4 +1,4 @@
-//! Where a gateway is: `ws://host:port/path`.
+//! Where a gateway is: `ws://host:port/path`, or `wss://` with TLS.
 
 use tokio_tungstenite::tungstenite::http::Uri;
 
@@ -14,26 +14,24 @@ pub struct Url {
     pub text: String,
     /// What to connect to.
     pub address: Address,
+    /// Whether the gateway is asked for TLS.
+    pub tls: bool,
 }
 
 impl Url {
-    /// Parses `ws://host[:port][/path]`; without a port it is 8765.
+    /// Parses `ws://host[:port][/path]`, or `wss://…`; without a port it is 8765 for both.
     ///
     /// # Errors
     ///
     /// Fails with what is wrong, as a fragment.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let rest = match text.split_once("://") {
-            Some(("ws", rest)) => rest,
-            Some(("wss", _)) => {
-                return Err(
-                    "wss:// (TLS) is not supported yet; use ws://, or a tunnel to another \
-                            machine"
-                        .into(),
-                );
-            }
+        let (scheme, rest) = match text.split_once("://") {
+            Some((scheme @ ("ws" | "wss"), rest)) => (scheme, rest),
             Some((scheme, rest)) => {
-                return Err(format!("{scheme}:// is not a WebSocket; did you mean ws://{rest}?"));
+                let near = if scheme == "https" { "wss" } else { "ws" };
+                return Err(format!(
+                    "{scheme}:// is not a WebSocket; did you mean {near}://{rest}?"
+                ));
             }
             None => return Err(format!("ws:// is missing; did you mean ws://{text}?")),
         };
@@ -49,9 +47,9 @@ impl Url {
             return Err("port 0 cannot be connected to".into());
         }
         let slash = if path.starts_with('/') { "" } else { "/" };
-        let text = format!("ws://{authority}{slash}{path}");
+        let text = format!("{scheme}://{authority}{slash}{path}");
         text.parse::<Uri>().map_err(|error| error.to_string())?;
-        Ok(Self { text, address })
+        Ok(Self { text, address, tls: scheme == "wss" })
     }
 }
 
@@ -71,15 +69,18 @@ mod tests {
             ("ws://[::1]", "ws://[::1]:8765/", "[::1]:8765"),
             ("ws://[::1]:9/a?b=c", "ws://[::1]:9/a?b=c", "[::1]:9"),
             ("ws://a:1?b", "ws://a:1/?b", "a:1"),
+            ("wss://gateway", "wss://gateway:8765/", "gateway:8765"),
+            ("wss://[::1]:443/a", "wss://[::1]:443/a", "[::1]:443"),
         ] {
             assert_eq!(parse(text), Ok((whole.into(), address.into())), "{text}");
+            assert_eq!(Url::parse(text).map(|url| url.tls), Ok(text.starts_with("wss")));
         }
     }
 
     #[test]
     fn what_is_no_websocket_is_told_with_what_to_write() {
         for (text, hint) in [
-            ("wss://a", "not supported yet"),
+            ("wss://key@a", "does not belong in the URL"),
             ("http://a:1", "did you mean ws://a:1?"),
             ("127.0.0.1:8765", "did you mean ws://127.0.0.1:8765?"),
             ("ws://key@a", "does not belong in the URL"),

@@ -16,6 +16,7 @@ use crate::runtime::Runtime;
 use crate::server::credential::{Found, TurnedDown, Why};
 use crate::server::hub::HubMessage;
 use crate::server::shard::ShardMessage;
+use crate::server::tls::MaybeTls;
 use crate::topic::ClientId;
 
 /// Levels of nesting in a request.
@@ -42,6 +43,7 @@ impl<R: Runtime> Desk<R> {
             symbols_max: limits.symbols_per_request_max,
             name_bytes_max: limits.name_bytes_max,
             nesting_max: NESTING_MAX,
+            elements_max: limits.json_elements_max,
         };
         let incoming = protocol::parse_request(bytes, &limits);
         let (request, violation) = match (within, incoming.body) {
@@ -154,7 +156,7 @@ impl<R: Runtime> Desk<R> {
         let _ = self.context.hub.send(HubMessage::Event(event)).await;
     }
 
-    pub async fn to_shard(&self, message: ShardMessage<R::Stream>) {
+    pub async fn to_shard(&self, message: ShardMessage<MaybeTls<R::Stream>>) {
         let _ = self.context.shards[self.shard].send(message).await;
     }
 }

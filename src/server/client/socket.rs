@@ -2,7 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, ReadHalf};
@@ -10,6 +10,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use crate::config::Config;
+use crate::protocol::{Lengths, LongLength};
 
 /// Bytes of tungstenite's read buffer: its default of 128 KiB is zeroed before every read.
 const READ_BUFFER_BYTES: usize = 4 * 1024;
@@ -37,23 +38,53 @@ pub(super) async fn open_socket<S: AsyncRead + AsyncWrite + Unpin>(
         .max_frame_size(bytes_max)
         .write_buffer_size(0)
         .max_write_buffer_size(READ_BUFFER_BYTES);
-    let side = ReadSide { reader, written: Vec::new() };
-    WebSocketStream::from_partially_read(side, early.into(), Role::Server, Some(config)).await
+    let (lengths, wrong) = Default::default();
+    let side = ReadSide { reader, early, lengths, wrong, written: Vec::new() };
+    WebSocketStream::from_raw_socket(side, Role::Server, Some(config)).await
 }
 
 /// The read half of the connection; what is written to it is only collected.
 pub(super) struct ReadSide<S> {
     pub reader: ReadHalf<S>,
+    /// What is read before anything else.
+    early: Bytes,
+    lengths: Lengths,
+    /// Behind what was read there is a frame that may not be.
+    wrong: Option<LongLength>,
     pub written: Vec<u8>,
+}
+
+/// Whether reading failed because a client's frame may not be.
+pub(super) fn is_long_length(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<LongLength>())
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for ReadSide<S> {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.reader).poll_read(cx, buf)
+        let this = self.get_mut();
+        if let Some(wrong) = this.wrong {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, wrong)));
+        }
+        let before = buf.filled().len();
+        if this.early.is_empty() {
+            ready!(Pin::new(&mut this.reader).poll_read(cx, buf))?;
+        } else {
+            let taken = this.early.split_to(this.early.len().min(buf.remaining()));
+            buf.put_slice(&taken);
+        }
+        if let Err(wrong) = this.lengths.follow(&buf.filled()[before..]) {
+            // What came before it is served first.
+            this.wrong = Some(wrong);
+            buf.set_filled(before + wrong.good);
+            if wrong.good == 0 {
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, wrong)));
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }
 

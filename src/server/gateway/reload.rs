@@ -1,0 +1,53 @@
+//! Files that are read again while a gateway serves.
+
+use super::Gateway;
+use crate::audit::What;
+use crate::auth::{BadCredentials, Reloaded};
+use crate::engine::Event;
+use crate::server::hub::HubMessage;
+use crate::server::tls::{BadCertificate, Certificate};
+
+impl Gateway {
+    /// The certificate that new clients are shown; `None` without TLS.
+    #[must_use]
+    pub fn certificate(&self) -> Option<Certificate> {
+        self.tls.as_ref().map(|tls| tls.certificate())
+    }
+
+    /// Reads the certificate and its key again. Handshakes that begin from now on see them; clients
+    /// that are connected stay. `None` without TLS.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a file is bad; what was in force stays then.
+    pub fn reload_certificate(&self) -> Result<Option<Certificate>, BadCertificate> {
+        self.tls.as_ref().map(|tls| tls.reload()).transpose()
+    }
+
+    /// Reads the files of credentials again. Whoever comes in from now on is judged by them;
+    /// whoever is in by a credential that is gone, or gives another role now, is closed with 4403.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a file is bad; what held before goes on holding then.
+    pub async fn reload_credentials(&self) -> Result<Reloaded, BadCredentials> {
+        let reloaded = match self.keeper.reload().await {
+            Ok(reloaded) => reloaded,
+            Err(bad) => {
+                self.audit.put(What::CredentialsNotReloaded {}.record());
+                return Err(bad);
+            }
+        };
+        if reloaded.generation > 0 {
+            let (revoked, changed) = (reloaded.revoked.len(), reloaded.changed.len());
+            let (revoked, changed) = (revoked as u64, changed as u64);
+            self.audit.put(What::CredentialsReloaded { revoked, changed }.record());
+            let changed = reloaded.changed.iter().map(|(tag, _)| *tag);
+            let tags = reloaded.revoked.iter().copied().chain(changed).collect();
+            let event = Event::Revoke { generation: reloaded.generation, tags };
+            // If the hub is gone, nobody is in.
+            let _ = self.hub_mailbox.send(HubMessage::Event(event)).await;
+        }
+        Ok(reloaded)
+    }
+}

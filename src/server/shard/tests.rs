@@ -1,0 +1,73 @@
+use std::io;
+
+use tokio::io::{AsyncRead, AsyncReadExt, DuplexStream, ReadBuf};
+
+use super::*;
+use crate::engine::{OutboxLimits, ShardOptions};
+use crate::runtime::{Runtime, TokioRuntime};
+
+/// Takes everything at once, and passes it on when it is flushed, as TLS does.
+struct Hoarder {
+    kept: Vec<u8>,
+    socket: DuplexStream,
+}
+
+impl AsyncRead for Hoarder {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        _: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+}
+
+impl AsyncWrite for Hoarder {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.kept.extend_from_slice(buf);
+        Poll::Ready(Ok(buf.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        while !this.kept.is_empty() {
+            match Pin::new(&mut this.socket).poll_write(cx, &this.kept) {
+                Poll::Ready(written) => drop(this.kept.drain(..written?)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_shutdown(cx)
+    }
+}
+
+#[tokio::test]
+async fn what_a_buffering_stream_still_holds_goes_out_before_the_end() {
+    let outbox = OutboxLimits { ticks_max: 8, tick_bytes_max: 4_096, control_bytes_max: 4_096 };
+    let options = ShardOptions { outbox, close_timeout_ms: 60_000 };
+    let (mailbox, messages) = mpsc::channel(8);
+    let shard = run_shard(Shard::new(options), messages, Clock::start(), 4_096);
+    let _shard = TokioRuntime::new().spawn("shard", shard);
+    // A socket that takes seven bytes at a time.
+    let (mut peer, socket) = tokio::io::duplex(7);
+    let (_reader, writer) = tokio::io::split(Hoarder { kept: Vec::new(), socket });
+    let client = ClientId(1);
+    let (ended, _end) = oneshot::channel();
+    let credit = Arc::new(Semaphore::new(1));
+    let attach = ShardMessage::Attach { client, writer, ended, credit };
+    let close = ShardMessage::Close { client, code: 1012, reason: "longer than the socket" };
+    for message in [attach, close] {
+        assert!(mailbox.send(message).await.is_ok());
+    }
+    let mut all = Vec::new();
+    peer.read_to_end(&mut all).await.expect("it ends");
+    assert_eq!(all[..2], [0x88, 24]);
+    assert_eq!(&all[4..], b"longer than the socket");
+}
