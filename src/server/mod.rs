@@ -6,6 +6,7 @@
 //! simulation.
 
 pub mod admin;
+mod administrator;
 mod broker;
 mod client;
 mod credential;
@@ -23,5 +24,6 @@ mod source;
 pub mod status;
 mod upgrade;
 
+pub use administrator::{Administrator, LogControl};
 pub use failure::Failure;
 pub use gateway::{Addresses, Gateway, StartError};

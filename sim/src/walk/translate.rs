@@ -291,6 +291,7 @@ impl Dictionary {
                 | Answer::Rejected(_)
                 | Answer::SubscribedOrders
                 | Answer::UnsubscribedOrders
+                | Answer::Admin(_)
                 | Answer::Pong { .. },
                 _,
             ) => false,
