@@ -261,6 +261,17 @@ pub enum Note {
         /// client that guesses must not fill the log.
         failures: u64,
     },
+    /// A client whose role does not allow it gave an administrator's command.
+    AdminForbidden {
+        /// Which connection.
+        client: ClientId,
+        /// As whom.
+        user: UserId,
+        /// Which command.
+        command: &'static str,
+        /// How often this connection has done so. Told of when it is a power of two.
+        count: u64,
+    },
     /// A subscription is in place: the broker has agreed.
     Subscribed {
         /// Which connection.

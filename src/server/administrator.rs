@@ -118,7 +118,7 @@ impl Administrator {
         let who = user.as_ref().map_or("local", UserId::as_str);
         tracing::info!(
             command = name,
-            target = target.as_ref().map(tracing::field::display),
+            about = target.as_ref().map(tracing::field::display),
             outcome,
             by = who,
             "administered"
@@ -188,6 +188,7 @@ impl Administrator {
                     return Err(Reject::not_administered("the log cannot be changed here"));
                 };
                 let before = change(&level).map_err(|why| Reject::not_administered(&why))?;
+                tracing::info!(level, before, "the log follows another filter");
                 Ok(AdminAnswer::LogLevel { level, before })
             }
         }

@@ -14,7 +14,7 @@ use super::shard::ShardMessage;
 use crate::audit::{Audit, Record, What};
 use crate::broker::Command;
 use crate::engine::{Effect, Event, Hub, HubSnapshot, Note};
-use crate::protocol::{Answer, Reject, RequestId, frame};
+use crate::protocol::{Answer, ErrorCode, Reject, RequestId, frame};
 use crate::runtime::Clock;
 use crate::topic::{BrokerName, ClientId};
 
@@ -199,6 +199,11 @@ fn audited(note: Note) -> Option<Record> {
         Note::AuthenticationFailed { client, code, failures } => {
             Some(What::AuthenticationFailed { reason: code, count: failures }.of(client))
         }
+        Note::AdminForbidden { client, user, command, .. } => {
+            let outcome = ErrorCode::Forbidden.as_str();
+            let by = Some(user);
+            Some(What::AdminAction { command, target: None, outcome, by }.of(client))
+        }
         Note::Subscribed { client, topic } => Some(What::SubscriptionAdded { topic }.of(client)),
         Note::Unsubscribed { client, topic } => {
             Some(What::SubscriptionRemoved { topic }.of(client))
@@ -220,6 +225,9 @@ fn log(note: &Note) {
         }
         Note::AuthenticationFailed { client, code, failures } => {
             tracing::info!(%client, code, failures, "authentication failed");
+        }
+        Note::AdminForbidden { client, user, command, count } => {
+            tracing::warn!(%client, %user, command, count, "may not administer");
         }
         Note::Subscribed { client, topic } => tracing::debug!(%client, %topic, "subscribed"),
         Note::Unsubscribed { client, topic } => tracing::debug!(%client, %topic, "unsubscribed"),

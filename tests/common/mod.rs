@@ -20,7 +20,7 @@ use serde_json::value::RawValue;
 use tickgate::auth::{Credentials, KeyTable};
 use tickgate::config::{BrokerEntry, Config};
 use tickgate::runtime::TokioRuntime;
-use tickgate::server::{Addresses, Gateway};
+use tickgate::server::{Addresses, Administrator, Gateway};
 use tickgate::zmtp::{Message, Options, Pub};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -66,6 +66,11 @@ impl TestGateway {
         let gateway = Gateway::start(runtime.clone(), config, credentials).await.unwrap();
         let addresses = gateway.addresses().clone();
         Self { gateway, runtime, addresses }
+    }
+
+    /// What an administrator on this machine can have done.
+    pub fn administrator(&self) -> &Administrator {
+        self.gateway.administrator()
     }
 
     pub async fn stop(self) {

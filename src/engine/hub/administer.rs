@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 
 use super::client::{Current, CurrentKind};
-use super::{Effect, Hub, TimerKey};
+use super::{Effect, Hub, Note, TimerKey};
+use crate::engine::Request;
 use crate::protocol::{AdminAnswer, AdminCommand, Answer, Reject, RequestId};
 use crate::topic::{ClientId, Role, UserId};
 
@@ -73,6 +74,23 @@ impl Hub {
         self.clients[&id].current = Some(Current { request_id, kind: CurrentKind::Admin(number) });
         self.timers.set(TimerKey::Request(id), self.now_ms + self.options.times.request_timeout_ms);
         effects.push(Effect::Administer { client: id, number, user, command });
+    }
+
+    /// Has it written down that a client gave a command that its role does not allow.
+    pub(super) fn note_forbidden(
+        &mut self,
+        id: ClientId,
+        request: &Request,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Request::Admin(command) = request else { return };
+        let client = &mut self.clients[&id];
+        client.forbidden += 1;
+        let (count, command) = (client.forbidden, command.name());
+        if let Some(user) = client.user().filter(|_| count.is_power_of_two()) {
+            let user = user.clone();
+            Self::note(effects, Note::AdminForbidden { client: id, user, command, count });
+        }
     }
 
     /// A command has been carried out, or not. If its client waits for it no more, nobody cares.

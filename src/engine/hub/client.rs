@@ -27,6 +27,8 @@ pub(super) struct Client {
     pub current: Option<Current>,
     /// Times that it was not let in.
     pub failures: u64,
+    /// Administrators' commands that its role did not allow.
+    pub forbidden: u64,
     /// What it may do, as whoever it is.
     pub role: Role,
     /// What it has come in by.
@@ -84,6 +86,7 @@ impl Client {
             queue: VecDeque::new(),
             current: None,
             failures: 0,
+            forbidden: 0,
             role: Role::Anonymous,
             credential: None,
             closing: false,

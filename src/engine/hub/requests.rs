@@ -29,6 +29,7 @@ impl Hub {
         if user.is_some()
             && let Some(reject) = self.forbids(id, &request)
         {
+            self.note_forbidden(id, &request, effects);
             self.answer(id, request_id, Answer::Rejected(reject), effects);
             return;
         }
