@@ -10,7 +10,7 @@ use super::{Failure, load, logging, multi_thread_runtime, print};
 use crate::auth::{BadCredentials, Credentials};
 use crate::config::{Address, Config};
 use crate::runtime::TokioRuntime;
-use crate::server::{Gateway, StartError};
+use crate::server::{Gateway, LogControl, StartError};
 
 /// Files that are open besides the clients' sockets, generously.
 const OTHER_FILES: u64 = 256;
@@ -25,9 +25,9 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
     let loaded = load(args.config.as_deref())?;
     let config = loaded.config;
     let credentials = credentials(&config)?;
-    logging::start(&config.log)?;
+    let log = logging::start(&config.log)?;
     let tokio = multi_thread_runtime()?;
-    let result = tokio.block_on(serve(config, credentials));
+    let result = tokio.block_on(serve(config, credentials, log));
     // What is still running has had its time.
     tokio.shutdown_background();
     result
@@ -42,7 +42,7 @@ pub(super) fn credentials(config: &Config) -> Result<Credentials, Failure> {
     Ok(Credentials::load(config, |name| std::env::var(name).ok())?)
 }
 
-async fn serve(config: Config, credentials: Credentials) -> Result<(), Failure> {
+async fn serve(config: Config, credentials: Credentials, log: LogControl) -> Result<(), Failure> {
     for address in &config.bus.bind {
         if Address::parse_tcp(address).is_ok_and(|address| !address.is_loopback()) {
             tracing::warn!(%address, "whoever reaches this address can publish prices");
@@ -59,6 +59,10 @@ async fn serve(config: Config, credentials: Credentials) -> Result<(), Failure> 
         }
     };
     raise_open_files_limit(config.limits.clients_max);
+    gateway.administrator().set_log_control(log);
+    #[cfg(unix)]
+    let _open =
+        super::admin::open(&config.admin, gateway.addresses(), gateway.administrator().clone())?;
     print(&welcome(&config, gateway.addresses(), &program()))?;
     until_asked(gateway, signal, drain_timeout).await
 }

@@ -1,8 +1,11 @@
 //! What a configuration must satisfy beyond the type of each value.
 
+mod admin;
 mod audit;
 mod limits;
 mod log;
+
+pub use log::bad_log_filter;
 
 use std::collections::BTreeMap;
 
@@ -35,6 +38,7 @@ pub(super) fn findings(config: &Config) -> Vec<Finding> {
     found.ranges(config);
     found.addresses(config);
     found.auth(&config.auth);
+    found.admin_socket(&config.admin);
     found.audit(&config.audit);
     found.bus(config);
     found.limits(config);

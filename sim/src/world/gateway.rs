@@ -64,7 +64,7 @@ pub(super) fn config(plan: &Plan) -> Config {
             control_bytes_max: times.outbox_control_bytes_max,
             ..Outbox::default()
         },
-        admin: Admin { listen: "0.0.0.0:8766".into() },
+        admin: Admin { listen: "0.0.0.0:8766".into(), socket: String::new() },
         auth: Auth { demo_key: false, ..Auth::default() },
         broker: BrokerTimes {
             connect_timeout_ms: times.connect_timeout_ms,

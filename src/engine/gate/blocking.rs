@@ -46,7 +46,8 @@ impl Gate {
         }
     }
 
-    /// Blocks a network because its clients break rules. Makes room for itself if there are too many.
+    /// Blocks a network because its clients break rules. Makes room for itself if there are too
+    /// many.
     fn block_for_conduct(&mut self, network: IpNet, for_ms: u64, effects: &mut Vec<GateEffect>) {
         self.totals.blocks += 1;
         let until_ms = Some(self.now_ms.saturating_add(for_ms));

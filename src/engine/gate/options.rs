@@ -28,8 +28,8 @@ pub struct GateOptions {
     pub block_ms: u64,
     /// The longest block that the gate decides on itself.
     pub block_max_ms: u64,
-    /// Blocks for conduct, and networks that are remembered for their failures or strikes. Beyond, whichever
-    /// would end first makes room.
+    /// Blocks for conduct, and networks that are remembered for their failures or strikes. Beyond,
+    /// whichever would end first makes room.
     pub remembered_max: usize,
     /// Blocks by administrators; beyond, there are no more.
     pub ordered_blocks_max: usize,
