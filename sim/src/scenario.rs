@@ -256,6 +256,9 @@ pub struct Step {
     /// For how long.
     #[serde(default)]
     pub for_ms: Option<u64>,
+    /// Which host of clients, from 0.
+    #[serde(default)]
+    pub host: Option<u32>,
 }
 
 /// What a step does.
@@ -302,6 +305,14 @@ pub enum StepKind {
     LoseSession,
     /// Broker: dies, is back after `for_ms`.
     KillBroker,
+    /// Administrator: blocks the address of `host`.
+    Block,
+    /// Administrator: lifts that.
+    Unblock,
+    /// Administrator: closes all clients of `user`.
+    RemoveUser,
+    /// Administrator: tells everybody something.
+    Broadcast,
 }
 
 impl Default for Feed {

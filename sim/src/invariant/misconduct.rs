@@ -1,9 +1,9 @@
 //! Which rules clients have broken, as far as anybody can see who reads what they say and hear.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::history::{Actor, ClientName, Event, Reply, Request, Seen};
-use crate::plan::Plan;
+use crate::plan::{OrderKind, Plan};
 
 /// Threat levels as the gateway could have reckoned them at most: nothing is forgotten with time.
 #[derive(Debug, Default)]
@@ -17,6 +17,8 @@ pub(super) struct Misconduct {
     unanswered: BTreeMap<ClientName, usize>,
     /// Clients of each host that can have been closed for their conduct so far.
     strikes: BTreeMap<u32, usize>,
+    /// Hosts that an administrator has blocked, now or before.
+    ordered: BTreeSet<u32>,
 }
 
 impl Misconduct {
@@ -32,6 +34,9 @@ impl Misconduct {
 
     /// Takes an event in.
     pub fn observe(&mut self, event: &Event) {
+        if let Seen::Administered(OrderKind::Block(host)) = &event.seen {
+            self.ordered.insert(*host);
+        }
         let Actor::Client(client) = &event.actor else { return };
         match &event.seen {
             Seen::Connected { .. } => {
@@ -74,10 +79,11 @@ impl Misconduct {
         of(&self.levels) + of(&self.unanswered) >= self.close_at
     }
 
-    /// Whether the host of a client may be blocked: enough of its clients broke enough rules.
+    /// Whether the host of a client may be blocked: enough of its clients broke enough rules, or an
+    /// administrator has said so.
     pub fn may_be_blocked(&self, client: &ClientName) -> bool {
         let host = self.hosts.get(client).copied().unwrap_or_default();
         let strikes = self.strikes.get(&host).copied().unwrap_or_default();
-        self.strikes_max > 0 && strikes >= self.strikes_max
+        self.strikes_max > 0 && strikes >= self.strikes_max || self.ordered.contains(&host)
     }
 }

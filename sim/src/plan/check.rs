@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use tickgate::topic::UserId;
 
 use super::check_faults::check_faults;
-use super::{Action, ClientPlan, IncidentKind, Plan};
+use super::{Action, ClientPlan, IncidentKind, OrderKind, Plan};
 use crate::history::Request;
 use crate::runtime::TaskOrder;
 use crate::scenario::{Manner, RangeMs};
@@ -43,6 +43,7 @@ pub fn check(plan: &Plan) -> Result<(), String> {
     check_network(plan)?;
     check_broker(plan, &users)?;
     check_feed(plan, &users)?;
+    check_administration(plan, &users)?;
     check_faults(plan)?;
     let mut names = BTreeSet::new();
     for client in &plan.clients {
@@ -115,6 +116,21 @@ fn check_feed(plan: &Plan, users: &BTreeSet<&UserId>) -> Result<(), String> {
     feed.orders.iter().try_for_each(|rhythm| known(&rhythm.user, users))?;
     feed.invalidations.iter().try_for_each(|invalidation| known(&invalidation.user, users))?;
     rising(feed.invalidations.iter().map(|invalidation| invalidation.at_ms), "invalidations")
+}
+
+fn check_administration(plan: &Plan, users: &BTreeSet<&UserId>) -> Result<(), String> {
+    for order in &plan.administration {
+        match &order.what {
+            OrderKind::Block(host) | OrderKind::Unblock(host)
+                if *host >= plan.network.client_hosts =>
+            {
+                return Err(format!("there is no host {host} of clients"));
+            }
+            OrderKind::RemoveUser(user) => known(user, users)?,
+            OrderKind::Block(_) | OrderKind::Unblock(_) | OrderKind::Broadcast(_) => {}
+        }
+    }
+    rising(plan.administration.iter().map(|order| order.at_ms), "administration")
 }
 
 fn check_client(client: &ClientPlan, plan: &Plan, users: &BTreeSet<&UserId>) -> Result<(), String> {

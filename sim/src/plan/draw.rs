@@ -6,7 +6,8 @@ use tickgate::topic::UserId;
 
 use super::{
     Action, BrokerPlan, ClientPlan, FeedPlan, Incident, IncidentKind, Invalidation, NetworkPlan,
-    OrderRhythm, Plan, SessionPlan, TimedAction, TopicPlan, TopicRhythm, draw_faults, storm, swarm,
+    OrderRhythm, Plan, SessionPlan, TimedAction, TopicPlan, TopicRhythm, administration,
+    draw_faults, storm, swarm,
 };
 use crate::history::{Request, UnsubscribeEntry};
 use crate::rng::Stream;
@@ -59,18 +60,22 @@ pub fn draw(scenario: &Scenario, seed: u64) -> Plan {
         users: world.users.iter().map(|users| users.value.name.as_str().into()).collect(),
         broker: broker(scenario),
         feed: feed(scenario, seed),
+        administration: Vec::new(),
         clients: clients(scenario, seed),
         faults: draw_faults::faults(scenario, seed),
     };
     for step in &scenario.steps {
         happen(&step.value, &mut plan);
+        administration::from_step(&step.value, &mut plan);
     }
     if let Some(weather) = &scenario.storm {
         let window = [weather.from_ms, weather.to_ms.unwrap_or(world.duration_ms)];
         strike(weather.incidents, window, seed, &mut plan);
+        administration::from_storm(weather.incidents, window, seed, &mut plan);
     }
     plan.broker.incidents.sort_by_key(|incident| incident.at_ms);
     plan.feed.invalidations.sort_by_key(|invalidation| invalidation.at_ms);
+    plan.administration.sort_by_key(|order| order.at_ms);
     plan
 }
 
@@ -237,7 +242,13 @@ fn client_step(step: &Step, user: &UserId) -> Vec<TimedAction> {
         StepKind::Disconnect => one(Action::Leave { politely: true }),
         StepKind::Vanish => one(Action::Leave { politely: false }),
         // Not a client's doing.
-        StepKind::Invalidate | StepKind::LoseSession | StepKind::KillBroker => Vec::new(),
+        StepKind::Invalidate
+        | StepKind::LoseSession
+        | StepKind::KillBroker
+        | StepKind::Block
+        | StepKind::Unblock
+        | StepKind::RemoveUser
+        | StepKind::Broadcast => Vec::new(),
     }
 }
 
@@ -273,7 +284,11 @@ fn happen(step: &Step, plan: &mut Plan) {
         | StepKind::Garbage
         | StepKind::StopReading
         | StepKind::Disconnect
-        | StepKind::Vanish => {}
+        | StepKind::Vanish
+        | StepKind::Block
+        | StepKind::Unblock
+        | StepKind::RemoveUser
+        | StepKind::Broadcast => {}
     }
 }
 

@@ -18,13 +18,23 @@ pub(super) fn part(scenario: &Scenario, seed: u64) -> Scenario {
     let calm = stream.chance(WHOLE);
     if let Some(storm) = &mut part.storm {
         thin_out(&mut storm.weights.value, seed);
-        let Incidents { invalidations, sessions_lost, losses_repeated, broker_deaths } =
-            &mut storm.incidents;
+        let Incidents {
+            invalidations,
+            sessions_lost,
+            losses_repeated,
+            broker_deaths,
+            blocks,
+            removals,
+            broadcasts,
+        } = &mut storm.incidents;
         for (name, times) in [
             ("invalidations", invalidations),
             ("sessions_lost", sessions_lost),
             ("losses_repeated", losses_repeated),
             ("broker_deaths", broker_deaths),
+            ("blocks", blocks),
+            ("removals", removals),
+            ("broadcasts", broadcasts),
         ] {
             if calm || !stays(seed, name) {
                 *times = [0, 0];

@@ -7,6 +7,7 @@ use tickgate::config::{
 use tickgate::runtime::{Clock, Runtime as _};
 use tickgate::server::Gateway;
 
+use super::administration::administer;
 use crate::actors::{BROKER_ENDPOINT, Stage};
 use crate::history::{Actor, Phase, Seen};
 use crate::plan::{BROKER_NAME, Plan};
@@ -21,10 +22,12 @@ pub async fn serve(runtime: SimRuntime, stage: Stage, plan: Plan) -> Result<(), 
     let mut gateway = Gateway::start(runtime.clone(), config(&plan), keys(&plan))
         .await
         .map_err(|error| format!("the gateway cannot start: {error}"))?;
+    let administrator = gateway.administrator().clone();
     tokio::select! {
         biased;
         failure = gateway.failed() => return Err(failure.to_string()),
         () = stage.reached(Phase::Stop) => {}
+        () = administer(&runtime, &stage, &administrator, &plan.administration) => {}
     }
     let clock = Clock::start();
     gateway.stop().await;
