@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::time::Duration;
 
-use tickgate::audit::{self, Audit, Line, LogFile, Record, Roll, What};
+use tickgate::audit::{self, Audit, Line, LogFile, Record, Roll, Target, What};
 use tickgate::config::Audit as Config;
 use tickgate::runtime::{Clock, TokioRuntime};
 use tickgate::topic::{ClientId, Instrument, Mode, Role, Topic};
@@ -32,6 +32,12 @@ fn each_kind() -> Vec<What> {
         What::Violation { rule: "name", count: 1 },
         What::ConductClosed {},
         What::AddressBlocked { network: "2001:db8::/64".parse().unwrap(), for_ms: Some(60_000) },
+        What::AdminAction {
+            command: "remove_user",
+            target: Some(Target::User("mallory".into())),
+            outcome: "done",
+            by: Some("alice".into()),
+        },
         What::CredentialsReloaded { revoked: 1, changed: 2 },
         What::CredentialsNotReloaded {},
         What::CredentialsInvalidated {},
@@ -66,6 +72,12 @@ fn a_hostile_name_stays_one_field_of_one_line() {
     for what in each_kind() {
         let what = match what {
             What::SubscriptionAdded { .. } => What::SubscriptionAdded { topic: topic(hostile) },
+            What::AdminAction { command, outcome, .. } => What::AdminAction {
+                command,
+                target: Some(Target::User(hostile.into())),
+                outcome,
+                by: Some(hostile.into()),
+            },
             other => other,
         };
         let name = what.name();

@@ -80,10 +80,11 @@ impl Drop for Process {
     }
 }
 
-const FREE_PORTS: [(&str, &str); 3] = [
+const FREE_PORTS: [(&str, &str); 4] = [
     ("TICKGATE_SERVER_LISTEN", "127.0.0.1:0"),
     ("TICKGATE_BUS_BIND", "tcp://127.0.0.1:0"),
     ("TICKGATE_ADMIN_LISTEN", "127.0.0.1:0"),
+    ("TICKGATE_ADMIN_SOCKET", ""),
 ];
 
 fn command(directory: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Command {

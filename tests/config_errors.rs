@@ -54,6 +54,7 @@ fn a_mistake_in_a_file_is_told_with_its_place_and_a_hint() {
             ("[server]\nshards = \"4\"", &[]),
             ("[server]\nshards = 1.5", &[]),
             ("[server]\nauth_timeout_ms = \"15s\"", &[]),
+            ("[admin]\nsocket = \"run/admin.sock\"", &[]),
             ("[log]\njson = \"yes\"", &[]),
             ("[bus]\nbind = \"tcp://127.0.0.1:5555\"", &[]),
             ("[bus]\nbind = [5555]", &[]),

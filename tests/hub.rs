@@ -89,7 +89,11 @@ impl Story {
                     }
                 }
                 Effect::Close { client, code, .. } => self.closed.push((client.0, code)),
-                Effect::Detach { .. } | Effect::Interest { .. } | Effect::Note(_) => {}
+                Effect::Detach { .. }
+                | Effect::Interest { .. }
+                | Effect::Administer { .. }
+                | Effect::Notice { .. }
+                | Effect::Note(_) => {}
             }
         }
     }

@@ -36,6 +36,8 @@ impl Log {
                 Effect::Deliver { .. }
                 | Effect::Close { .. }
                 | Effect::Detach { .. }
+                | Effect::Administer { .. }
+                | Effect::Notice { .. }
                 | Effect::Interest { .. } => {}
             }
         }

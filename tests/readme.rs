@@ -1,8 +1,9 @@
 //! The commands of README.md that `.ci/run` does not run.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 
 /// Runs a command line of README.md with the built program, in this directory.
 fn run(directory: &Path, line: &str) -> Output {
@@ -50,4 +51,65 @@ fn a_key_is_shown_once_and_only_its_hash_is_stored() {
         count += 1;
     }
     assert_eq!(count, 1, "the key is shown once: {shown}");
+}
+
+/// The commands of the chapter "Administer", in their order.
+const ADMINISTER: [&str; 7] = [
+    "target/release/tickgate admin clients --limit 20",
+    "target/release/tickgate admin block 203.0.113.0/24 --for 2h",
+    "target/release/tickgate admin blocks",
+    "target/release/tickgate admin unblock 203.0.113.0/24",
+    "target/release/tickgate admin remove-user mallory --for 1h",
+    r#"target/release/tickgate admin broadcast "restart at 16:00""#,
+    "target/release/tickgate admin log-level info,tickgate::server=debug",
+];
+
+/// A gateway that is ended with the test.
+struct Gateway(Child);
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_gateway_is_administered_as_the_chapter_says() {
+    let directory = tempfile::tempdir().unwrap();
+    // Where the command looks if nothing else is said.
+    let socket = directory.path().join("tickgate/admin-8766.sock");
+    let mut gateway = Command::new(env!("CARGO_BIN_EXE_tickgate"))
+        .current_dir(directory.path())
+        .env_clear()
+        .env("TICKGATE_SERVER_LISTEN", "127.0.0.1:0")
+        .env("TICKGATE_ADMIN_LISTEN", "127.0.0.1:0")
+        .env("TICKGATE_BUS_BIND", "tcp://127.0.0.1:0")
+        .env("TICKGATE_ADMIN_SOCKET", &socket)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let stdout = BufReader::new(gateway.stdout.take().unwrap());
+    let _gateway = Gateway(gateway);
+    stdout.lines().find(|line| line.as_ref().unwrap() == "Ctrl-C ends.").unwrap().unwrap();
+    let mut told = String::new();
+    for line in ADMINISTER {
+        let (words, quoted) = line.split_once(" \"").unwrap_or((line, ""));
+        let mut words = words.split(' ');
+        assert_eq!(words.next(), Some("target/release/tickgate"), "{line}");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tickgate"));
+        command.args(words).env_clear().env("XDG_RUNTIME_DIR", directory.path());
+        if !quoted.is_empty() {
+            command.arg(quoted.trim_end_matches('"'));
+        }
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+        told.push_str(&String::from_utf8(output.stdout).unwrap());
+    }
+    for expected in ["no client matches", "is blocked for 2h", "is unblocked", "is refused for 1h"]
+    {
+        assert!(told.contains(expected), "{expected}: {told}");
+    }
 }

@@ -81,6 +81,7 @@ pub fn client_request(bytes: &[u8]) {
             | Request::UnsubscribeOrders
             | Request::BrokerInfo
             | Request::SupportedBrokers
+            | Request::Admin(_)
             | Request::Ping { .. },
         ) => {}
     }

@@ -22,6 +22,7 @@ pub use mention::Mention;
 pub use recorder::{Counters, Recorder, Violation};
 
 use crate::fault::{Party, Strike};
+use crate::plan::OrderKind;
 use crate::topic_name::TopicName;
 
 /// Name of a simulated client, e.g. `alice-1`.
@@ -115,6 +116,11 @@ pub enum Seen {
         /// The publisher's number of the update.
         seq: u64,
     },
+    /// Client: a broadcast of an administrator was read.
+    Notice {
+        /// Its number.
+        number: u64,
+    },
     /// Client: a message was read that is none of the above.
     Unexpected(String),
     /// Client: it leaves on its own account, with or without a close frame.
@@ -205,6 +211,8 @@ pub enum Seen {
     KeyChanged(KeyChange),
     /// Gateway: it has a record for its audit log.
     Audited(Box<Record>),
+    /// Gateway: it has told an administrator that this is done.
+    Administered(OrderKind),
     /// Gateway: it has stopped.
     Stopped {
         /// Time it took, in milliseconds.

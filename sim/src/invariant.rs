@@ -3,6 +3,7 @@
 //! An invariant judges what users can see, in words that make sense without the source. It sees
 //! every event in order and speaks up at the first that breaks its property.
 
+mod administrators_are_obeyed;
 mod already_means_held;
 mod answered_in_order;
 mod attempts_hold;
@@ -102,6 +103,7 @@ pub fn all(plan: &Plan) -> Vec<Box<dyn Invariant>> {
         Box::new(rates_hold::RatesHold::new(plan)),
         Box::new(attempts_hold::AttemptsHold::new(plan)),
         Box::new(keys_decide::KeysDecide::new(plan)),
+        Box::new(administrators_are_obeyed::AdministratorsAreObeyed::new(plan)),
         Box::new(blocked_are_out::BlockedAreOut::new(plan)),
         Box::new(silent_are_closed::SilentAreClosed::new(plan)),
         Box::new(outboxes_are_bounded::OutboxesAreBounded::new(plan)),

@@ -3,6 +3,7 @@
 //! Each actor has a stream of its own, so that a client more or less leaves the decisions of all
 //! others as they were.
 
+mod administration;
 mod check;
 mod check_faults;
 mod draw;
@@ -17,6 +18,7 @@ mod yaml;
 use serde::{Deserialize, Serialize};
 use tickgate::topic::{Role, UserId};
 
+pub use administration::{Order, OrderKind};
 pub use check::check;
 pub use draw::draw;
 pub use faults::{ConnectionFault, FaultPlan, StruckConnection, TimedFault, TimedKind};
@@ -74,6 +76,9 @@ pub struct Plan {
     pub broker: BrokerPlan,
     /// The publisher.
     pub feed: FeedPlan,
+    /// What an administrator does, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub administration: Vec<Order>,
     /// The clients.
     pub clients: Vec<ClientPlan>,
     /// What goes wrong.

@@ -267,6 +267,9 @@ pub struct Step {
     /// What a key gives.
     #[serde(default)]
     pub role: Option<Role>,
+    /// Which host of clients, from 0.
+    #[serde(default)]
+    pub host: Option<u32>,
 }
 
 /// What a step does.
@@ -317,6 +320,14 @@ pub enum StepKind {
     LoseSession,
     /// Broker: dies, is back after `for_ms`.
     KillBroker,
+    /// Administrator: blocks the address of `host`.
+    Block,
+    /// Administrator: lifts that.
+    Unblock,
+    /// Administrator: closes all clients of `user`.
+    RemoveUser,
+    /// Administrator: tells everybody something.
+    Broadcast,
 }
 
 impl Default for Feed {

@@ -201,6 +201,8 @@ impl<E: Engine> Walk<E> {
                 Effect::Close { .. }
                 | Effect::Detach { .. }
                 | Effect::Interest { .. }
+                | Effect::Administer { .. }
+                | Effect::Notice { .. }
                 | Effect::Note(_) => {}
             }
         }

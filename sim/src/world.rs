@@ -3,6 +3,7 @@
 //! Hosts: `gateway`, `broker`, `feed`, `operator`, and one to three groups of clients. One host
 //! for each client would cost the cube of their number.
 
+mod administration;
 mod events;
 mod gateway;
 mod leaps;

@@ -43,6 +43,7 @@ scenarios! {
     the_standard_storm => "scenarios/standard_storm.yaml",
     a_storm_of_faults => "scenarios/fault_storm.yaml",
     a_storm_over_four_shards => "scenarios/many_shards.yaml",
+    administrators_block_remove_and_tell => "scenarios/administrators.yaml",
     several_modes_of_one_instrument => "scenarios/modes.yaml",
     broken_broker_sessions => "scenarios/sessions.yaml",
     rc_001_ten_subscribe_at_once => "scenarios/rc_001.yaml",

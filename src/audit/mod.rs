@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::mpsc;
 
 pub use file::{Line, LogFile, sibling};
-pub use record::{Record, What};
+pub use record::{Record, Target, What};
 pub use roll::Roll;
 pub use writer::{Stop, start};
 

@@ -4,6 +4,7 @@
 //! request or of a credential. There is no text field and no way to build a record from a
 //! credential or from a client's own words, so no secret can get in by mistake.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -101,6 +102,19 @@ pub enum What {
         #[serde(skip_serializing_if = "Option::is_none")]
         for_ms: Option<u64>,
     },
+    /// `admin_action`: an administrator had something done.
+    AdminAction {
+        /// What, e.g. `block`.
+        command: &'static str,
+        /// Whom or what it was about.
+        #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_shown")]
+        target: Option<Target>,
+        /// `done`, or the code of the refusal.
+        outcome: &'static str,
+        /// Who; `local` without a connection: somebody on the gateway's own machine.
+        #[serde(serialize_with = "user_or_local")]
+        by: Option<UserId>,
+    },
     /// `credentials_reloaded`: the files of credentials were read again.
     CredentialsReloaded {
         /// Credentials that are gone, or somebody else's now.
@@ -114,9 +128,31 @@ pub enum What {
     CredentialsInvalidated {},
 }
 
+/// Whom or what an administrator's command was about. What a broadcast says, and which filter the
+/// log follows, is free text and not told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// One address or a network.
+    Network(IpNet),
+    /// A user.
+    User(UserId),
+    /// A connection.
+    Client(ClientId),
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Network(network) => network.fmt(f),
+            Self::User(user) => user.fmt(f),
+            Self::Client(client) => client.fmt(f),
+        }
+    }
+}
+
 impl What {
     /// Every event's name, in the order of a connection's life.
-    pub const NAMES: [&'static str; 15] = [
+    pub const NAMES: [&'static str; 16] = [
         "connection_opened",
         "connection_closed",
         "connection_turned_away",
@@ -129,6 +165,7 @@ impl What {
         "violation",
         "conduct_closed",
         "address_blocked",
+        "admin_action",
         "credentials_reloaded",
         "credentials_not_reloaded",
         "credentials_invalidated",
@@ -150,6 +187,7 @@ impl What {
             Self::Violation { .. } => "violation",
             Self::ConductClosed {} => "conduct_closed",
             Self::AddressBlocked { .. } => "address_blocked",
+            Self::AdminAction { .. } => "admin_action",
             Self::CredentialsReloaded { .. } => "credentials_reloaded",
             Self::CredentialsNotReloaded {} => "credentials_not_reloaded",
             Self::CredentialsInvalidated {} => "credentials_invalidated",
@@ -233,4 +271,17 @@ fn as_text<S: Serializer>(
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     serializer.collect_str(value)
+}
+
+#[expect(clippy::ref_option, reason = "serde hands over references")]
+fn as_shown<S: Serializer>(target: &Option<Target>, serializer: S) -> Result<S::Ok, S::Error> {
+    match target {
+        Some(target) => serializer.collect_str(target),
+        None => serializer.serialize_none(),
+    }
+}
+
+#[expect(clippy::ref_option, reason = "serde hands over references")]
+fn user_or_local<S: Serializer>(by: &Option<UserId>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(by.as_ref().map_or("local", UserId::as_str))
 }

@@ -94,6 +94,17 @@ Filters add up; several events are alternatives. The gateway writes the file tha
 configuration names, and puts it aside as FILE.1, FILE.2 and so on. Lines that are no records are
 told of and passed over.")]
     Audit(AuditArgs),
+    /// Have a gateway on this machine list, block, remove or tell its clients
+    #[cfg(unix)]
+    #[command(after_help = "\
+Examples:
+  tickgate admin clients
+  tickgate admin block 203.0.113.0/24 --for 2h
+  tickgate admin --port 9001 broadcast \"restart at 16:00\"
+
+Only the gateway's own user can do that: the gateway listens on a socket that nobody else can open.
+The socket is found by the port of its status page; admin.socket of its configuration changes it.")]
+    Admin(super::admin::AdminArgs),
     /// Run the paper broker as a process of its own
     #[command(after_help = "\
 Examples:
@@ -314,7 +325,7 @@ fn mode(text: &str) -> Result<Mode, String> {
         .ok_or_else(|| "a mode is ltp, quote or depth".to_owned())
 }
 
-fn user(text: &str) -> Result<String, String> {
+pub(super) fn user(text: &str) -> Result<String, String> {
     if is_user_name(text) {
         Ok(text.to_owned())
     } else {
@@ -329,12 +340,12 @@ fn endpoint(text: &str) -> Result<String, String> {
     }
 }
 
-fn client(text: &str) -> Result<u64, String> {
+pub(super) fn client(text: &str) -> Result<u64, String> {
     let number = text.strip_prefix('c').unwrap_or(text);
     number.parse().map_err(|_| "a connection is a number, as 7 or c7".to_owned())
 }
 
-fn network(text: &str) -> Result<IpNet, String> {
+pub(super) fn network(text: &str) -> Result<IpNet, String> {
     let address = || text.parse::<IpAddr>().map(IpNet::from);
     text.parse::<IpNet>()
         .or_else(|_| address())

@@ -102,10 +102,13 @@ fn known_broker(broker: &str, brokers: &[BrokerEntry]) -> Result<(), Failure> {
 
 fn next_step(user: &str, place: &Place) -> String {
     let file = place.file.display();
+    let set = format!("set `auth.keys_file = {:?}` in tickgate.toml", place.file);
     let configure = if place.is_configured() {
         NEXT.to_owned()
+    } else if place.config.is_some() {
+        format!("{set} and restart the gateway")
     } else {
-        format!("set `auth.keys_file = {:?}` in tickgate.toml and restart the gateway", place.file)
+        format!("{NEXT}, or if it does not use it yet, {set} and restart it")
     };
     format!(
         "this is the key of {user}, shown this once; {file} holds only its hash\n\

@@ -1,8 +1,11 @@
-//! The command line: `serve`, `tail`, `check`, `config`, `keys`, `audit`, `paper-host`.
+//! The command line: `serve`, `tail`, `check`, `config`, `keys`, `audit`, `admin`,
+//! `paper-host`.
 //!
 //! Errors are one sentence on standard error. Exit code 2 stands for what has to be typed or
 //! configured differently (a port in use among it), 1 for what went wrong at work.
 
+#[cfg(unix)]
+mod admin;
 mod args;
 mod audit;
 mod check;
@@ -55,6 +58,8 @@ pub fn main() -> ExitCode {
         Some(Command::Config(args)) => check::config(&args),
         Some(Command::Keys(args)) => keys::run(args),
         Some(Command::Audit(args)) => audit::run(&args),
+        #[cfg(unix)]
+        Some(Command::Admin(args)) => admin::run(&args),
         Some(Command::PaperHost(args)) => paper_host::run(&args),
     };
     match result {

@@ -20,7 +20,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(4);
 ///
 /// Fails if an address cannot be used, or if the broker ends.
 pub(super) fn run(args: &PaperHostArgs) -> Result<(), Failure> {
-    logging::start(&Log { level: args.log_level.clone(), ..Log::default() })?;
+    let _control = logging::start(&Log { level: args.log_level.clone(), ..Log::default() })?;
     let tokio = current_thread_runtime()?;
     let result = tokio.block_on(serve(args));
     tokio.shutdown_background();

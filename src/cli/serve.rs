@@ -11,7 +11,7 @@ use crate::auth::{BadCredentials, Credentials};
 use crate::config::{Address, Config};
 use crate::runtime::calendar::utc;
 use crate::runtime::{Runtime, TokioRuntime};
-use crate::server::{Certificate, Gateway, StartError};
+use crate::server::{Certificate, Gateway, LogControl, StartError};
 
 /// Files that are open besides the clients' sockets, generously.
 const OTHER_FILES: u64 = 256;
@@ -26,9 +26,9 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
     let loaded = load(args.config.as_deref())?;
     let config = loaded.config;
     let credentials = credentials(&config)?;
-    logging::start(&config.log)?;
+    let log = logging::start(&config.log)?;
     let tokio = multi_thread_runtime()?;
-    let result = tokio.block_on(serve(config, credentials));
+    let result = tokio.block_on(serve(config, credentials, log));
     // What is still running has had its time.
     tokio.shutdown_background();
     result
@@ -43,7 +43,7 @@ pub(super) fn credentials(config: &Config) -> Result<Credentials, Failure> {
     Ok(Credentials::load(config, |name| std::env::var(name).ok())?)
 }
 
-async fn serve(config: Config, credentials: Credentials) -> Result<(), Failure> {
+async fn serve(config: Config, credentials: Credentials, log: LogControl) -> Result<(), Failure> {
     for address in &config.bus.bind {
         if Address::parse_tcp(address).is_ok_and(|address| !address.is_loopback()) {
             tracing::warn!(%address, "whoever reaches this address can publish prices");
@@ -71,6 +71,10 @@ async fn serve(config: Config, credentials: Credentials) -> Result<(), Failure> 
         tell_expiry(&certificate);
     }
     raise_open_files_limit(config.limits.clients_max);
+    gateway.administrator().set_log_control(log);
+    #[cfg(unix)]
+    let _open =
+        super::admin::open(&config.admin, gateway.addresses(), gateway.administrator().clone())?;
     print(&welcome(&config, gateway.addresses(), &program()))?;
     until_asked(gateway, signal, drain_timeout).await
 }

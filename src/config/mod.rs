@@ -31,6 +31,7 @@ pub use load::{DEFAULT_FILE, Loaded, load, parse};
 pub use origin::{BadOrigin, Origin};
 pub use problem::{BadConfig, Place, Problem};
 pub use roles::{Action, RoleRules, RoleTable, Roles};
+pub use validate::bad_log_filter;
 
 /// Most shards one gateway can have: the feed notes each in one bit.
 pub const SHARDS_MAX: usize = 64;
@@ -132,12 +133,17 @@ pub struct Bus {
     pub two_segment_exchanges: Vec<String>,
 }
 
+/// The `admin.socket` that is found by itself.
+pub const SOCKET_AUTO: &str = "auto";
+
 /// `[admin]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Admin {
     /// Where health, status and metrics are served; empty: nowhere. Loopback only.
     pub listen: String,
+    /// The socket of `tickgate admin`: `auto`, an absolute path, or empty: nowhere.
+    pub socket: String,
 }
 
 /// `[auth]`
@@ -319,7 +325,7 @@ impl Default for Bus {
 
 impl Default for Admin {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:8766".into() }
+        Self { listen: "127.0.0.1:8766".into(), socket: SOCKET_AUTO.into() }
     }
 }
 

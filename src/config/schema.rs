@@ -164,6 +164,7 @@ pub(super) const KEYS: &[Key<Config>] = &[
     key("bus", "frame_bytes_max", Slot::Bytes(|c| &mut c.bus.frame_bytes_max, 1_024..=256 * MIB)),
     key("bus", "two_segment_exchanges", Slot::List(|c| &mut c.bus.two_segment_exchanges)),
     key("admin", "listen", Slot::Text(|c| &mut c.admin.listen)),
+    key("admin", "socket", Slot::Text(|c| &mut c.admin.socket)),
     key("auth", "keys_file", Slot::MaybePath(|c| &mut c.auth.keys_file)),
     key("auth", "demo_key", Slot::Flag(|c| &mut c.auth.demo_key)),
     key("auth", "jwt_keys_file", Slot::MaybePath(|c| &mut c.auth.jwt_keys_file)),

@@ -1,9 +1,12 @@
 //! What a configuration must satisfy beyond the type of each value.
 
+mod admin;
 mod audit;
 mod limits;
 mod log;
 mod tls;
+
+pub use log::bad_log_filter;
 
 use std::collections::BTreeMap;
 
@@ -37,6 +40,7 @@ pub(super) fn findings(config: &Config) -> Vec<Finding> {
     found.addresses(config);
     found.tls(&config.server);
     found.auth(&config.auth);
+    found.admin_socket(&config.admin);
     found.audit(&config.audit);
     found.bus(config);
     found.limits(config);

@@ -16,16 +16,23 @@ mod shard;
 mod timers;
 mod upstream;
 
+use bytes::Bytes;
+
 use crate::broker::{BrokerEvent, Command};
-use crate::protocol::{Answer, BadEntry, Reject, RequestId, SubscribeEntry, UnsubscribeEntry};
+use crate::protocol::{
+    AdminAnswer, AdminCommand, Answer, BadEntry, Reject, RequestId, SubscribeEntry,
+    UnsubscribeEntry,
+};
 use crate::topic::{BrokerName, ClientId, CredentialTag, Role, Topic, UserId};
 
 pub use conduct::{Conduct, Escalation, Rates, Reaction, Violation};
 pub use gate::{
-    Arrival, Attempt, Gate, GateEffect, GateOptions, GateTotals, Refusal, Tried, network_of,
+    Arrival, Attempt, Gate, GateEffect, GateOptions, GateTotals, NotBlocked, Refusal, Tried,
+    network_of,
 };
 pub use hub::{
-    Hub, HubOptions, HubSnapshot, HubTotals, SessionSnapshot, SessionState, TopicSnapshot,
+    Hub, HubClient, HubOptions, HubSnapshot, HubTotals, SessionSnapshot, SessionState,
+    TopicSnapshot,
 };
 pub use index::{Index, Served, TickAddress};
 pub use outbox::{Outbox, OutboxLimits, Overflow};
@@ -91,6 +98,8 @@ pub enum Request {
     BrokerInfo,
     /// `get_supported_brokers`.
     SupportedBrokers,
+    /// `admin`.
+    Admin(AdminCommand),
     /// An answer that needs nothing of the hub but its turn: a pong, a refusal by the parser.
     Ready(Answer),
 }
@@ -138,6 +147,15 @@ pub enum Event {
         generation: u64,
         /// Credentials that are gone, or give another role now.
         tags: Vec<CredentialTag>,
+    },
+    /// An [`Effect::Administer`] has ended.
+    Administered {
+        /// Who asked.
+        client: ClientId,
+        /// As it was given.
+        number: u64,
+        /// What it gets for an answer.
+        result: Result<AdminAnswer, Reject>,
     },
     /// Time has passed. Send it when [`Hub::next_deadline_ms`] is due.
     Timer,
@@ -197,6 +215,25 @@ pub enum Effect {
         /// What to do.
         command: Command,
     },
+    /// Carry out a client's command, which its role allows, and say so with
+    /// [`Event::Administered`].
+    Administer {
+        /// Who asks.
+        client: ClientId,
+        /// Tells this command from others.
+        number: u64,
+        /// As whom.
+        user: UserId,
+        /// What.
+        command: AdminCommand,
+    },
+    /// Give these clients, each in its shard, a frame outside the order of their requests.
+    Notice {
+        /// Who.
+        clients: Vec<(ClientId, ShardId)>,
+        /// A complete WebSocket frame.
+        frame: Bytes,
+    },
     /// Something for the log.
     Note(Note),
 }
@@ -223,6 +260,17 @@ pub enum Note {
         /// How often this connection has been turned down. Told of when it is a power of two: a
         /// client that guesses must not fill the log.
         failures: u64,
+    },
+    /// A client whose role does not allow it gave an administrator's command.
+    AdminForbidden {
+        /// Which connection.
+        client: ClientId,
+        /// As whom.
+        user: UserId,
+        /// Which command.
+        command: &'static str,
+        /// How often this connection has done so. Told of when it is a power of two.
+        count: u64,
     },
     /// A subscription is in place: the broker has agreed.
     Subscribed {

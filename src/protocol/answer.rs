@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
+use super::admin::AdminAnswer;
 use super::reject::Reject;
 use crate::topic::{BrokerName, Instrument, Mode, UserId};
 
@@ -60,6 +61,8 @@ pub enum Answer {
         /// The client's own, echoed.
         ping_id: Option<Box<RawValue>>,
     },
+    /// An administrator's command is carried out.
+    Admin(AdminAnswer),
     /// The request was refused as a whole.
     Rejected(Reject),
 }

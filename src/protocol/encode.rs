@@ -60,6 +60,7 @@ impl Answer {
                     .echo("client_timestamp", timestamp.as_deref())
                     .echo("_pingId", ping_id.as_deref());
             }
+            Self::Admin(answer) => answer.write(&mut object),
             Self::Rejected(reject) => {
                 object.text("type", "error").text("status", "error");
                 write_reject(&mut object, reject);
@@ -73,6 +74,7 @@ impl Answer {
         match self {
             Self::Subscribed { rows, .. } => rows.len(),
             Self::Unsubscribed { successful, failed, .. } => successful.len() + failed.len(),
+            Self::Admin(answer) => answer.row_count(),
             Self::Authenticated { .. }
             | Self::SubscribedOrders
             | Self::UnsubscribedOrders

@@ -4,12 +4,14 @@
 //! mistake is a value ([`Reject`], [`BadTopic`], [`BadPayload`]) that says what to do about it.
 //!
 //! - [`request`]: what a client can ask. [`parse`]: the bytes of a request.
+//! - [`admin`]: what an administrator can have done.
 //! - [`control`]: what gateway and adapter hosts say to each other.
 //! - [`answer`], [`reject`]: what a client is told, and [its bytes](Answer::to_json).
 //! - [`bus`], [`payload`]: what publishers say on ZeroMQ.
 //! - [`frame`]: complete WebSocket frames, ready to be shared between clients.
 //! - [`lengths`]: how the frames of clients say how long they are.
 
+pub mod admin;
 pub mod answer;
 pub mod bus;
 pub mod control;
@@ -24,6 +26,7 @@ pub mod payload;
 pub mod reject;
 pub mod request;
 
+pub use admin::{AdminAnswer, AdminCommand};
 pub use answer::{Answer, FailedRow, RowOutcome, SubscribeRow};
 pub use bus::{
     BadPayload, BadTopic, BusTopic, CacheType, Checked, Invalidation, TopicRules, check_payload,

@@ -58,6 +58,11 @@ pub(super) fn clean(text: &str, chars_max: usize) -> String {
     text.chars().take(chars_max).map(|c| if is_shown(c) { c } else { '?' }).collect()
 }
 
+/// Whether text holds nothing that is invisible or changes how the rest is shown.
+pub(super) fn is_plain(text: &str) -> bool {
+    text.chars().all(is_shown)
+}
+
 /// Another party's message, fit to be shown.
 pub(super) fn clean_message(text: &str) -> String {
     clean(text, MESSAGE_CHARS_MAX)

@@ -18,6 +18,7 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
+use super::admin::parse_command;
 use super::fields::{Fields, is_truthy, text};
 use super::json::{holds_more_than, nests_deeper_than};
 use super::name::{check_exchange, check_symbol, clean, holds_forbidden};
@@ -34,17 +35,17 @@ use crate::topic::{Instrument, Mode};
 /// there whenever the message is an object and the id is no longer than [`ECHO_BYTES_MAX`].
 #[must_use]
 pub fn parse_request(bytes: &[u8], limits: &ParseLimits) -> Incoming {
-    let fields = match read_fields(bytes, limits) {
-        Ok(fields) => fields,
+    let (json, fields) = match read_fields(bytes, limits) {
+        Ok(read) => read,
         Err(reject) => return Incoming { request_id: None, body: Err(reject) },
     };
     match echo("request_id", fields.request_id) {
-        Ok(request_id) => Incoming { request_id, body: read_request(&fields, limits) },
+        Ok(request_id) => Incoming { request_id, body: read_request(json, &fields, limits) },
         Err(reject) => Incoming { request_id: None, body: Err(reject) },
     }
 }
 
-fn read_fields<'a>(bytes: &'a [u8], limits: &ParseLimits) -> Result<Fields<'a>, Reject> {
+fn read_fields<'a>(bytes: &'a [u8], limits: &ParseLimits) -> Result<(&'a str, Fields<'a>), Reject> {
     let json = std::str::from_utf8(bytes).map_err(|_| Reject::invalid_json())?;
     if nests_deeper_than(bytes, limits.nesting_max) {
         return Err(Reject::too_deep(limits.nesting_max));
@@ -53,7 +54,8 @@ fn read_fields<'a>(bytes: &'a [u8], limits: &ParseLimits) -> Result<Fields<'a>, 
         return Err(Reject::too_many_values(limits.elements_max));
     }
     if json.trim_ascii_start().starts_with('{') {
-        return serde_json::from_str(json).map_err(|_| Reject::invalid_json());
+        let fields = serde_json::from_str(json).map_err(|_| Reject::invalid_json())?;
+        return Ok((json, fields));
     }
     match serde_json::from_str::<&RawValue>(json) {
         Ok(_) => Err(Reject::not_an_object()),
@@ -61,7 +63,7 @@ fn read_fields<'a>(bytes: &'a [u8], limits: &ParseLimits) -> Result<Fields<'a>, 
     }
 }
 
-fn read_request(fields: &Fields<'_>, limits: &ParseLimits) -> Result<Request, Reject> {
+fn read_request(json: &str, fields: &Fields<'_>, limits: &ParseLimits) -> Result<Request, Reject> {
     let Some(action) = fields.action.filter(truthy).or(fields.kind) else {
         return Err(Reject::invalid_action(None));
     };
@@ -77,6 +79,7 @@ fn read_request(fields: &Fields<'_>, limits: &ParseLimits) -> Result<Request, Re
         "unsubscribe_orders" => Ok(Request::UnsubscribeOrders),
         "get_broker_info" => Ok(Request::BrokerInfo),
         "get_supported_brokers" => Ok(Request::SupportedBrokers),
+        "admin" => Ok(Request::Admin(parse_command(json)?)),
         "ping" => Ok(Request::Ping {
             timestamp: echo("timestamp", fields.timestamp.filter(not_null))?,
             ping_id: echo("_pingId", fields.ping_id.filter(not_null))?,

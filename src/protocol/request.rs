@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde_json::value::RawValue;
 
+use super::admin::AdminCommand;
 use super::reject::Reject;
 use crate::topic::{Instrument, Mode};
 
@@ -67,6 +68,8 @@ pub enum Request {
     BrokerInfo,
     /// List the configured brokers.
     SupportedBrokers,
+    /// Have an administrator's command carried out.
+    Admin(AdminCommand),
     /// Say that you are there.
     Ping {
         /// The client's `timestamp`, to be echoed. `null` counts as absent.
@@ -84,6 +87,7 @@ impl PartialEq for Request {
             (Self::Authenticate(a), Self::Authenticate(b)) => a == b,
             (Self::Subscribe(a), Self::Subscribe(b)) => a == b,
             (Self::Unsubscribe(a), Self::Unsubscribe(b)) => a == b,
+            (Self::Admin(a), Self::Admin(b)) => a == b,
             (
                 Self::Ping { timestamp: at, ping_id: ap },
                 Self::Ping { timestamp: bt, ping_id: bp },
@@ -97,6 +101,7 @@ impl PartialEq for Request {
                 | Self::UnsubscribeOrders
                 | Self::BrokerInfo
                 | Self::SupportedBrokers
+                | Self::Admin(_)
                 | Self::Ping { .. },
                 _,
             ) => std::mem::discriminant(self) == std::mem::discriminant(other),

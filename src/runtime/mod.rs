@@ -6,6 +6,8 @@
 //! virtual time in the simulator.
 
 pub mod calendar;
+#[cfg(unix)]
+pub mod local_socket;
 mod task;
 mod tokio_runtime;
 

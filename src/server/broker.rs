@@ -5,6 +5,7 @@
 //! one in flight for each topic and session, events because the bridge stops asking for more.
 
 use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use tokio::sync::mpsc;
 
@@ -70,4 +71,27 @@ pub(super) async fn run_broker<R: Runtime, B: Broker>(
     drop(to_broker);
     from_broker.close();
     task.await;
+}
+
+/// An address to connect to, for one that was bound to every interface.
+pub(super) fn reachable(mut bound: SocketAddr) -> SocketAddr {
+    match bound.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => bound.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => bound.set_ip(Ipv6Addr::LOCALHOST.into()),
+        IpAddr::V4(_) | IpAddr::V6(_) => {}
+    }
+    bound
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bus_on_every_interface_is_reached_in_its_own_family() {
+        let reached = |text: &str| reachable(text.parse().expect("an address")).to_string();
+        assert_eq!(reached("0.0.0.0:5555"), "127.0.0.1:5555");
+        assert_eq!(reached("[::]:5555"), "[::1]:5555", "it may take no IPv4 there");
+        assert_eq!(reached("10.0.0.1:5555"), "10.0.0.1:5555");
+    }
 }

@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::{self, OwnedPermit};
 use tokio::sync::oneshot;
 
+use super::administrator::Reply;
 use super::client::{ClientContext, Ejection, serve_client};
 use super::forwarded::is_trusted;
 use super::upgrade::upgrade;
@@ -47,7 +48,12 @@ pub(super) enum GateMessage {
     Tried(ClientId, Tried),
     /// A client is being closed for its conduct.
     Strike(ClientId),
+    /// An administrator's order.
+    Order(GateOrder),
 }
+
+/// Something that is done with the gate, between two of its decisions.
+type GateOrder = Box<dyn FnOnce(&mut Gate, u64, &mut Vec<GateEffect>) -> Reply + Send>;
 
 /// Where the gate is asked.
 #[derive(Clone)]
@@ -77,6 +83,20 @@ impl GateHandle {
     /// Says that a client is being closed for its conduct.
     pub async fn strike(&self, client: ClientId) {
         let _ = self.0.send(GateMessage::Strike(client)).await;
+    }
+
+    /// Has something done with the gate, and its effects carried out. `None`: the door is closed.
+    pub async fn order<T: Send + 'static>(
+        &self,
+        order: impl FnOnce(&mut Gate, u64, &mut Vec<GateEffect>) -> T + Send + 'static,
+    ) -> Option<T> {
+        let (sender, answer) = oneshot::channel();
+        let order: GateOrder = Box::new(move |gate, now_ms, effects| {
+            let done = order(gate, now_ms, effects);
+            Box::new(move || drop(sender.send(done)))
+        });
+        self.0.send(GateMessage::Order(order)).await.ok()?;
+        answer.await.ok()
     }
 
     /// Says for whom a trusted proxy stands. An error is why that one may not come in; `None`: the
@@ -194,8 +214,11 @@ impl<R: Runtime> Door<R> {
                 biased;
                 message = mailbox.recv() => {
                     let Some(message) = message else { return };
-                    self.told(message, &mut guests, &mut effects);
+                    let reply = self.told(message, &mut guests, &mut effects);
                     carry_out(&mut effects, &mut guests, &self.context.audit);
+                    if let Some(reply) = reply {
+                        reply();
+                    }
                     None
                 }
                 accepted = listener.accept() => Some(accepted),
@@ -260,7 +283,7 @@ impl<R: Runtime> Door<R> {
         message: GateMessage,
         guests: &mut BTreeMap<ClientId, Guest>,
         effects: &mut Vec<GateEffect>,
-    ) {
+    ) -> Option<Reply> {
         let now_ms = self.clock.now_ms();
         match message {
             GateMessage::Left(id) => {
@@ -280,7 +303,9 @@ impl<R: Runtime> Door<R> {
             }
             GateMessage::Tried(id, outcome) => self.gate.tried(now_ms, id, outcome, effects),
             GateMessage::Strike(id) => self.gate.strike(now_ms, id, effects),
+            GateMessage::Order(order) => return Some(order(&mut self.gate, now_ms, effects)),
         }
+        None
     }
 
     fn publish(&self) {
@@ -311,7 +336,7 @@ fn carry_out(effects: &mut Vec<GateEffect>, guests: &mut BTreeMap<ClientId, Gues
                 }
             }
             GateEffect::Blocked(network, for_ms) => {
-                audit.put(What::AddressBlocked { network, for_ms }.record());
+                audit.put(What::AddressBlocked { network, for_ms: Some(for_ms) }.record());
                 mark!(AddressBlocked);
                 tracing::warn!(%network, for_ms, "an address is blocked for its clients' conduct");
             }

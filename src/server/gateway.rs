@@ -4,7 +4,7 @@ mod reload;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -13,7 +13,8 @@ use futures_util::future::select_all;
 use tokio::sync::{mpsc, oneshot};
 
 use super::admin::serve_admin;
-use super::broker::run_broker;
+use super::administrator::{Administrator, COMMANDS_MAX};
+use super::broker::{reachable, run_broker};
 use super::client::ClientContext;
 use super::door::{Door, DoorCounts, GateHandle, TOLD_MAX};
 use super::failure::Failure;
@@ -86,6 +87,7 @@ pub struct Gateway {
     parts: Vec<(&'static str, Task)>,
     keeper: Keeper,
     tls: Option<Arc<Tls>>,
+    administrator: Administrator,
     audit: Audit,
     audit_end: Option<audit::Stop>,
 }
@@ -164,11 +166,18 @@ impl Gateway {
             broker_tasks.push(start_broker(&runtime, entry, bus_address, commands, to_hub)?);
         }
 
+        let (gate, to_gate) = GateHandle::channel(config.limits.clients_max);
+        let administrator =
+            Administrator::new(&runtime, hub_mailbox.clone(), gate.clone(), audit.clone());
+        let (commands, to_administrator) = mpsc::channel(COMMANDS_MAX);
+        let administering = administrator.clone().run(to_administrator);
+        parts.push(("administrator", runtime.spawn("administrator", administering)));
         let outlets = Outlets {
             shards: shards.clone(),
             feed: feed_mailbox.clone(),
             brokers: broker_outlets,
             audit: audit.clone(),
+            administrator: commands,
         };
         let hub = run_hub(Hub::new(options), hub_messages, clock, outlets);
         let hub = runtime.spawn("hub", hub);
@@ -194,7 +203,6 @@ impl Gateway {
 
         let clients = Arc::new(TaskGroup::new());
         let drain_timeout = Duration::from_millis(config.server.drain_timeout_ms);
-        let (gate, to_gate) = GateHandle::channel(config.limits.clients_max);
         let options = GateOptions::new(&config, TOLD_MAX);
         let context = Arc::new(ClientContext {
             runtime: runtime.clone(),
@@ -224,6 +232,7 @@ impl Gateway {
             parts,
             keeper,
             tls,
+            administrator,
             audit,
             audit_end: None,
         })
@@ -233,6 +242,12 @@ impl Gateway {
     #[must_use]
     pub const fn addresses(&self) -> &Addresses {
         &self.addresses
+    }
+
+    /// Carries out administrators' commands.
+    #[must_use]
+    pub const fn administrator(&self) -> &Administrator {
+        &self.administrator
     }
 
     /// Waits until a part of the gateway ends that must not. Cancel-safe.
@@ -336,33 +351,10 @@ fn start_broker<R: Runtime>(
     }
 }
 
-/// An address to connect to, for one that was bound to every interface.
-fn reachable(mut bound: SocketAddr) -> SocketAddr {
-    match bound.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => bound.set_ip(Ipv4Addr::LOCALHOST.into()),
-        IpAddr::V6(ip) if ip.is_unspecified() => bound.set_ip(Ipv6Addr::LOCALHOST.into()),
-        IpAddr::V4(_) | IpAddr::V6(_) => {}
-    }
-    bound
-}
-
 fn broker_kind(entry: &BrokerEntry) -> (BrokerName, &'static str) {
     let kind = match entry.kind {
         BrokerKind::Paper => "paper",
         BrokerKind::Remote => "remote",
     };
     (entry.name.as_str().into(), kind)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_bus_on_every_interface_is_reached_in_its_own_family() {
-        let reached = |text: &str| reachable(text.parse().expect("an address")).to_string();
-        assert_eq!(reached("0.0.0.0:5555"), "127.0.0.1:5555");
-        assert_eq!(reached("[::]:5555"), "[::1]:5555", "it may take no IPv4 there");
-        assert_eq!(reached("10.0.0.1:5555"), "10.0.0.1:5555");
-    }
 }

@@ -8,12 +8,13 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
+use super::administrator::{Asked, HubOrder};
 use super::feed::FeedMessage;
 use super::shard::ShardMessage;
 use crate::audit::{Audit, Record, What};
 use crate::broker::Command;
 use crate::engine::{Effect, Event, Hub, HubSnapshot, Note};
-use crate::protocol::{Answer, RequestId, frame};
+use crate::protocol::{Answer, ErrorCode, Reject, RequestId, frame};
 use crate::runtime::Clock;
 use crate::topic::{BrokerName, ClientId};
 
@@ -26,6 +27,8 @@ pub(super) enum HubMessage {
     Event(Event),
     /// A client's connection has ended.
     Left(ClientId, Parting),
+    /// An administrator's order.
+    Order(HubOrder),
     /// How are you? With so many rows of users and topics.
     Query(usize, oneshot::Sender<HubSnapshot>),
     /// Close the clients, then the sessions, and say when nothing is left.
@@ -47,6 +50,7 @@ pub(super) struct Outlets<S> {
     pub feed: mpsc::Sender<FeedMessage>,
     pub brokers: BTreeMap<BrokerName, mpsc::Sender<Command>>,
     pub audit: Audit,
+    pub administrator: mpsc::Sender<Asked>,
 }
 
 /// Serves the hub until every sender of its mailbox is gone.
@@ -74,12 +78,15 @@ pub(super) async fn run_hub<S: Send>(
         }
         let now_ms = clock.now_ms();
         for message in messages.drain(..) {
-            let mut left = None;
+            let (mut left, mut reply) = (None, None);
             match message {
                 HubMessage::Event(event) => hub.handle(now_ms, event, &mut effects),
                 HubMessage::Left(client, parting) => {
                     hub.handle(now_ms, Event::Closed { client }, &mut effects);
                     left = Some((client, parting));
+                }
+                HubMessage::Order(order) => {
+                    reply = Some(order(&mut hub, now_ms, &mut effects));
                 }
                 HubMessage::Query(rows_max, answer) => {
                     // Whoever asked may have given up.
@@ -93,8 +100,9 @@ pub(super) async fn run_hub<S: Send>(
             }
             #[cfg(debug_assertions)]
             hub.check();
-            for effect in effects.drain(..) {
-                outlets.carry_out(effect).await;
+            outlets.carry_out_all(&mut hub, now_ms, &mut effects).await;
+            if let Some(reply) = reply {
+                reply();
             }
             // Behind what the hub had to say of it.
             if let Some((client, Parting { code, reason })) = left {
@@ -110,8 +118,21 @@ pub(super) async fn run_hub<S: Send>(
 }
 
 impl<S> Outlets<S> {
-    /// A closed channel means that the gateway is ending: there is nobody left to tell.
-    async fn carry_out(&self, effect: Effect) {
+    async fn carry_out_all(&self, hub: &mut Hub, now_ms: u64, effects: &mut Vec<Effect>) {
+        while !effects.is_empty() {
+            let mut events = Vec::new();
+            for effect in effects.drain(..) {
+                events.extend(self.carry_out(effect).await);
+            }
+            for event in events {
+                hub.handle(now_ms, event, effects);
+            }
+        }
+    }
+
+    /// Gives what the hub has to be told about it at once. A closed channel means that the gateway
+    /// is ending: there is nobody left to tell.
+    async fn carry_out(&self, effect: Effect) -> Option<Event> {
         match effect {
             Effect::Deliver { client, shard, change, answer } => {
                 let answer = answer.map(|(answer, request_id)| encode(&answer, request_id));
@@ -139,6 +160,20 @@ impl<S> Outlets<S> {
                 let outlet = self.brokers.get(&broker).expect("the hub knows the brokers");
                 let _ = outlet.send(command).await;
             }
+            Effect::Administer { client, number, user, command } => {
+                let asked = Asked { client, number, user, command };
+                // It waits for the hub at times, so the hub never waits for it.
+                if self.administrator.try_send(asked).is_err() {
+                    let result = Err(Reject::administration_is_busy());
+                    return Some(Event::Administered { client, number, result });
+                }
+            }
+            Effect::Notice { clients, frame } => {
+                for (client, shard) in clients {
+                    let message = ShardMessage::Control { client, frame: frame.clone() };
+                    let _ = self.shards[shard].send(message).await;
+                }
+            }
             Effect::Note(note) => {
                 log(&note);
                 if let Some(record) = audited(note) {
@@ -146,6 +181,7 @@ impl<S> Outlets<S> {
                 }
             }
         }
+        None
     }
 }
 
@@ -162,6 +198,11 @@ fn audited(note: Note) -> Option<Record> {
         }
         Note::AuthenticationFailed { client, code, failures } => {
             Some(What::AuthenticationFailed { reason: code, count: failures }.of(client))
+        }
+        Note::AdminForbidden { client, user, command, .. } => {
+            let outcome = ErrorCode::Forbidden.as_str();
+            let by = Some(user);
+            Some(What::AdminAction { command, target: None, outcome, by }.of(client))
         }
         Note::Subscribed { client, topic } => Some(What::SubscriptionAdded { topic }.of(client)),
         Note::Unsubscribed { client, topic } => {
@@ -184,6 +225,9 @@ fn log(note: &Note) {
         }
         Note::AuthenticationFailed { client, code, failures } => {
             tracing::info!(%client, code, failures, "authentication failed");
+        }
+        Note::AdminForbidden { client, user, command, count } => {
+            tracing::warn!(%client, %user, command, count, "may not administer");
         }
         Note::Subscribed { client, topic } => tracing::debug!(%client, %topic, "subscribed"),
         Note::Unsubscribed { client, topic } => tracing::debug!(%client, %topic, "unsubscribed"),

@@ -6,6 +6,7 @@
 //! simulation.
 
 pub mod admin;
+mod administrator;
 mod broker;
 mod client;
 mod credential;
@@ -24,6 +25,7 @@ pub mod status;
 mod tls;
 mod upgrade;
 
+pub use administrator::{Administrator, LogControl};
 pub use failure::Failure;
 pub use gateway::{Addresses, Gateway, StartError};
 pub use tls::{BadCertificate, Certificate, MaybeTls};

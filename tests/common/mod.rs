@@ -22,7 +22,7 @@ use serde_json::value::RawValue;
 use tickgate::auth::{Credentials, KeyTable};
 use tickgate::config::{BrokerEntry, Config};
 use tickgate::runtime::TokioRuntime;
-use tickgate::server::{Addresses, Gateway};
+use tickgate::server::{Addresses, Administrator, Gateway};
 use tickgate::zmtp::{Message, Options, Pub};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -73,6 +73,11 @@ impl TestGateway {
     /// Has the certificate read again.
     pub fn reload_certificate(&self) -> Result<(), String> {
         self.gateway.reload_certificate().map(drop).map_err(|bad| bad.to_string())
+    }
+
+    /// What an administrator on this machine can have done.
+    pub fn administrator(&self) -> &Administrator {
+        self.gateway.administrator()
     }
 
     pub async fn stop(self) {

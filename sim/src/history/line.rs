@@ -26,6 +26,8 @@ impl fmt::Display for Seen {
             Self::Answered(answer) => write!(f, "<- {answer}"),
             Self::Tick(tick) => write!(f, "<- {tick}"),
             Self::OrderUpdate { user, seq } => write!(f, "<- order update {user} #{seq}"),
+            Self::Notice { number } => write!(f, "<- notice #{number}"),
+            Self::Administered(what) => write!(f, "an administrator {what}"),
             Self::Unexpected(text) => write!(f, "<- unexpected {text}"),
             Self::Leaves { politely: true } => f.write_str("says goodbye"),
             Self::Leaves { politely: false } => f.write_str("vanishes"),

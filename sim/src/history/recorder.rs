@@ -278,6 +278,8 @@ impl Recorder {
             Seen::Phase(_)
             | Seen::Status(_)
             | Seen::Stuck(_)
+            | Seen::Notice { .. }
+            | Seen::Administered(_)
             | Seen::Unexpected(_)
             | Seen::Finished
             | Seen::Greeted

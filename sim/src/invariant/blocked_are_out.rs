@@ -4,7 +4,7 @@ use super::trouble::Trouble;
 use super::{Held, Invariant};
 use crate::fault::{FaultKind, Party};
 use crate::history::{Actor, ClientName, Event, Seen};
-use crate::plan::Plan;
+use crate::plan::{OrderKind, Plan};
 
 /// So long may the word of a block, or what was served before it, be under way to a client.
 const JOURNEY_US: u64 = 200_000;
@@ -15,11 +15,15 @@ const BLOCKED: u16 = 1008;
 /// When a host is blocked, none of its clients is served any longer, neither those who are inside
 /// nor those who are on their way in (G-12).
 ///
+/// Hosts that an administrator blocks are left to `administrators_are_obeyed`.
+///
 /// That a host is blocked is known from any of its clients that is closed or turned away for it.
 /// Whoever had come in by then, or so soon after that the block had not ended, had come in before.
 pub(super) struct BlockedAreOut {
     block_us: u64,
     hosts: BTreeMap<ClientName, u32>,
+    /// Hosts that an administrator blocks at some time.
+    ordered: BTreeSet<u32>,
     trouble: Trouble,
     /// Since when each client is connected.
     connected: BTreeMap<ClientName, u64>,
@@ -35,6 +39,16 @@ impl BlockedAreOut {
         Self {
             block_us: plan.gateway.block_ms * 1_000,
             hosts: clients.map(|client| (client.name.as_str().into(), client.host)).collect(),
+            ordered: plan
+                .administration
+                .iter()
+                .filter_map(|order| match order.what {
+                    OrderKind::Block(host) => Some(host),
+                    OrderKind::Unblock(_) | OrderKind::RemoveUser(_) | OrderKind::Broadcast(_) => {
+                        None
+                    }
+                })
+                .collect(),
             trouble: Trouble::new(plan),
             connected: BTreeMap::new(),
             hung: BTreeSet::new(),
@@ -51,7 +65,7 @@ impl BlockedAreOut {
             return;
         }
         let lasts_us = if has_just_begun { self.block_us } else { 0 };
-        if let Some(host) = self.hosts.get(client) {
+        if let Some(host) = self.hosts.get(client).filter(|host| !self.ordered.contains(host)) {
             self.blocks.insert(*host, (at_us, from_us + lasts_us));
         }
     }

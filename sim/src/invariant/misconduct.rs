@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tickgate::topic::UserId;
 
 use crate::history::{Actor, ClientName, Event, KeyChange, Reply, Request, Seen};
-use crate::plan::Plan;
+use crate::plan::{OrderKind, Plan};
 
 /// Threat levels as the gateway could have reckoned them at most: nothing is forgotten with time.
 #[derive(Debug, Default)]
@@ -21,6 +21,8 @@ pub(super) struct Misconduct {
     unanswered: BTreeMap<ClientName, usize>,
     /// Clients of each host that can have been closed for their conduct so far.
     strikes: BTreeMap<u32, usize>,
+    /// Hosts that an administrator has blocked, now or before.
+    ordered: BTreeSet<u32>,
 }
 
 impl Misconduct {
@@ -38,6 +40,9 @@ impl Misconduct {
     pub fn observe(&mut self, event: &Event) {
         if let Seen::KeyChanges(KeyChange { user, role: None }) = &event.seen {
             self.lost_keys.insert(user.clone());
+        }
+        if let Seen::Administered(OrderKind::Block(host)) = &event.seen {
+            self.ordered.insert(*host);
         }
         let Actor::Client(client) = &event.actor else { return };
         match &event.seen {
@@ -84,10 +89,11 @@ impl Misconduct {
         of(&self.levels) + of(&self.unanswered) >= self.close_at
     }
 
-    /// Whether the host of a client may be blocked: enough of its clients broke enough rules.
+    /// Whether the host of a client may be blocked: enough of its clients broke enough rules, or an
+    /// administrator has said so.
     pub fn may_be_blocked(&self, client: &ClientName) -> bool {
         let host = self.hosts.get(client).copied().unwrap_or_default();
         let strikes = self.strikes.get(&host).copied().unwrap_or_default();
-        self.strikes_max > 0 && strikes >= self.strikes_max
+        self.strikes_max > 0 && strikes >= self.strikes_max || self.ordered.contains(&host)
     }
 }

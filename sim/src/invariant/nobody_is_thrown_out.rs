@@ -1,11 +1,11 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::misconduct::Misconduct;
 use super::trouble::Trouble;
 use super::{Held, Invariant};
 use crate::fault::{FaultKind, Party};
-use crate::history::{Actor, ClientName, Event, Phase, Seen};
-use crate::plan::Plan;
+use crate::history::{Actor, ClientName, Event, Phase, Request, Seen};
+use crate::plan::{OrderKind, Plan};
 
 /// Moments are compared across hosts and messages take time.
 const TOLERANCE_US: u64 = 100_000;
@@ -13,8 +13,9 @@ const TOLERANCE_US: u64 = 100_000;
 /// The gateway ends a connection only for a documented reason: with 4401, if its client did not
 /// authenticate in time, with 1012 when it is told to stop, with 1013 if its client does not read
 /// its answers and order updates, with 4429 if it broke rules repeatedly and with 1008 if enough
-/// clients of its host did, with 4408 if nothing was heard of it, with 4403 if its key is gone. The
-/// network cuts off nobody but those whom a fault has struck.
+/// clients of its host did or an administrator blocked it, with 4403 if one removed its user or its
+/// key is gone, with 4408 if nothing was heard of it. The network cuts off nobody but those whom a
+/// fault has struck.
 pub(super) struct NobodyIsThrownOut {
     auth_timeout_us: u64,
     trouble: Trouble,
@@ -24,6 +25,8 @@ pub(super) struct NobodyIsThrownOut {
     deaf: BTreeMap<ClientName, (u64, u64)>,
     /// Since when each client is connected without being anybody.
     nobody_since: BTreeMap<ClientName, u64>,
+    /// Who was removed by an administrator while it was this user, or asked to be.
+    removed: BTreeSet<ClientName>,
     /// Whether the gateway was told to stop.
     stopping: bool,
 }
@@ -38,6 +41,7 @@ impl NobodyIsThrownOut {
             silence_timeout_us: plan.gateway.silence_timeout_ms * 1_000,
             deaf: BTreeMap::new(),
             nobody_since: BTreeMap::new(),
+            removed: BTreeSet::new(),
             stopping: false,
         }
     }
@@ -69,6 +73,15 @@ impl Invariant for NobodyIsThrownOut {
             }
             deaf.1 = deaf.1.max(until_us);
         }
+        if let Seen::Administered(OrderKind::RemoveUser(user)) = &event.seen {
+            let clients = held.clients.iter().filter(|(_, holding)| {
+                let asks =
+                    |request: &Request| *request == Request::Authenticate(Some(user.clone()));
+                holding.user.as_ref() == Some(user)
+                    || holding.pending.iter().any(|(_, sent)| asks(&sent.request))
+            });
+            self.removed.extend(clients.map(|(client, _)| client.clone()));
+        }
         let Actor::Client(client) = &event.actor else { return Ok(()) };
         match &event.seen {
             Seen::Connected { .. } => {
@@ -84,6 +97,7 @@ impl Invariant for NobodyIsThrownOut {
                 }
             },
             Seen::Lost { code, reason } => {
+                let is_removed = self.removed.remove(client);
                 let since_us = self.nobody_since.remove(client);
                 let overdue = since_us.is_some_and(|since_us| {
                     event.at_us + TOLERANCE_US >= since_us + self.auth_timeout_us
@@ -96,6 +110,7 @@ impl Invariant for NobodyIsThrownOut {
                     Some(4408) if is_deaf => Ok(()),
                     Some(4429) if self.misconduct.may_be_closed(client) => Ok(()),
                     Some(1008) if self.misconduct.may_be_blocked(client) => Ok(()),
+                    Some(4403) if is_removed => Ok(()),
                     Some(4401) if overdue => Ok(()),
                     // `keys_decide` knows whether its key was gone.
                     Some(4403) => Ok(()),

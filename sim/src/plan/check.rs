@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use tickgate::topic::UserId;
 
 use super::check_faults::check_faults;
-use super::{Action, ClientPlan, IncidentKind, Plan};
+use super::{Action, ClientPlan, IncidentKind, OrderKind, Plan};
 use crate::history::Request;
 use crate::runtime::TaskOrder;
 use crate::scenario::{Manner, RangeMs};
@@ -44,6 +44,7 @@ pub fn check(plan: &Plan) -> Result<(), String> {
     check_broker(plan, &users)?;
     check_feed(plan, &users)?;
     check_keys(plan, &users)?;
+    check_administration(plan, &users)?;
     check_faults(plan)?;
     let mut names = BTreeSet::new();
     for client in &plan.clients {
@@ -122,6 +123,21 @@ fn check_keys(plan: &Plan, users: &BTreeSet<&UserId>) -> Result<(), String> {
     plan.roles.iter().try_for_each(|role| known(&role.user, users))?;
     plan.keys.iter().try_for_each(|timed| known(&timed.change.user, users))?;
     rising(plan.keys.iter().map(|timed| timed.at_ms), "keys")
+}
+
+fn check_administration(plan: &Plan, users: &BTreeSet<&UserId>) -> Result<(), String> {
+    for order in &plan.administration {
+        match &order.what {
+            OrderKind::Block(host) | OrderKind::Unblock(host)
+                if *host >= plan.network.client_hosts =>
+            {
+                return Err(format!("there is no host {host} of clients"));
+            }
+            OrderKind::RemoveUser(user) => known(user, users)?,
+            OrderKind::Block(_) | OrderKind::Unblock(_) | OrderKind::Broadcast(_) => {}
+        }
+    }
+    rising(plan.administration.iter().map(|order| order.at_ms), "administration")
 }
 
 fn check_client(client: &ClientPlan, plan: &Plan, users: &BTreeSet<&UserId>) -> Result<(), String> {

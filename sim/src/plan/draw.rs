@@ -6,8 +6,8 @@ use tickgate::topic::UserId;
 
 use super::{
     Action, BrokerPlan, ClientPlan, FeedPlan, Incident, IncidentKind, Invalidation, NetworkPlan,
-    OrderRhythm, Plan, SessionPlan, TimedAction, TopicPlan, TopicRhythm, draw_faults, draw_keys,
-    storm, swarm,
+    OrderRhythm, Plan, SessionPlan, TimedAction, TopicPlan, TopicRhythm, administration,
+    draw_faults, draw_keys, storm, swarm,
 };
 use crate::fault::FaultKind;
 use crate::history::{Request, UnsubscribeEntry};
@@ -63,20 +63,24 @@ pub fn draw(scenario: &Scenario, seed: u64) -> Plan {
         keys: Vec::new(),
         broker: broker(scenario),
         feed: feed(scenario, seed),
+        administration: Vec::new(),
         clients: clients(scenario, seed),
         faults: draw_faults::faults(scenario, seed),
     };
     for step in &scenario.steps {
         happen(&step.value, &mut plan);
+        administration::from_step(&step.value, &mut plan);
     }
     if let Some(weather) = &scenario.storm {
         let window = [weather.from_ms, weather.to_ms.unwrap_or(world.duration_ms)];
         strike(weather.incidents, window, seed, &mut plan);
         draw_keys::change(weather.incidents, window, seed, &mut plan);
+        administration::from_storm(weather.incidents, window, seed, &mut plan);
     }
     plan.keys.sort_by_key(|timed| timed.at_ms);
     plan.broker.incidents.sort_by_key(|incident| incident.at_ms);
     plan.feed.invalidations.sort_by_key(|invalidation| invalidation.at_ms);
+    plan.administration.sort_by_key(|order| order.at_ms);
     plan
 }
 
@@ -250,7 +254,11 @@ fn client_step(step: &Step, user: &UserId) -> Vec<TimedAction> {
         | StepKind::RevokeKey
         | StepKind::GrantKey
         | StepKind::LoseSession
-        | StepKind::KillBroker => Vec::new(),
+        | StepKind::KillBroker
+        | StepKind::Block
+        | StepKind::Unblock
+        | StepKind::RemoveUser
+        | StepKind::Broadcast => Vec::new(),
     }
 }
 
@@ -288,7 +296,11 @@ fn happen(step: &Step, plan: &mut Plan) {
         | StepKind::Garbage
         | StepKind::StopReading
         | StepKind::Disconnect
-        | StepKind::Vanish => {}
+        | StepKind::Vanish
+        | StepKind::Block
+        | StepKind::Unblock
+        | StepKind::RemoveUser
+        | StepKind::Broadcast => {}
     }
 }
 

@@ -25,6 +25,9 @@ pub(super) fn part(scenario: &Scenario, seed: u64) -> Scenario {
             sessions_lost,
             losses_repeated,
             broker_deaths,
+            blocks,
+            removals,
+            broadcasts,
         } = &mut storm.incidents;
         for (name, times) in [
             ("invalidations", invalidations),
@@ -33,6 +36,9 @@ pub(super) fn part(scenario: &Scenario, seed: u64) -> Scenario {
             ("sessions_lost", sessions_lost),
             ("losses_repeated", losses_repeated),
             ("broker_deaths", broker_deaths),
+            ("blocks", blocks),
+            ("removals", removals),
+            ("broadcasts", broadcasts),
         ] {
             if calm || !stays(seed, name) {
                 *times = [0, 0];

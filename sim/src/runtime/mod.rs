@@ -15,7 +15,7 @@ mod yields;
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -119,6 +119,16 @@ impl SimRuntime {
     #[must_use]
     pub fn acting_as(&self, party: Party) -> Self {
         Self { party: Some(party), ..self.clone() }
+    }
+
+    /// Where connections of a simulated host come from; `None` with real sockets.
+    #[must_use]
+    pub fn address_of(&self, host: &str) -> Option<IpAddr> {
+        match (&self.loopback, &self.network) {
+            (Some(_), _) => None,
+            (None, Some(network)) => network.address_of(host).map(IpAddr::V4),
+            (None, None) => Some(turmoil::lookup(host)),
+        }
     }
 
     async fn dial(&self, addr: &str) -> io::Result<Socket> {

@@ -192,6 +192,7 @@ fn check_step(step: &Step, names: &Names, duration_ms: u64) -> Result<(), String
     }
     let (mut topics, mut user, mut for_ms, mut client) = (false, false, false, true);
     let role = step.r#do == StepKind::GrantKey;
+    let mut host = false;
     match step.r#do {
         StepKind::Subscribe | StepKind::Unsubscribe | StepKind::UnsubscribeEveryMode => {
             topics = true;
@@ -201,6 +202,9 @@ fn check_step(step: &Step, names: &Names, duration_ms: u64) -> Result<(), String
             (user, client) = (true, false)
         }
         StepKind::KillBroker => (for_ms, client) = (true, false),
+        StepKind::RemoveUser => (user, client) = (true, false),
+        StepKind::Block | StepKind::Unblock => (host, client) = (true, false),
+        StepKind::Broadcast => client = false,
         StepKind::StopReading => for_ms = true,
         StepKind::Join
         | StepKind::Connect
@@ -227,9 +231,13 @@ fn check_step(step: &Step, names: &Names, duration_ms: u64) -> Result<(), String
         ("user", step.user.is_some() && !user),
         ("for_ms", step.for_ms.is_some() && !for_ms),
         ("role", step.role.is_some() && !role),
+        ("host", step.host.is_some() && !host),
     ];
     if let Some((key, _)) = superfluous.iter().find(|(_, there)| *there) {
         return Err(format!("`{key}` means nothing for this step"));
+    }
+    if host && step.host.is_none() {
+        return Err("`host` is missing".into());
     }
     if topics && step.topics.is_empty() {
         return Err("`topics` is missing".into());
@@ -261,6 +269,9 @@ fn check_storm(storm: &Storm, world: &World, names: &Names) -> Result<(), Proble
         (storm.incidents.sessions_lost, "sessions_lost"),
         (storm.incidents.losses_repeated, "losses_repeated"),
         (storm.incidents.broker_deaths, "broker_deaths"),
+        (storm.incidents.blocks, "blocks"),
+        (storm.incidents.removals, "removals"),
+        (storm.incidents.broadcasts, "broadcasts"),
     ] {
         in_order(range, name).map_err(|problem| (here, problem))?;
     }

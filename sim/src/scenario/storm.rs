@@ -162,6 +162,12 @@ pub struct Incidents {
     pub losses_repeated: [u64; 2],
     /// The broker dies and comes back.
     pub broker_deaths: [u64; 2],
+    /// An administrator blocks a random host of clients, and lifts that.
+    pub blocks: [u64; 2],
+    /// An administrator removes a random user.
+    pub removals: [u64; 2],
+    /// An administrator tells everybody something.
+    pub broadcasts: [u64; 2],
 }
 
 const fn default_pause_ms() -> RangeMs {

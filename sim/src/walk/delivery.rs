@@ -149,7 +149,10 @@ impl Way {
                 self.to_shards[shard].push_back(mail);
                 self.to_feed.push_back(effect);
             }
-            Effect::Command { .. } | Effect::Note(_) => {}
+            Effect::Command { .. }
+            | Effect::Administer { .. }
+            | Effect::Notice { .. }
+            | Effect::Note(_) => {}
         }
     }
 

@@ -71,6 +71,9 @@ impl Judge {
                     self.joined.retain(|joined| joined.client != client.0);
                     open.gone(client.0)?;
                 }
+                Effect::Administer { .. } | Effect::Notice { .. } => {
+                    return Err(format!("nobody asked for {effect:?}"));
+                }
                 Effect::Note(note) => open.line(&dictionary.line(note))?,
             }
         }

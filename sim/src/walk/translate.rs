@@ -227,6 +227,7 @@ impl Dictionary {
             Note::AuthenticationFailed { client, code, failures } => {
                 Line::AuthenticationFailed(client.0, code, *failures)
             }
+            Note::AdminForbidden { .. } => unreachable!("nobody administers in a walk"),
             Note::Subscribed { client, topic } => Line::Subscribed(client.0, self.topic_no(topic)),
             Note::Unsubscribed { client, topic } => {
                 Line::Unsubscribed(client.0, self.topic_no(topic))
@@ -291,6 +292,7 @@ impl Dictionary {
                 | Answer::Rejected(_)
                 | Answer::SubscribedOrders
                 | Answer::UnsubscribedOrders
+                | Answer::Admin(_)
                 | Answer::Pong { .. },
                 _,
             ) => false,

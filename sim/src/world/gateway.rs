@@ -11,6 +11,7 @@ use tickgate::runtime::{Clock, Runtime as _};
 use tickgate::server::Gateway;
 use tokio::sync::mpsc;
 
+use super::administration::administer;
 use crate::actors::{BROKER_ENDPOINT, Stage};
 use crate::history::{Actor, KeyChange, Phase, Seen};
 use crate::plan::{BROKER_NAME, Plan, TimedKeyChange};
@@ -32,12 +33,20 @@ pub async fn serve(runtime: SimRuntime, stage: Stage, plan: Plan) -> Result<(), 
     let mut gateway = Gateway::start_audited(runtime.clone(), config(&plan), credentials, audit)
         .await
         .map_err(|error| format!("the gateway cannot start: {error}"))?;
+    let administrator = gateway.administrator().clone();
+    let orders = administer(&runtime, &stage, &administrator, &plan.administration);
+    let mut orders = std::pin::pin!(orders);
+    let mut ordered = false;
     loop {
         stage.note_key_changes(plan.keys.len() - changes);
         let change = tokio::select! {
             biased;
             failure = gateway.failed() => return Err(failure.to_string()),
             () = stage.reached(Phase::Stop) => break,
+            () = &mut orders, if !ordered => {
+                ordered = true;
+                continue;
+            }
             change = next_change(&stage, &plan, changes) => change,
         };
         changes += 1;
@@ -87,7 +96,7 @@ pub fn config(plan: &Plan) -> Config {
             control_bytes_max: times.outbox_control_bytes_max,
             ..Outbox::default()
         },
-        admin: Admin { listen: "0.0.0.0:8766".into() },
+        admin: Admin { listen: "0.0.0.0:8766".into(), socket: String::new() },
         auth: Auth { demo_key: false, ..Auth::default() },
         broker: BrokerTimes {
             connect_timeout_ms: times.connect_timeout_ms,

@@ -7,16 +7,20 @@ use crate::config::problem::nearest;
 
 impl Findings {
     pub(super) fn log(&mut self, level: &str) {
-        if let Some(why) = bad_filter(level) {
-            self.add(
-                &["log.level"],
-                format!(
-                    "`log.level` must be error, warn, info, debug, trace or a filter like \
-                     \"info,tickgate::server=debug\", got {level:?}{why}"
-                ),
-            );
+        if let Some(why) = bad_log_filter(level) {
+            self.add(&["log.level"], format!("`log.level` {why}"));
         }
     }
+}
+
+/// What is wrong with a log filter, to follow its name; `None`: nothing.
+#[must_use]
+pub fn bad_log_filter(level: &str) -> Option<String> {
+    let hint = bad_filter(level)?;
+    Some(format!(
+        "must be error, warn, info, debug, trace or a filter like \
+         \"info,tickgate::server=debug\", got {level:?}{hint}"
+    ))
 }
 
 /// Why a log filter does not say what its author meant; a hint, or nothing to add.

@@ -7,12 +7,20 @@ use ipnet::IpNet;
 
 use crate::engine::timers::Timers;
 
+/// One block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Block {
+    /// The moment at which it ends; `None`: when somebody lifts it.
+    pub until_ms: Option<u64>,
+    /// In the words of whoever made it.
+    pub reason: Option<String>,
+}
+
 /// The blocks there are. Finding whether an address is blocked costs one lookup for each length
 /// of prefix that occurs, however many blocks there are.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Blocks {
-    /// With the moment at which each ends; `None`: when somebody lifts it.
-    by_network: BTreeMap<IpNet, Option<u64>>,
+    by_network: BTreeMap<IpNet, Block>,
     /// How many blocks have a prefix of this length, IPv4 and IPv6 apart.
     lengths: BTreeMap<(bool, u8), usize>,
     ends: Timers<IpNet>,
@@ -21,13 +29,8 @@ pub(super) struct Blocks {
 impl Blocks {
     /// Adds or replaces a block. If there are more than `blocks_max` then, the one that ends first
     /// is lifted; one without an end goes last.
-    pub fn add(&mut self, network: IpNet, until_ms: Option<u64>, blocks_max: usize) {
-        self.remove(network);
-        self.by_network.insert(network, until_ms);
-        *self.lengths.entry(length(network)).or_default() += 1;
-        if let Some(until_ms) = until_ms {
-            self.ends.set(network, until_ms);
-        }
+    pub fn add_making_room(&mut self, network: IpNet, block: Block, blocks_max: usize) {
+        self.add(network, block);
         if self.by_network.len() > blocks_max {
             let first = self.ends.pop_due(u64::MAX);
             let first = first.or_else(|| self.by_network.keys().find(|n| **n != network).copied());
@@ -35,6 +38,24 @@ impl Blocks {
                 self.remove(first);
             }
         }
+    }
+
+    /// Adds or replaces a block, unless there would be more than `blocks_max` then.
+    pub fn add_if_room(&mut self, network: IpNet, block: Block, blocks_max: usize) -> bool {
+        let has_room = self.by_network.len() < blocks_max || self.by_network.contains_key(&network);
+        if has_room {
+            self.add(network, block);
+        }
+        has_room
+    }
+
+    fn add(&mut self, network: IpNet, block: Block) {
+        self.remove(network);
+        if let Some(until_ms) = block.until_ms {
+            self.ends.set(network, until_ms);
+        }
+        self.by_network.insert(network, block);
+        *self.lengths.entry(length(network)).or_default() += 1;
     }
 
     /// Lifts the block of exactly this network, if there is one.
@@ -65,18 +86,18 @@ impl Blocks {
         let ends = self.lengths.keys().filter(|(v4, _)| *v4 == address.is_ipv4()).filter_map(
             |(_, prefix)| {
                 let network = IpNet::new(address, *prefix).ok()?.trunc();
-                self.by_network.get(&network)
+                Some(self.by_network.get(&network)?.until_ms)
             },
         );
-        ends.copied().reduce(|one, other| one.zip(other).map(|(one, other)| one.max(other)))
+        ends.reduce(|one, other| one.zip(other).map(|(one, other)| one.max(other)))
     }
 
     pub fn len(&self) -> usize {
         self.by_network.len()
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (IpNet, Option<u64>)> {
-        self.by_network.iter().map(|(network, until_ms)| (*network, *until_ms))
+    pub fn iter(&self) -> impl Iterator<Item = (IpNet, &Block)> {
+        self.by_network.iter().map(|(network, block)| (*network, block))
     }
 
     /// # Panics
@@ -84,13 +105,13 @@ impl Blocks {
     /// Panics if the tables have drifted apart.
     pub fn check(&self, now_ms: u64) {
         let mut lengths = BTreeMap::new();
-        for (network, until_ms) in &self.by_network {
+        for (network, Block { until_ms, .. }) in &self.by_network {
             *lengths.entry(length(*network)).or_default() += 1;
             assert_eq!(until_ms.is_some(), self.ends.contains(network), "{network} ends");
             assert!(until_ms.is_none_or(|ms| ms > now_ms), "{network} is blocked for too long");
         }
         assert_eq!(lengths, self.lengths, "lengths of prefixes");
-        let ending = self.by_network.values().filter(|until_ms| until_ms.is_some()).count();
+        let ending = self.by_network.values().filter(|it| it.until_ms.is_some()).count();
         assert_eq!(self.ends.len(), ending, "a block that is gone has an end");
     }
 }

@@ -53,10 +53,10 @@ impl Gate {
             assert!(self.addresses.contains_key(network), "{network} is remembered for nothing");
         }
         self.blocks.check(self.now_ms);
-        assert!(
-            self.blocks.iter().count() <= self.options.remembered_max.max(1),
-            "too many blocks"
-        );
+        assert!(self.blocks.len() <= self.options.remembered_max.max(1), "too many blocks");
+        self.ordered.check(self.now_ms);
+        let ordered_max = self.options.ordered_blocks_max;
+        assert!(self.ordered.len() <= ordered_max, "too many blocks by administrators");
     }
 
     fn check_limits(&self, network: &ipnet::IpNet, address: &Address) {

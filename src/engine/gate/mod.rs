@@ -13,6 +13,8 @@ mod blocks;
 mod check;
 mod options;
 #[cfg(test)]
+mod ordered_tests;
+#[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
@@ -25,6 +27,7 @@ use super::timers::Timers;
 use crate::topic::ClientId;
 
 use address::Address;
+pub use blocking::NotBlocked;
 use blocks::Blocks;
 pub use options::GateOptions;
 
@@ -81,8 +84,8 @@ pub enum GateEffect {
     Answer(ClientId, Attempt),
     /// The client's address is blocked: close it.
     Close(ClientId),
-    /// A network is blocked, for so many milliseconds; `None`: until somebody lifts it.
-    Blocked(IpNet, Option<u64>),
+    /// A network is blocked for its clients' conduct, for so many milliseconds.
+    Blocked(IpNet, u64),
 }
 
 /// One connection.
@@ -129,7 +132,10 @@ pub struct Gate {
     guests: IndexMap<ClientId, Guest>,
     admitted: u32,
     addresses: BTreeMap<IpNet, Address>,
+    /// For their clients' conduct.
     blocks: Blocks,
+    /// By administrators.
+    ordered: Blocks,
     /// When what a network has done is forgotten.
     memory: Timers<IpNet>,
     totals: GateTotals,
@@ -146,6 +152,7 @@ impl Gate {
             admitted: 0,
             addresses: BTreeMap::new(),
             blocks: Blocks::default(),
+            ordered: Blocks::default(),
             memory: Timers::new(),
             totals: GateTotals::default(),
         }
@@ -272,7 +279,7 @@ impl Gate {
     }
 
     fn refusal(&self, address: IpAddr) -> Option<Refusal> {
-        if let Some(until_ms) = self.blocks.covering(address) {
+        if let Some(until_ms) = self.blocked_until(address) {
             return Some(Refusal::Blocked(until_ms.map(|ms| ms - self.now_ms)));
         }
         let entry = self.addresses.get(&network_of(address))?;
@@ -304,6 +311,7 @@ impl Gate {
         debug_assert!(now_ms >= self.now_ms, "time went back");
         self.now_ms = now_ms;
         self.blocks.expire(now_ms);
+        self.ordered.expire(now_ms);
         while let Some(network) = self.memory.pop_due(now_ms) {
             if let Some(address) = self.addresses.get_mut(&network) {
                 address.forget();

@@ -2,6 +2,9 @@
 
 use crate::config::Config;
 
+/// Blocks that administrators can make.
+const ORDERED_BLOCKS_MAX: usize = 1_000;
+
 /// Limits of the gate. Times are in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GateOptions {
@@ -25,9 +28,11 @@ pub struct GateOptions {
     pub block_ms: u64,
     /// The longest block that the gate decides on itself.
     pub block_max_ms: u64,
-    /// Blocks, and networks that are remembered for their failures or strikes. Beyond, whichever
-    /// would end first makes room.
+    /// Blocks for conduct, and networks that are remembered for their failures or strikes. Beyond,
+    /// whichever would end first makes room.
     pub remembered_max: usize,
+    /// Blocks by administrators; beyond, there are no more.
+    pub ordered_blocks_max: usize,
 }
 
 impl GateOptions {
@@ -48,6 +53,7 @@ impl GateOptions {
             block_ms: conduct.block_ms,
             block_max_ms: conduct.block_max_ms,
             remembered_max: conduct.remembered_max,
+            ordered_blocks_max: ORDERED_BLOCKS_MAX,
         }
     }
 }

@@ -19,6 +19,7 @@ const OPTIONS: GateOptions = GateOptions {
     block_ms: 1_000,
     block_max_ms: 3_000,
     remembered_max: 3,
+    ordered_blocks_max: 2,
 };
 
 fn ip(last: u8) -> IpAddr {
@@ -187,8 +188,7 @@ fn clients_closed_for_their_conduct_block_their_network_for_longer_each_time() {
     assert_eq!(effects, []);
     gate.strike(0, ClientId(2), &mut effects);
     let closed = (1..=3).map(|id| GateEffect::Close(ClientId(id)));
-    let expected: Vec<_> =
-        [GateEffect::Blocked(net, Some(1_000))].into_iter().chain(closed).collect();
+    let expected: Vec<_> = [GateEffect::Blocked(net, 1_000)].into_iter().chain(closed).collect();
     assert_eq!(effects, expected);
     assert_eq!(
         gate.arrive(400, ClientId(9), Some(ip(1))),
@@ -200,7 +200,7 @@ fn clients_closed_for_their_conduct_block_their_network_for_longer_each_time() {
         effects.clear();
         gate.strike(now_ms, ClientId(1), &mut effects);
         gate.strike(now_ms, ClientId(11), &mut effects);
-        assert_eq!(effects[0], GateEffect::Blocked(net, Some(block_ms)));
+        assert_eq!(effects[0], GateEffect::Blocked(net, block_ms));
         gate.check();
     }
 }
@@ -215,25 +215,6 @@ fn a_machine_does_not_block_itself() {
         gate.strike(0, ClientId(1), &mut effects);
     }
     assert_eq!(effects, []);
-    gate.check();
-}
-
-#[test]
-fn a_block_by_hand_covers_a_network_until_it_is_lifted() {
-    let mut gate = gate_with([1]);
-    let net = "10.0.0.0/8".parse().expect("a network");
-    let mut effects = Vec::new();
-    gate.block(0, net, None, &mut effects);
-    assert_eq!(effects, [GateEffect::Blocked(net, None), GateEffect::Close(ClientId(1))]);
-    assert_eq!(
-        gate.arrive(u64::MAX / 2, ClientId(2), Some(ip(77))),
-        Arrival::Told(Refusal::Blocked(None))
-    );
-    let elsewhere = Some(IpAddr::from([11, 0, 0, 1]));
-    assert_eq!(gate.arrive(u64::MAX / 2, ClientId(3), elsewhere), Arrival::Admitted);
-    assert!(gate.unblock(u64::MAX / 2, net));
-    assert!(!gate.unblock(u64::MAX / 2, net));
-    assert_eq!(gate.arrive(u64::MAX / 2, ClientId(4), Some(ip(77))), Arrival::Admitted);
     gate.check();
 }
 
@@ -327,7 +308,9 @@ proptest! {
                 }
                 Op::Strike(id) => gate.strike(now_ms, ClientId(id), &mut effects),
                 Op::Block(from, ms) => {
-                    gate.block(now_ms, network_of(ip(from)), ms.map(u64::from), &mut effects);
+                    let block = (network_of(ip(from)), ms.map(u64::from));
+                    let closed = gate.block(now_ms, None, block, None, &mut effects);
+                    prop_assert_eq!(closed.map_or(0, |closed| closed), effects.len());
                 }
                 Op::Unblock(from) => { gate.unblock(now_ms, network_of(ip(from))); }
                 Op::Wait(ms) => now_ms += u64::from(ms),
@@ -346,8 +329,8 @@ proptest! {
         for id in here.keys() {
             gate.leave(now_ms, ClientId(*id), &mut Vec::new());
         }
-        let blocks = gate.blocks(now_ms + 10 * OPTIONS.memory_ms);
-        prop_assert!(blocks.iter().all(|(_, left)| left.is_none()));
+        let (blocks, _) = gate.list_blocks(now_ms + 10 * OPTIONS.memory_ms, 10);
+        prop_assert!(blocks.iter().all(|block| block.ordered && block.left_ms.is_none()));
         gate.check();
         prop_assert_eq!((gate.admitted(), gate.networks()), (0, 0));
     }

@@ -24,6 +24,7 @@ impl Hub {
         let (action, what) = match request {
             Request::Subscribe(_) => (Action::Ticks, "subscribe to market data"),
             Request::SubscribeOrders => (Action::Orders, "subscribe to order updates"),
+            Request::Admin(_) => (Action::Admin, "administer this gateway"),
             // What takes something back is always allowed, and so is what tells nothing of anybody.
             Request::Authenticate(_)
             | Request::Unsubscribe(_)

@@ -10,6 +10,9 @@ impl Hub {
     /// Whether the account can be served at all, on one client more if it has not this one.
     pub(super) fn admit(&self, id: ClientId, identity: Identity) -> Result<Identity, Reject> {
         self.still_holds(&identity)?;
+        if let Some(left_ms) = self.bans.left_ms(&identity.user, self.now_ms) {
+            return Err(Reject::removed_by_an_administrator(left_ms));
+        }
         if !self.brokers.contains_key(&identity.broker) {
             return Err(reject::unknown_broker(&identity.broker));
         }

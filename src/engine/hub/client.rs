@@ -7,7 +7,7 @@ use indexmap::IndexSet;
 use super::reject;
 use super::session::{SessionState, User};
 use super::{Effect, Hub, Note, TimerKey};
-use crate::broker::{BrokerError, BrokerErrorCode};
+use crate::broker::BrokerError;
 use crate::engine::{Change, CredentialUse, Identity, Orders, Request, ShardId};
 use crate::marks::{ClientEvent, SessionEvent, mark};
 use crate::protocol::{Answer, Reject, RequestId, RowOutcome};
@@ -17,6 +17,8 @@ use crate::topic::{ClientId, Instrument, Mode, Role, Topic, UserId};
 #[derive(Clone, Debug)]
 pub(super) struct Client {
     pub shard: ShardId,
+    /// When its handshake was done.
+    pub since_ms: u64,
     pub auth: Auth,
     /// Everything it wants: waiting and held.
     pub topics: IndexSet<Topic>,
@@ -25,6 +27,8 @@ pub(super) struct Client {
     pub current: Option<Current>,
     /// Times that it was not let in.
     pub failures: u64,
+    /// Administrators' commands that its role did not allow.
+    pub forbidden: u64,
     /// What it may do, as whoever it is.
     pub role: Role,
     /// What it has come in by.
@@ -52,7 +56,12 @@ pub(super) struct Current {
 #[derive(Clone, Debug)]
 pub(super) enum CurrentKind {
     Authenticate,
-    Subscribe { rows: Vec<Row>, waiting: BTreeMap<Topic, usize> },
+    /// An administrator's command of this number.
+    Admin(u64),
+    Subscribe {
+        rows: Vec<Row>,
+        waiting: BTreeMap<Topic, usize>,
+    },
 }
 
 /// One entry of a subscribe.
@@ -67,15 +76,17 @@ pub(super) enum Row {
 }
 
 impl Client {
-    fn new(shard: ShardId) -> Self {
+    fn new(shard: ShardId, since_ms: u64) -> Self {
         Self {
             shard,
+            since_ms,
             auth: Auth::Nobody,
             topics: IndexSet::new(),
             orders: false,
             queue: VecDeque::new(),
             current: None,
             failures: 0,
+            forbidden: 0,
             role: Role::Anonymous,
             credential: None,
             closing: false,
@@ -104,7 +115,8 @@ impl Client {
             Some(Current { kind: CurrentKind::Subscribe { waiting, .. }, .. }) => {
                 waiting.keys().cloned().collect()
             }
-            Some(Current { kind: CurrentKind::Authenticate, .. }) | None => Vec::new(),
+            Some(Current { kind: CurrentKind::Authenticate | CurrentKind::Admin(_), .. })
+            | None => Vec::new(),
         }
     }
 
@@ -136,7 +148,7 @@ impl Hub {
     ) {
         self.client_meets(id, ClientEvent::Opened);
         self.totals.opened += 1;
-        let mut client = Client::new(shard);
+        let mut client = Client::new(shard, self.now_ms);
         if self.draining {
             mark!(StopOpened);
             client.close(id, 1012, "the gateway is restarting", effects);
@@ -309,44 +321,6 @@ impl Hub {
         if joining {
             self.leave(id, effects);
             self.arm_authentication(id);
-        }
-    }
-
-    pub(super) fn authentication_overdue(&mut self, id: ClientId, effects: &mut Vec<Effect>) {
-        self.client_meets(id, ClientEvent::AuthenticationOverdue);
-        if let Some(client) = self.clients.get_mut(&id) {
-            client.close(id, 4401, "auth timeout", effects);
-        }
-    }
-
-    /// A request has waited too long: whatever part of it still waits has failed.
-    pub(super) fn request_overdue(&mut self, id: ClientId, effects: &mut Vec<Effect>) {
-        let Some(client) = self.clients.get(&id) else { return };
-        let Some(current) = &client.current else { return };
-        self.client_meets(id, ClientEvent::RequestOverdue);
-        let message = self.overdue_message(client);
-        let error = BrokerError { code: BrokerErrorCode::Timeout, message };
-        match &current.kind {
-            CurrentKind::Authenticate => self.authentication_failed(id, &error, effects),
-            CurrentKind::Subscribe { .. } => {
-                for topic in client.waits_for() {
-                    self.entry_done(id, &topic, Err(&error), effects);
-                }
-            }
-        }
-    }
-
-    fn overdue_message(&self, client: &Client) -> String {
-        let user = client.attached().and_then(|user| self.users.get(user));
-        let broker = user.and_then(|user| Some((user, self.brokers.get(&user.broker)?)));
-        match broker {
-            Some((user, link)) if !link.up && link.reason.is_empty() => {
-                format!("broker {} cannot be reached", user.broker)
-            }
-            Some((user, link)) if !link.up => {
-                format!("broker {} cannot be reached: {}", user.broker, link.reason)
-            }
-            Some(_) | None => "the broker did not answer in time".to_owned(),
         }
     }
 

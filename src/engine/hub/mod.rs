@@ -6,10 +6,12 @@
 //! topic is the size of its set of wants.
 
 mod access;
+mod administer;
 mod admission;
 mod brokers;
 mod check;
 mod client;
+mod overdue;
 mod reached;
 mod reject;
 mod requests;
@@ -34,6 +36,8 @@ use crate::protocol::TopicRules;
 use crate::topic::{BrokerName, ClientId, Topic, UserId};
 
 use access::Revocation;
+use administer::Bans;
+pub use administer::HubClient;
 use client::Client;
 use routes::Routes;
 pub use session::SessionState;
@@ -100,6 +104,8 @@ pub struct Hub {
     timers: Timers<TimerKey>,
     next_command: u64,
     next_session: u64,
+    next_admin: u64,
+    bans: Bans,
     /// The latest, oldest first.
     revocations: VecDeque<Revocation>,
     totals: HubTotals,
@@ -168,6 +174,8 @@ impl Hub {
             timers: Timers::new(),
             next_command: 0,
             next_session: 0,
+            next_admin: 0,
+            bans: Bans::default(),
             revocations: VecDeque::new(),
             totals: HubTotals::default(),
             work: Work::default(),
@@ -188,6 +196,9 @@ impl Hub {
             Event::Closed { client } => self.client_closed(client, effects),
             Event::Broker { broker, event } => self.broker_event(&broker, event, effects),
             Event::Invalidate { user } => self.invalidate(&user, effects),
+            Event::Administered { client, number, result } => {
+                self.administered(client, number, result, effects);
+            }
             Event::Revoke { generation, tags } => self.revoke(generation, tags, effects),
             Event::Timer => {}
             Event::Drain => self.drain(effects),

@@ -93,7 +93,7 @@ impl Client {
             _ if self.closing => ClientAt::Closing,
             (Auth::Nobody, _) => ClientAt::Nobody,
             (Auth::Joining(_), _) => ClientAt::Joining,
-            (Auth::Joined(_), None) => ClientAt::Joined,
+            (Auth::Joined(_), None | Some(CurrentKind::Admin(_))) => ClientAt::Joined,
             (Auth::Joined(_), Some(CurrentKind::Authenticate)) => ClientAt::Rejoining,
             (Auth::Joined(_), Some(CurrentKind::Subscribe { .. })) => ClientAt::Subscribing,
         }
@@ -147,6 +147,8 @@ impl Hub {
             Request::BrokerInfo => ClientEvent::BrokerInfo,
             Request::SupportedBrokers => ClientEvent::SupportedBrokers,
             Request::Ready(_) => ClientEvent::Ready,
+            // Ordinary clients ask nothing of the kind.
+            Request::Admin(_) => return,
         };
         self.client_meets(client, event);
     }

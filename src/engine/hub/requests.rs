@@ -29,6 +29,7 @@ impl Hub {
         if user.is_some()
             && let Some(reject) = self.forbids(id, &request)
         {
+            self.note_forbidden(id, &request, effects);
             self.answer(id, request_id, Answer::Rejected(reject), effects);
             return;
         }
@@ -47,12 +48,16 @@ impl Hub {
                 | Request::UnsubscribeAll
                 | Request::SubscribeOrders
                 | Request::UnsubscribeOrders
+                | Request::Admin(_)
                 | Request::BrokerInfo,
                 None,
             ) => {
                 mark!(NotAuthenticated);
                 let answer = Answer::Rejected(Reject::not_authenticated());
                 self.answer(id, request_id, answer, effects);
+            }
+            (Request::Admin(command), Some(user)) => {
+                self.administer(id, request_id, user, command, effects);
             }
             (Request::Subscribe(entries), Some(user)) => {
                 self.subscribe(id, request_id, &user, entries, effects);

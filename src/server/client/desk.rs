@@ -142,6 +142,7 @@ impl<R: Runtime> Desk<R> {
             protocol::Request::UnsubscribeOrders => Request::UnsubscribeOrders,
             protocol::Request::BrokerInfo => Request::BrokerInfo,
             protocol::Request::SupportedBrokers => Request::SupportedBrokers,
+            protocol::Request::Admin(command) => Request::Admin(command),
             protocol::Request::Ping { timestamp, ping_id } => Request::Ready(Answer::Pong {
                 server_timestamp_ms: self.context.runtime.unix_ms(),
                 timestamp,
@@ -181,6 +182,7 @@ fn holds_forbidden_name(request: &protocol::Request) -> bool {
         | protocol::Request::UnsubscribeOrders
         | protocol::Request::BrokerInfo
         | protocol::Request::SupportedBrokers
+        | protocol::Request::Admin(_)
         | protocol::Request::Ping { .. } => false,
     }
 }

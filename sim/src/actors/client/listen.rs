@@ -84,6 +84,10 @@ pub fn understand(text: &str) -> Seen {
     let seen =
         serde_json::from_str(text).ok().and_then(|other: Other| match other.kind.as_deref() {
             Some("market_data") => None,
+            Some("notice") => {
+                let number = other.message?.strip_prefix("notice ")?.parse().ok()?;
+                Some(Seen::Notice { number })
+            }
             Some("order_update") => {
                 Some(Seen::OrderUpdate { user: other.user_id?, seq: other.seq? })
             }

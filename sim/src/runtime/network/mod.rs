@@ -100,6 +100,11 @@ impl Network {
         self.0.released.notify_waiters();
     }
 
+    /// Where connections of a host come from.
+    pub(super) fn address_of(&self, host: &str) -> Option<Ipv4Addr> {
+        self.state().address_of(host).ok()
+    }
+
     /// Binds a port of a host.
     pub(super) fn bind(&self, host: &str, addr: &str) -> io::Result<Bound> {
         let (_, port) = host_and_port(addr)?;
@@ -192,17 +197,23 @@ impl State {
     /// The number of a new connection, and the address it comes from.
     fn next_connection(&mut self, from: &str) -> io::Result<(u64, SocketAddr)> {
         self.connections += 1;
+        let address = self.address_of(from)?;
+        let port = FIRST_FREE_PORT + (self.connections % 16_384) as u16;
+        Ok((self.connections, SocketAddr::from((address, port))))
+    }
+
+    fn address_of(&mut self, host: &str) -> io::Result<Ipv4Addr> {
         let hosts = self.hosts.len();
-        let host = match self.hosts.get(from) {
-            Some(host) => *host,
+        let number = match self.hosts.get(host) {
+            Some(number) => *number,
             None => {
-                let host = u8::try_from(hosts + 1).map_err(|_| io::ErrorKind::AddrNotAvailable)?;
-                self.hosts.insert(from.to_owned(), host);
-                host
+                let number =
+                    u8::try_from(hosts + 1).map_err(|_| io::ErrorKind::AddrNotAvailable)?;
+                self.hosts.insert(host.to_owned(), number);
+                number
             }
         };
-        let port = FIRST_FREE_PORT + (self.connections % 16_384) as u16;
-        Ok((self.connections, SocketAddr::from((Ipv4Addr::new(192, 168, 0, host), port))))
+        Ok(Ipv4Addr::new(192, 168, 0, number))
     }
 }
 
