@@ -13,7 +13,8 @@ use crate::world;
 /// Added where moments of two hosts are compared.
 const TOLERANCE_US: u64 = 40_000;
 
-/// The close code of clients whose key is gone or gives another role.
+/// The close code of clients whose key is gone or gives another role; and of those whom an
+/// administrator has removed, who are not judged here.
 const REVOKED: u16 = 4403;
 
 /// A key lets its user in while it holds and gives what its role may do; whoever came in by one
@@ -220,6 +221,7 @@ impl Invariant for KeysDecide {
         let at_us = event.at_us;
         if let (Actor::Client(name), Seen::Lost { code: Some(REVOKED), reason }) =
             (&event.actor, &event.seen)
+            && reason.starts_with("credential")
             && !self.may_be_revoked(name)
             && !self.trouble.may_be_cut_off(name)
         {
@@ -297,7 +299,7 @@ mod tests {
     }
 
     fn closed(code: u16) -> Seen {
-        Seen::Lost { code: Some(code), reason: String::new() }
+        Seen::Lost { code: Some(code), reason: "credential revoked".into() }
     }
 
     #[test]

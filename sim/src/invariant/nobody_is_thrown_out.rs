@@ -113,7 +113,7 @@ impl Invariant for NobodyIsThrownOut {
                     Some(4403) if is_removed => Ok(()),
                     Some(4401) if overdue => Ok(()),
                     // `keys_decide` knows whether its key was gone.
-                    Some(4403) => Ok(()),
+                    Some(4403) if reason.starts_with("credential") => Ok(()),
                     Some(1012) if self.stopping => Ok(()),
                     Some(1013) if is_slow => Ok(()),
                     // It did not read why.

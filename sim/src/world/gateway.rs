@@ -23,7 +23,7 @@ use crate::runtime::SimRuntime;
 ///
 /// Fails if the gateway cannot start, or if one of its parts ends on its own.
 pub async fn serve(runtime: SimRuntime, stage: Stage, plan: Plan) -> Result<(), String> {
-    let mut changes = passed(&plan, &stage);
+    let changes = passed(&plan, &stage);
     let held = Arc::new(Mutex::new(keys(&plan, changes)));
     let reads = held.clone();
     let credentials = Credentials::from_keys(move || lock(&reads).clone());
@@ -33,29 +33,7 @@ pub async fn serve(runtime: SimRuntime, stage: Stage, plan: Plan) -> Result<(), 
     let mut gateway = Gateway::start_audited(runtime.clone(), config(&plan), credentials, audit)
         .await
         .map_err(|error| format!("the gateway cannot start: {error}"))?;
-    let administrator = gateway.administrator().clone();
-    let orders = administer(&runtime, &stage, &administrator, &plan.administration);
-    let mut orders = std::pin::pin!(orders);
-    let mut ordered = false;
-    loop {
-        stage.note_key_changes(plan.keys.len() - changes);
-        let change = tokio::select! {
-            biased;
-            failure = gateway.failed() => return Err(failure.to_string()),
-            () = stage.reached(Phase::Stop) => break,
-            () = &mut orders, if !ordered => {
-                ordered = true;
-                continue;
-            }
-            change = next_change(&stage, &plan, changes) => change,
-        };
-        changes += 1;
-        stage.saw(&Actor::Gateway, Seen::KeyChanges(change.clone()));
-        *lock(&held) = keys(&plan, changes);
-        let reloaded = gateway.reload_credentials().await;
-        reloaded.map_err(|error| format!("the keys cannot be read again: {error}"))?;
-        stage.saw(&Actor::Gateway, Seen::KeyChanged(change));
-    }
+    live(&runtime, &stage, &plan, &mut gateway, (changes, &held)).await?;
     let clock = Clock::start();
     gateway.stop().await;
     let took_ms = clock.now_ms();
@@ -66,6 +44,36 @@ pub async fn serve(runtime: SimRuntime, stage: Stage, plan: Plan) -> Result<(), 
     stage.saw(&Actor::Gateway, Seen::Stopped { took_ms, tasks_left: tasks_left.collect() });
     stage.enter(Phase::Done);
     Ok(())
+}
+
+/// Has keys changed and orders given, until the operator says stop. `keys`: the changes that have
+/// been carried out, and the keys of the moment.
+async fn live(
+    runtime: &SimRuntime,
+    stage: &Stage,
+    plan: &Plan,
+    gateway: &mut Gateway,
+    (mut changes, held): (usize, &Mutex<KeyTable>),
+) -> Result<(), String> {
+    let administrator = gateway.administrator().clone();
+    let orders = administer(runtime, stage, &administrator, &plan.administration);
+    let mut orders = std::pin::pin!(orders);
+    loop {
+        stage.note_key_changes(plan.keys.len() - changes);
+        let change = tokio::select! {
+            biased;
+            failure = gateway.failed() => return Err(failure.to_string()),
+            () = stage.reached(Phase::Stop) => return Ok(()),
+            () = &mut orders => return Ok(()),
+            change = next_change(stage, plan, changes) => change,
+        };
+        changes += 1;
+        stage.saw(&Actor::Gateway, Seen::KeyChanges(change.clone()));
+        *lock(held) = keys(plan, changes);
+        let reloaded = gateway.reload_credentials().await;
+        reloaded.map_err(|error| format!("the keys cannot be read again: {error}"))?;
+        stage.saw(&Actor::Gateway, Seen::KeyChanged(change));
+    }
 }
 
 /// As an operator would write it, apart from addresses and the plan's times.
