@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::args::ServeArgs;
+use super::check::{exposed, exposed_channels};
 use super::running::{Running, asked_to_end, not_bound, until_asked};
 use super::signals::Signals;
 use super::welcome::welcome;
@@ -47,6 +48,9 @@ async fn serve(config: Config, credentials: Credentials) -> Result<(), Failure> 
         if Address::parse_tcp(address).is_ok_and(|address| !address.is_loopback()) {
             tracing::warn!(%address, "whoever reaches this address can publish prices");
         }
+    }
+    for path in exposed_channels(&config) {
+        tracing::warn!("{}", exposed(path));
     }
     let mut signals = Signals::install()?.with_reload()?;
     let mut signal = async || signals.next().await;

@@ -1,6 +1,7 @@
 //! What a configuration must satisfy beyond the type of each value.
 
 mod audit;
+mod channels;
 mod limits;
 mod log;
 
@@ -41,6 +42,7 @@ pub(super) fn findings(config: &Config) -> Vec<Finding> {
     found.roles(config);
     found.broker_times(config);
     found.brokers(config);
+    found.channels(config);
     found.log(&config.log.level);
     found.0
 }
