@@ -201,6 +201,7 @@ impl<E: Engine> Walk<E> {
                 Effect::Close { .. }
                 | Effect::Detach { .. }
                 | Effect::Interest { .. }
+                | Effect::Audience { .. }
                 | Effect::Note(_) => {}
             }
         }

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use serde::{Serialize, Serializer};
 
 use crate::runtime::calendar;
-use crate::topic::{ClientId, Role, Topic, UserId};
+use crate::topic::{ChannelPath, ClientId, Role, Topic, UserId};
 
 /// One line of the audit log. Fields that are absent are left out of the line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +36,10 @@ pub struct Record {
 #[serde(untagged)]
 pub enum What {
     /// `connection_opened`: a WebSocket handshake is done.
-    Opened {},
+    Opened {
+        /// The path of its channel in the configuration, or `/`.
+        channel: ChannelPath,
+    },
     /// `connection_closed`: and with it all its subscriptions end.
     Closed {
         /// The WebSocket close code, if one was said.
@@ -48,7 +51,7 @@ pub enum What {
     },
     /// `connection_turned_away`: it did not become a client.
     TurnedAway {
-        /// `full`, `crowded`, `blocked`, `foreign_page`, `credential`, `request`, `timeout`,
+        /// `full`, `crowded`, `channel_full`, `blocked`, `path`, `role`, `foreign_page`, `credential`, `request`, `timeout`,
         /// `broken`, `stopping`.
         reason: &'static str,
         /// The HTTP status it was answered with, if it was.
@@ -138,7 +141,7 @@ impl What {
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
-            Self::Opened {} => "connection_opened",
+            Self::Opened { .. } => "connection_opened",
             Self::Closed { .. } => "connection_closed",
             Self::TurnedAway { .. } => "connection_turned_away",
             Self::Authenticated {} => "authenticated",

@@ -6,6 +6,7 @@
 //! clock: time comes in as milliseconds of the gateway's own clock.
 
 mod backoff;
+mod channel;
 mod conduct;
 mod gate;
 mod hub;
@@ -20,6 +21,7 @@ use crate::broker::{BrokerEvent, Command};
 use crate::protocol::{Answer, BadEntry, Reject, RequestId, SubscribeEntry, UnsubscribeEntry};
 use crate::topic::{BrokerName, ClientId, CredentialTag, Role, Topic, UserId};
 
+pub use channel::{ChannelId, ChannelRules};
 pub use conduct::{Conduct, Escalation, Rates, Reaction, Violation};
 pub use gate::{
     Arrival, Attempt, Gate, GateEffect, GateOptions, GateTotals, Refusal, Tried, network_of,
@@ -28,8 +30,8 @@ pub use hub::{
     Hub, HubOptions, HubSnapshot, HubTotals, SessionSnapshot, SessionState, TopicSnapshot,
 };
 pub use index::{Index, Served, TickAddress};
-pub use outbox::{Outbox, OutboxLimits, Overflow};
-pub use shard::{Change, Orders, Shard, ShardOptions, ShardTotals};
+pub use outbox::{Lost, Outbox, OutboxLimits, Overflow};
+pub use shard::{Change, Manner, Orders, Shard, ShardOptions, ShardTotals};
 pub use upstream::{Upstream, UpstreamCommand};
 
 /// Number of a shard, from 0.
@@ -104,6 +106,8 @@ pub enum Event {
         client: ClientId,
         /// Where its outbox lives.
         shard: ShardId,
+        /// By which way it has come.
+        channel: ChannelId,
     },
     /// A client asks for something.
     Request {
@@ -188,6 +192,17 @@ pub enum Effect {
         /// Where.
         shard: ShardId,
         /// Wanted, or no longer wanted.
+        wanted: bool,
+    },
+    /// From now on (or no longer) a shard has somebody who hears a broadcast.
+    Audience {
+        /// Whose broadcast.
+        channel: ChannelId,
+        /// On which route it is sent there.
+        route: RouteId,
+        /// Where.
+        shard: ShardId,
+        /// Heard, or no longer heard.
         wanted: bool,
     },
     /// Have a broker do something.

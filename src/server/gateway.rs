@@ -204,7 +204,7 @@ impl Gateway {
             hub: hub_mailbox.clone(),
             shards,
         });
-        let gate = Gate::new(options);
+        let gate = Gate::new(options).with_channels(&context.config);
         let door = Door { context, clock, gate, clients: clients.clone(), counts: door_counts };
         let door = runtime.spawn("door", door.run(websocket, to_gate));
         ready.store(true, Ordering::Relaxed);

@@ -135,6 +135,7 @@ impl<S> Outlets<S> {
                 let message = FeedMessage::Interest { route, topic, broker, shard, wanted };
                 let _ = self.feed.send(message).await;
             }
+            Effect::Audience { .. } => {}
             Effect::Command { broker, command } => {
                 let outlet = self.brokers.get(&broker).expect("the hub knows the brokers");
                 let _ = outlet.send(command).await;

@@ -16,7 +16,7 @@ use tokio::io::{AsyncWrite, WriteHalf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::client::Ejection;
-use crate::engine::{Change, RouteId, Shard, ShardTotals};
+use crate::engine::{Change, Manner, RouteId, Shard, ShardTotals};
 use crate::marks::mark;
 use crate::runtime::Clock;
 use crate::topic::{ClientId, UserId};
@@ -34,6 +34,8 @@ pub(super) enum ShardMessage<S> {
         ended: oneshot::Sender<Ejection>,
         /// Gets a permit back for each answer.
         credit: Arc<Semaphore>,
+        /// How its ticks wait.
+        manner: Manner,
     },
     Deliver {
         client: ClientId,
@@ -180,7 +182,7 @@ impl<S: AsyncWrite + Send + Unpin + 'static> Shell<S> {
 
     fn take(&mut self, message: ShardMessage<S>) {
         match message {
-            ShardMessage::Attach { client, writer, ended, credit } => {
+            ShardMessage::Attach { client, writer, ended, credit, manner } => {
                 let waker =
                     Waker::from(Arc::new(ClientWaker { client, ready: self.ready.clone() }));
                 let writer = Writer {
@@ -192,7 +194,7 @@ impl<S: AsyncWrite + Send + Unpin + 'static> Shell<S> {
                     ended: Ended { sender: Some(ended), closed_by: None },
                 };
                 self.writers.insert(client, writer);
-                self.shard.attach(client);
+                self.shard.attach_by(client, manner);
             }
             ShardMessage::Deliver { client, change, answer } => {
                 if answer.is_some()

@@ -8,6 +8,7 @@
 #![expect(dead_code, reason = "each test file uses a part of this")]
 
 pub mod agreeing;
+pub mod knock;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -162,9 +163,14 @@ pub struct Client(pub WebSocketStream<TcpStream>);
 
 impl Client {
     pub async fn connect(gateway: &TestGateway) -> Self {
+        Self::connect_to(gateway, "/").await
+    }
+
+    /// Connects to a channel.
+    pub async fn connect_to(gateway: &TestGateway, path: &str) -> Self {
         let address = gateway.addresses.websocket;
         let stream = TcpStream::connect(address).await.unwrap();
-        let url = format!("ws://{address}/");
+        let url = format!("ws://{address}{path}");
         let config = WebSocketConfig::default().read_buffer_size(4_096);
         let upgrade = tokio_tungstenite::client_async_with_config(url, stream, Some(config));
         Self(upgrade.await.unwrap().0)

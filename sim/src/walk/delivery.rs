@@ -149,7 +149,7 @@ impl Way {
                 self.to_shards[shard].push_back(mail);
                 self.to_feed.push_back(effect);
             }
-            Effect::Command { .. } | Effect::Note(_) => {}
+            Effect::Audience { .. } | Effect::Command { .. } | Effect::Note(_) => {}
         }
     }
 

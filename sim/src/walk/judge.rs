@@ -72,6 +72,7 @@ impl Judge {
                     open.gone(client.0)?;
                 }
                 Effect::Note(note) => open.line(&dictionary.line(note))?,
+                Effect::Audience { .. } => return Err("nothing is broadcast here".into()),
             }
         }
         self.seen = open.end()?;

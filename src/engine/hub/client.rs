@@ -7,8 +7,10 @@ use indexmap::IndexSet;
 use super::reject;
 use super::session::{SessionState, User};
 use super::{Effect, Hub, Note, TimerKey};
-use crate::broker::{BrokerError, BrokerErrorCode};
-use crate::engine::{Change, CredentialUse, Identity, Orders, Request, ShardId};
+use crate::broker::BrokerError;
+use crate::engine::{
+    Change, ChannelId, CredentialUse, Identity, Orders, Request, RouteId, ShardId,
+};
 use crate::marks::{ClientEvent, SessionEvent, mark};
 use crate::protocol::{Answer, Reject, RequestId, RowOutcome};
 use crate::topic::{ClientId, Instrument, Mode, Role, Topic, UserId};
@@ -17,10 +19,14 @@ use crate::topic::{ClientId, Instrument, Mode, Role, Topic, UserId};
 #[derive(Clone, Debug)]
 pub(super) struct Client {
     pub shard: ShardId,
+    /// By which way it has come.
+    pub channel: ChannelId,
     pub auth: Auth,
     /// Everything it wants: waiting and held.
     pub topics: IndexSet<Topic>,
     pub orders: bool,
+    /// The route on which it hears its channel's broadcasts.
+    pub listens: Option<RouteId>,
     pub queue: VecDeque<(Option<RequestId>, Request)>,
     pub current: Option<Current>,
     /// Times that it was not let in.
@@ -52,7 +58,12 @@ pub(super) struct Current {
 #[derive(Clone, Debug)]
 pub(super) enum CurrentKind {
     Authenticate,
-    Subscribe { rows: Vec<Row>, waiting: BTreeMap<Topic, usize> },
+    /// It becomes anonymous; what it has asked for waits in its queue.
+    Enter,
+    Subscribe {
+        rows: Vec<Row>,
+        waiting: BTreeMap<Topic, usize>,
+    },
 }
 
 /// One entry of a subscribe.
@@ -67,12 +78,14 @@ pub(super) enum Row {
 }
 
 impl Client {
-    fn new(shard: ShardId) -> Self {
+    fn new(shard: ShardId, channel: ChannelId) -> Self {
         Self {
             shard,
+            channel,
             auth: Auth::Nobody,
             topics: IndexSet::new(),
             orders: false,
+            listens: None,
             queue: VecDeque::new(),
             current: None,
             failures: 0,
@@ -104,7 +117,9 @@ impl Client {
             Some(Current { kind: CurrentKind::Subscribe { waiting, .. }, .. }) => {
                 waiting.keys().cloned().collect()
             }
-            Some(Current { kind: CurrentKind::Authenticate, .. }) | None => Vec::new(),
+            Some(Current { kind: CurrentKind::Authenticate | CurrentKind::Enter, .. }) | None => {
+                Vec::new()
+            }
         }
     }
 
@@ -123,7 +138,8 @@ impl Client {
     }
 
     fn is_authenticating(&self) -> bool {
-        self.current.as_ref().is_some_and(|at| matches!(at.kind, CurrentKind::Authenticate))
+        let kind = self.current.as_ref().map(|at| &at.kind);
+        matches!(kind, Some(CurrentKind::Authenticate | CurrentKind::Enter))
     }
 }
 
@@ -132,11 +148,12 @@ impl Hub {
         &mut self,
         id: ClientId,
         shard: ShardId,
+        channel: ChannelId,
         effects: &mut Vec<Effect>,
     ) {
         self.client_meets(id, ClientEvent::Opened);
-        self.totals.opened += 1;
-        let mut client = Client::new(shard);
+        self.totals.opened += u64::from(!id.is_own());
+        let mut client = Client::new(shard, channel);
         if self.draining {
             mark!(StopOpened);
             client.close(id, 1012, "the gateway is restarting", effects);
@@ -144,6 +161,12 @@ impl Hub {
         let old = self.clients.insert(id, client);
         assert!(old.is_none(), "{id} was opened twice");
         self.arm_authentication(id);
+        if self.rules_there(id).anonymous
+            && let Some(route) = self.listen(id, effects)
+        {
+            let change = Change { add: vec![route], ..Change::default() };
+            effects.push(Effect::Deliver { client: id, shard, change, answer: None });
+        }
     }
 
     pub(super) fn client_closed(&mut self, id: ClientId, effects: &mut Vec<Effect>) {
@@ -151,10 +174,11 @@ impl Hub {
             return;
         }
         self.client_meets(id, ClientEvent::Closed);
-        self.totals.closed += 1;
+        self.totals.closed += u64::from(!id.is_own());
         self.timers.cancel(&TimerKey::Authenticate(id));
         self.timers.cancel(&TimerKey::Request(id));
         self.leave(id, effects);
+        self.stop_listening(id);
         let client = self.clients.swap_remove(&id).expect("it was just there");
         effects.push(Effect::Detach { client: id, shard: client.shard });
     }
@@ -204,17 +228,30 @@ impl Hub {
                 return;
             }
         };
+        self.enter(id, request_id, CurrentKind::Authenticate, identity, effects);
+    }
+
+    /// Attaches a client to an account; `kind` says what is done once its session is live.
+    pub(super) fn enter(
+        &mut self,
+        id: ClientId,
+        request_id: Option<RequestId>,
+        kind: CurrentKind,
+        identity: Identity,
+        effects: &mut Vec<Effect>,
+    ) {
         let client = self.clients.get_mut(&id).expect("the client exists");
         // With another role it starts anew: what it holds may be more than it may hold.
         if client.attached() != Some(&identity.user) || client.role != identity.role {
             mark!(ClientSwitches if !client.topics.is_empty());
+            mark!(AnonymousSwitches if !client.topics.is_empty() && client.role == Role::Anonymous);
             self.leave(id, effects);
             self.join(id, &identity);
         }
         self.take_on(id, &identity);
         self.timers.cancel(&TimerKey::Authenticate(id));
         let client = self.clients.get_mut(&id).expect("the client exists");
-        client.current = Some(Current { request_id, kind: CurrentKind::Authenticate });
+        client.current = Some(Current { request_id, kind });
         self.timers.set(TimerKey::Request(id), self.now_ms + self.options.times.request_timeout_ms);
         let user = self.users.get_mut(&identity.user).expect("it was just joined");
         if user.is_live() {
@@ -249,6 +286,9 @@ impl Hub {
         }
         let topics: Vec<Topic> = client.topics.iter().cloned().collect();
         let shard = client.shard;
+        if !self.rules_there(id).anonymous {
+            change.remove.extend(self.stop_listening(id));
+        }
         for topic in &topics {
             change.remove.push(self.release_topic(&user_id, id, topic, effects));
         }
@@ -277,17 +317,10 @@ impl Hub {
             let (user, role) = (user_id.clone(), client.role);
             Self::note(effects, Note::Authenticated { client: id, user, role });
         }
+        let add = self.listen(id, effects).into_iter().collect();
         let broker = self.users[&user_id].broker.clone();
-        self.finish(id, Answer::Authenticated { broker, user: user_id }, effects);
-    }
-
-    fn note_turned_down(&mut self, id: ClientId, reject: &Reject, effects: &mut Vec<Effect>) {
-        let client = self.clients.get_mut(&id).expect("the client exists");
-        client.failures += 1;
-        let (code, failures) = (reject.code.as_str(), client.failures);
-        if failures.is_power_of_two() {
-            Self::note(effects, Note::AuthenticationFailed { client: id, code, failures });
-        }
+        let answer = Answer::Authenticated { broker, user: user_id };
+        self.finish_with(id, Change { add, ..Change::default() }, answer, effects);
     }
 
     /// The user's session cannot be had: a client that waits for it is told, and is nobody again
@@ -305,54 +338,13 @@ impl Hub {
         let joining = matches!(client.auth, Auth::Joining(_));
         let reject = reject::session(error);
         self.note_turned_down(id, &reject, effects);
+        let client = self.clients.get_mut(&id).expect("a user's client exists");
+        client.fail_what_waits_for_it();
         self.finish(id, Answer::Rejected(reject), effects);
         if joining {
             self.leave(id, effects);
             self.arm_authentication(id);
         }
-    }
-
-    pub(super) fn authentication_overdue(&mut self, id: ClientId, effects: &mut Vec<Effect>) {
-        self.client_meets(id, ClientEvent::AuthenticationOverdue);
-        if let Some(client) = self.clients.get_mut(&id) {
-            client.close(id, 4401, "auth timeout", effects);
-        }
-    }
-
-    /// A request has waited too long: whatever part of it still waits has failed.
-    pub(super) fn request_overdue(&mut self, id: ClientId, effects: &mut Vec<Effect>) {
-        let Some(client) = self.clients.get(&id) else { return };
-        let Some(current) = &client.current else { return };
-        self.client_meets(id, ClientEvent::RequestOverdue);
-        let message = self.overdue_message(client);
-        let error = BrokerError { code: BrokerErrorCode::Timeout, message };
-        match &current.kind {
-            CurrentKind::Authenticate => self.authentication_failed(id, &error, effects),
-            CurrentKind::Subscribe { .. } => {
-                for topic in client.waits_for() {
-                    self.entry_done(id, &topic, Err(&error), effects);
-                }
-            }
-        }
-    }
-
-    fn overdue_message(&self, client: &Client) -> String {
-        let user = client.attached().and_then(|user| self.users.get(user));
-        let broker = user.and_then(|user| Some((user, self.brokers.get(&user.broker)?)));
-        match broker {
-            Some((user, link)) if !link.up && link.reason.is_empty() => {
-                format!("broker {} cannot be reached", user.broker)
-            }
-            Some((user, link)) if !link.up => {
-                format!("broker {} cannot be reached: {}", user.broker, link.reason)
-            }
-            Some(_) | None => "the broker did not answer in time".to_owned(),
-        }
-    }
-
-    fn arm_authentication(&mut self, id: ClientId) {
-        let at_ms = self.now_ms + self.options.auth_timeout_ms;
-        self.timers.set(TimerKey::Authenticate(id), at_ms);
     }
 
     /// Answers the current request and lets the next one start.
@@ -370,7 +362,12 @@ impl Hub {
         self.timers.cancel(&TimerKey::Request(id));
         let client = self.clients.get_mut(&id).expect("the client exists");
         let current = client.current.take().expect("a request is being served");
-        self.answer_with(id, current.request_id, change, answer, effects);
+        match current.kind {
+            CurrentKind::Authenticate | CurrentKind::Subscribe { .. } => {
+                self.answer_with(id, current.request_id, change, answer, effects);
+            }
+            CurrentKind::Enter => {}
+        }
         self.work.clients.push_back(id);
     }
 

@@ -7,9 +7,12 @@
 
 mod access;
 mod admission;
+mod anonymous;
+mod audience;
 mod brokers;
 mod check;
 mod client;
+mod overdue;
 mod reached;
 mod reject;
 mod requests;
@@ -26,7 +29,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::numbered::NumberMap;
 use super::timers::Timers;
-use super::{Effect, Event, Note, ShardId};
+use super::{ChannelRules, Effect, Event, Note, ShardId};
 use crate::broker::{Command, CommandId, CommandKind, SessionId};
 use crate::config::{BrokerTimes, Config, RoleTable};
 use crate::marks::{SessionEvent, TopicEvent};
@@ -34,6 +37,7 @@ use crate::protocol::TopicRules;
 use crate::topic::{BrokerName, ClientId, Topic, UserId};
 
 use access::Revocation;
+use audience::Audiences;
 use client::Client;
 use routes::Routes;
 pub use session::SessionState;
@@ -55,6 +59,8 @@ pub struct HubOptions {
     pub clients_per_user_max: usize,
     /// What each role may do.
     pub roles: RoleTable,
+    /// What holds in each channel, by number.
+    pub channels: Vec<ChannelRules>,
     /// Deadlines and pauses of brokers.
     pub times: BrokerTimes,
     /// How the bus spells topics: what it cannot carry is refused.
@@ -79,6 +85,7 @@ impl HubOptions {
             subscriptions_per_user_max: config.limits.subscriptions_per_user_max,
             clients_per_user_max: config.limits.clients_per_user_max,
             roles: config.roles.table(),
+            channels: ChannelRules::all(config),
             times: config.broker.clone(),
             seed,
         }
@@ -96,6 +103,7 @@ pub struct Hub {
     users: BTreeMap<UserId, User>,
     brokers: BTreeMap<BrokerName, BrokerLink>,
     routes: Routes,
+    audiences: Audiences,
     in_flight: BTreeMap<CommandId, InFlight>,
     timers: Timers<TimerKey>,
     next_command: u64,
@@ -164,6 +172,7 @@ impl Hub {
             users: BTreeMap::new(),
             brokers,
             routes: Routes::default(),
+            audiences: Audiences::default(),
             in_flight: BTreeMap::new(),
             timers: Timers::new(),
             next_command: 0,
@@ -181,7 +190,9 @@ impl Hub {
         debug_assert!(now_ms >= self.now_ms, "time went back");
         self.now_ms = now_ms;
         match event {
-            Event::Opened { client, shard } => self.client_opened(client, shard, effects),
+            Event::Opened { client, shard, channel } => {
+                self.client_opened(client, shard, channel, effects);
+            }
             Event::Request { client, request_id, request } => {
                 self.request_arrived(client, request_id, request);
             }
@@ -195,6 +206,7 @@ impl Hub {
         self.fire_timers(effects);
         self.settle(effects);
         self.routes.flush(effects);
+        self.audiences.flush(effects);
     }
 
     /// When [`Event::Timer`] is due next, if ever.
