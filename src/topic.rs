@@ -163,7 +163,10 @@ impl ClientId {
 
 impl fmt::Display for ClientId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "c{}", self.0)
+        match self.0.checked_sub(Self::OWN) {
+            Some(own) => write!(f, "own{own}"),
+            None => write!(f, "c{}", self.0),
+        }
     }
 }
 

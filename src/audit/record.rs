@@ -51,8 +51,8 @@ pub enum What {
     },
     /// `connection_turned_away`: it did not become a client.
     TurnedAway {
-        /// `full`, `crowded`, `channel_full`, `blocked`, `path`, `role`, `foreign_page`, `credential`, `request`, `timeout`,
-        /// `broken`, `stopping`.
+        /// `full`, `crowded`, `channel_full`, `blocked`, `path`, `role`, `foreign_page`,
+        /// `credential`, `request`, `timeout`, `broken`, `stopping`.
         reason: &'static str,
         /// The HTTP status it was answered with, if it was.
         #[serde(skip_serializing_if = "Option::is_none")]

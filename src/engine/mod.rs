@@ -6,6 +6,7 @@
 //! clock: time comes in as milliseconds of the gateway's own clock.
 
 mod backoff;
+mod broadcast;
 mod channel;
 mod conduct;
 mod gate;
@@ -16,11 +17,13 @@ mod outbox;
 mod shard;
 mod timers;
 mod upstream;
+mod wildcards;
 
 use crate::broker::{BrokerEvent, Command};
 use crate::protocol::{Answer, BadEntry, Reject, RequestId, SubscribeEntry, UnsubscribeEntry};
 use crate::topic::{BrokerName, ClientId, CredentialTag, Role, Topic, UserId};
 
+pub use broadcast::{Broadcast, BroadcastEffect, BroadcastOptions, BroadcastTotals};
 pub use channel::{ChannelId, ChannelRules};
 pub use conduct::{Conduct, Escalation, Rates, Reaction, Violation};
 pub use gate::{
@@ -33,6 +36,7 @@ pub use index::{Index, Served, TickAddress};
 pub use outbox::{Lost, Outbox, OutboxLimits, Overflow};
 pub use shard::{Change, Manner, Orders, Shard, ShardOptions, ShardTotals};
 pub use upstream::{Upstream, UpstreamCommand};
+pub use wildcards::{Picked, Wild, Wildcards};
 
 /// Number of a shard, from 0.
 pub type ShardId = usize;

@@ -75,6 +75,10 @@ words! {
         JoinedOn = "a client joins a topic that is on",
         PartlySubscribed = "a subscribe succeeds in part",
         NeverSubscribed = "a client gives up what it never had",
+        // Broadcasts.
+        AudienceBegins = "somebody listens to a broadcast again",
+        AudienceEnds = "the last listener of a broadcast leaves",
+        BroadcastAsksAgain = "a broadcast could not be subscribed",
         // Stopping.
         StopWaiting = "the gateway stops while a request waits",
         StopConnecting = "the gateway stops while a session connects",

@@ -6,6 +6,7 @@
 //! simulation.
 
 pub mod admin;
+mod broadcast;
 mod broker;
 mod client;
 mod credential;
@@ -17,6 +18,7 @@ mod gateway;
 mod heartbeat;
 mod hub;
 pub mod metrics;
+mod parts;
 mod shard;
 mod sockets;
 mod source;

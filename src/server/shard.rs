@@ -15,8 +15,9 @@ use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncWrite, WriteHalf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
+use super::broadcast::BroadcastSnapshot;
 use super::client::Ejection;
-use crate::engine::{Change, Manner, RouteId, Shard, ShardTotals};
+use crate::engine::{Change, Manner, RouteId, Shard, ShardId, ShardTotals};
 use crate::marks::mark;
 use crate::runtime::Clock;
 use crate::topic::{ClientId, UserId};
@@ -75,6 +76,14 @@ pub(super) enum ShardMessage<S> {
         frame: Bytes,
     },
     Query(oneshot::Sender<ShardSnapshot>),
+    /// Broadcast: a shard has somebody who listens, on this route, or no longer.
+    Audience {
+        shard: ShardId,
+        route: RouteId,
+        wanted: bool,
+    },
+    /// Broadcast: how are you?
+    QueryBroadcast(oneshot::Sender<BroadcastSnapshot>),
 }
 
 /// A shard at one moment.
@@ -221,6 +230,8 @@ impl<S: AsyncWrite + Send + Unpin + 'static> Shell<S> {
                 }
             }
             ShardMessage::Order { user, frame } => self.shard.order(&user, &frame),
+            // What is asked of broadcasts is not sent here.
+            ShardMessage::Audience { .. } | ShardMessage::QueryBroadcast(_) => {}
             ShardMessage::Query(answer) => {
                 let (routes, last_values) = self.shard.routes();
                 // Whoever asked may have given up.

@@ -66,6 +66,8 @@ mod tests {
             mailbox_len: 0,
             ticks_delivered_total: 0,
             ticks_conflated_total: 0,
+            ticks_dropped_total: 0,
+            overflows_total: 0,
             outbox_bytes: 0,
             outbox_ticks_most: 0,
             last_values: 0,

@@ -73,6 +73,8 @@ pub struct HubSnapshot {
     pub clients: usize,
     /// Those of them that have authenticated.
     pub authenticated: usize,
+    /// Clients in each channel, by number.
+    pub channels: Vec<usize>,
     /// Accounts with a client or a session, in order of their names; as many as were asked for.
     pub sessions: Vec<SessionSnapshot>,
     /// The sessions of all of them.
@@ -165,6 +167,7 @@ impl Hub {
                 .iter()
                 .filter(|(id, it)| self.has_come_in(**id, it))
                 .count(),
+            channels: self.clients_by_channel(),
             sessions: self.session_rows(now_ms).take(rows_max).collect(),
             session_states: self.users.values().map(|user| user.session.state).collect(),
             topics: self.topic_rows(now_ms, rows_max),
@@ -182,6 +185,14 @@ impl Hub {
     /// Whether somebody has come in by a credential.
     fn has_come_in(&self, id: ClientId, client: &Client) -> bool {
         !id.is_own() && client.user().is_some_and(|user| !self.is_crowd(user))
+    }
+
+    fn clients_by_channel(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.options.channels.len()];
+        for (_, client) in self.clients.iter().filter(|(id, _)| !id.is_own()) {
+            counts[client.channel.0] += 1;
+        }
+        counts
     }
 
     fn session_rows(&self, now_ms: u64) -> impl Iterator<Item = SessionSnapshot> {
