@@ -110,6 +110,12 @@ pub struct Users {
     /// When its clients connect and authenticate; absent: when a step says so.
     #[serde(default)]
     pub arrive_ms: Option<RangeMs>,
+    /// The path by which its clients connect; absent: `/`.
+    #[serde(default)]
+    pub channel: Option<String>,
+    /// Whether its clients show no credential of their own accord.
+    #[serde(default)]
+    pub nameless: bool,
 }
 
 /// `broker`

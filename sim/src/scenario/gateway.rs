@@ -1,7 +1,7 @@
 //! `gateway`: keys of the configuration of the server under test.
 
 use serde::{Deserialize, Serialize};
-use tickgate::config::{Conduct, Config, Limits, Server};
+use tickgate::config::{ChannelEntry, Conduct, Config, Limits, Server};
 
 /// `[broker]`, `[server]`, `[limits]`, `[conduct]` and `[outbox]` keys of its configuration.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -65,6 +65,9 @@ pub struct Gateway {
     pub silence_timeout_ms: u64,
     /// How long a client may take for the HTTP upgrade.
     pub handshake_timeout_ms: u64,
+    /// Its `[[channel]]`s.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub channels: Vec<ChannelEntry>,
 }
 
 impl Gateway {
@@ -76,6 +79,7 @@ impl Gateway {
     pub fn check(&self) -> Result<(), String> {
         let mut config = Config::default();
         self.restrict(&mut config.server, &mut config.limits, &mut config.conduct);
+        config.channel.clone_from(&self.channels);
         config.validate().map_err(|problems| format!("`gateway`: {problems}"))
     }
 
@@ -135,6 +139,7 @@ impl Default for Gateway {
             ping_interval_ms: server.ping_interval_ms,
             silence_timeout_ms: server.silence_timeout_ms,
             handshake_timeout_ms: server.handshake_timeout_ms,
+            channels: Vec::new(),
         }
     }
 }

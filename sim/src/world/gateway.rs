@@ -54,6 +54,7 @@ pub(super) fn config(plan: &Plan) -> Config {
         server,
         limits,
         conduct,
+        channel: times.channels.clone(),
         bus: Bus {
             bind: vec!["tcp://0.0.0.0:5555".into()],
             source_window_ms: times.source_window_ms,

@@ -40,10 +40,10 @@ pub(super) enum Heard {
 
 impl<R: Runtime> Connection<R> {
     /// Connects and upgrades. Has no deadline of its own.
-    pub async fn open(runtime: &R, addr: &str) -> Result<Self, NotOpen> {
+    pub async fn open(runtime: &R, addr: &str, path: &str) -> Result<Self, NotOpen> {
         let stream = runtime.connect(addr).await.map_err(|_| NotOpen::Broken)?;
         let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER_BYTES);
-        let url = format!("ws://{addr}/");
+        let url = format!("ws://{addr}{path}");
         let opened = tokio_tungstenite::client_async_with_config(url, stream, Some(config)).await;
         let (socket, _) = opened.map_err(|error| match error {
             tungstenite::Error::Http(page) => NotOpen::TurnedAway(page.status().as_u16()),

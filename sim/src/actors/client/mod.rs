@@ -47,6 +47,8 @@ pub async fn play<R: Runtime>(runtime: R, stage: Stage, plan: ClientPlan) {
         return_us: None,
         host: plan.host,
         user: plan.user,
+        path: plan.channel.unwrap_or_else(|| "/".into()),
+        nameless: plan.nameless,
     };
     client.note(|_| ());
     stage.reached(Phase::Play).await;
@@ -78,6 +80,10 @@ struct Client<R: Runtime> {
     /// When it comes back, in microseconds.
     return_us: Option<u64>,
     user: UserId,
+    /// By which way it comes.
+    path: String,
+    /// Whether it shows no credential when it comes.
+    nameless: bool,
     host: u32,
 }
 
@@ -135,7 +141,9 @@ impl<R: Runtime> Client<R> {
     /// After having been cut off: who it is, and what it wants, all over again.
     async fn come_back(&mut self) {
         self.connect().await;
-        self.send(Request::Authenticate(Some(self.user.clone()))).await;
+        if !self.nameless {
+            self.send(Request::Authenticate(Some(self.user.clone()))).await;
+        }
         let wants: Vec<TopicName> = std::mem::take(&mut self.wants).into_iter().collect();
         if !wants.is_empty() {
             self.send(Request::Subscribe(wants)).await;
@@ -165,7 +173,7 @@ impl<R: Runtime> Client<R> {
         self.leave(false).await;
         self.return_us = None;
         for _ in 0..CONNECT_TRIES_MAX {
-            let open = Connection::open(&self.runtime, WEBSOCKET_ADDR);
+            let open = Connection::open(&self.runtime, WEBSOCKET_ADDR, &self.path);
             match timeout(CONNECT_PATIENCE, open).await {
                 Ok(Ok(connection)) => {
                     self.connection = Some(connection);
