@@ -1,5 +1,5 @@
 //! Who comes in at the door and who does not, on real sockets.
-#![expect(clippy::unwrap_used, clippy::disallowed_types, reason = "a client on real sockets")]
+#![expect(clippy::disallowed_types, reason = "a client on real sockets")]
 
 mod common;
 

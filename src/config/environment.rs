@@ -23,7 +23,7 @@ pub(super) fn read(
     draft: &mut Draft,
 ) -> Vec<String> {
     // Sorted by entry, so that entry 10 is added behind entry 9.
-    let ours: BTreeMap<(Option<(&str, usize)>, String), String> = variables
+    let ours: BTreeMap<_, String> = variables
         .into_iter()
         .filter(|(name, _)| name.starts_with(PREFIX) && !is_foreign(name))
         .map(|(name, text)| {

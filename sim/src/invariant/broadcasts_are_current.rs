@@ -72,9 +72,9 @@ impl BroadcastsAreCurrent {
         for channel in self.listeners.heard(held.clients).filter(|_| !self.unreliable) {
             let patience_us = channel.interval_ms * 1_000 + JOURNEY_US;
             for (_, topic) in wants_of(channel) {
-                let published = self.published.get(&topic).into_iter().flatten();
-                let old = published.filter(|(at_us, _)| at_us + patience_us <= now_us);
-                let Some((_, last)) = old.last() else { continue };
+                let Some(published) = self.published.get(&topic) else { continue };
+                let is_old = |(at_us, _): &&(u64, u64)| at_us + patience_us <= now_us;
+                let Some((_, last)) = published.iter().rev().find(is_old) else { continue };
                 for client in self.listeners.connected(&channel.path) {
                     let read = self.read.get(&(client.clone(), topic.clone()));
                     if held.clients.get(client).is_some() && read < Some(last) {
