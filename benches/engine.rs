@@ -9,8 +9,8 @@ use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, 
 use tickgate::broker::{Answer, BrokerEvent, Done};
 use tickgate::config::Config;
 use tickgate::engine::{
-    Change, Effect, Event, Hub, HubOptions, Identity, Index, OutboxLimits, Request, RouteId, Shard,
-    ShardOptions, TickAddress,
+    Change, ChannelId, Effect, Event, Hub, HubOptions, Identity, Index, OutboxLimits, Request,
+    RouteId, Shard, ShardOptions, TickAddress,
 };
 use tickgate::protocol::{SubscribeEntry, UnsubscribeEntry, frame};
 use tickgate::topic::{ClientId, Instrument, Mode, Topic};
@@ -38,7 +38,11 @@ fn hub_with_clients(clients: u64) -> Hub {
     let up = Event::Broker { broker: "paper".into(), event: BrokerEvent::Up };
     step(&mut hub, &mut effects, up);
     for client in 1..=clients {
-        step(&mut hub, &mut effects, Event::Opened { client: ClientId(client), shard: 0 });
+        step(
+            &mut hub,
+            &mut effects,
+            Event::Opened { client: ClientId(client), shard: 0, channel: ChannelId::BUILT_IN },
+        );
         let user = format!("user{}", client % USERS).into();
         let identity = Identity::trader(user, "paper".into());
         let request = Request::Authenticate(Ok(identity));

@@ -131,14 +131,42 @@ name_type! {
     BrokerName
 }
 
+name_type! {
+    /// A channel as the configuration names it, e.g. `/ws/market`.
+    ChannelPath
+}
+
+/// The user that all those are together who show no credential.
+pub const ANONYMOUS: &str = "anonymous";
+
 /// One WebSocket connection. Numbers are never reused within a gateway's life.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ClientId(pub u64);
 
+impl ClientId {
+    /// The first number of the gateway's own.
+    const OWN: u64 = 1 << 62;
+
+    /// The n-th client that is no connection: the gateway itself subscribes by it.
+    #[must_use]
+    pub const fn own(n: u64) -> Self {
+        Self(Self::OWN + n)
+    }
+
+    /// Whether it is the gateway's own.
+    #[must_use]
+    pub const fn is_own(self) -> bool {
+        self.0 >= Self::OWN
+    }
+}
+
 impl fmt::Display for ClientId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "c{}", self.0)
+        match self.0.checked_sub(Self::OWN) {
+            Some(own) => write!(f, "own{own}"),
+            None => write!(f, "c{}", self.0),
+        }
     }
 }
 

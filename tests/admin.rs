@@ -7,9 +7,9 @@ use std::time::Duration;
 use tickgate::runtime::{Listener, Runtime, Task, TokioRuntime};
 use tickgate::server::admin::{CONNECTIONS_MAX, serve_admin};
 use tickgate::server::status::{
-    AuditStatus, BrokerCalls, BrokerState, BrokerStatus, ClientsStatus, FeedStatus, GateStatus,
-    GatewayState, GatewayStatus, QueueStatus, SessionState, SessionStatus, ShardStatus, Status,
-    StatusSource, TopicState, TopicStatus, UserStatus,
+    AuditStatus, BroadcastStatus, BrokerCalls, BrokerState, BrokerStatus, ChannelStatus,
+    ClientsStatus, FeedStatus, GateStatus, GatewayState, GatewayStatus, QueueStatus, SessionState,
+    SessionStatus, ShardStatus, Status, StatusSource, TopicState, TopicStatus, UserStatus,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
@@ -163,6 +163,19 @@ fn example() -> Status {
             protocol_errors_total: 0,
         },
         audit: AuditStatus { written_total: 31, dropped_total: 2, errors_total: 1, failing: true },
+        channels: vec![ChannelStatus {
+            path: "/ws/index".into(),
+            kind: "broadcast".into(),
+            auth: "anonymous".into(),
+            clients: 3,
+            clients_max: Some(1_000),
+            broadcast: Some(BroadcastStatus {
+                topics: 2,
+                sent_total: 40,
+                skipped_total: 5,
+                left_out_total: 1,
+            }),
+        }],
         shards: vec![ShardStatus {
             id: 0,
             clients: 3,
@@ -171,6 +184,8 @@ fn example() -> Status {
             mailbox_len: 0,
             ticks_delivered_total: 150,
             ticks_conflated_total: 5,
+            ticks_dropped_total: 0,
+            overflows_total: 0,
             outbox_bytes: 512,
             outbox_ticks_most: 4,
             last_values: 2,

@@ -20,7 +20,7 @@ fn topic(symbol: &str) -> Topic {
 /// One record of each kind.
 fn each_kind() -> Vec<What> {
     vec![
-        What::Opened {},
+        What::Opened { channel: "/".into() },
         What::Closed { code: Some(4429), reason: Some("rules broken repeatedly") },
         What::TurnedAway { reason: "crowded", status: Some(429) },
         What::Authenticated {},
@@ -104,7 +104,7 @@ fn no_part_of_a_record_can_hold_free_text_or_a_secret() {
 fn what_earlier_records_told_of_a_connection_is_added_until_it_ends() {
     let mut roll = Roll::default();
     let address = Some("10.0.0.1".parse().unwrap());
-    let opened = Record { address, ..What::Opened {}.of(ClientId(1)) };
+    let opened = Record { address, ..What::Opened { channel: "/".into() }.of(ClientId(1)) };
     let user = Some("alice".into());
     let entered =
         Record { user, role: Some(Role::Trader), ..What::Authenticated {}.of(ClientId(1)) };
@@ -139,7 +139,8 @@ impl Log {
 
     fn line(&self, client: u64) -> Line {
         let unix_ms = NOW_MS + self.clock.now_ms();
-        let record = Record { unix_ms, ..What::Opened {}.of(ClientId(client)) };
+        let record =
+            Record { unix_ms, ..What::Opened { channel: "/".into() }.of(ClientId(client)) };
         Line { unix_ms, bytes: record.to_line() }
     }
 
@@ -207,17 +208,17 @@ fn a_line_that_was_cut_off_does_not_spoil_the_next() {
 fn what_does_not_fit_into_the_queue_is_counted_and_the_next_record_says_so() {
     let (audit, mut records) = Audit::channel(2, || NOW_MS);
     for client in 1..=5 {
-        audit.put(What::Opened {}.of(ClientId(client)));
+        audit.put(What::Opened { channel: "/".into() }.of(ClientId(client)));
     }
     assert_eq!(audit.totals().dropped, 3);
     let first = records.try_recv().unwrap();
     assert_eq!((first.client, first.dropped, first.unix_ms), (Some(ClientId(1)), 0, NOW_MS));
-    audit.put(What::Opened {}.of(ClientId(6)));
+    audit.put(What::Opened { channel: "/".into() }.of(ClientId(6)));
     records.try_recv().unwrap();
     let next = records.try_recv().unwrap();
     assert_eq!((next.client, next.dropped), (Some(ClientId(6)), 3));
     drop(records);
-    audit.put(What::Opened {}.of(ClientId(7)));
+    audit.put(What::Opened { channel: "/".into() }.of(ClientId(7)));
     assert_eq!(audit.totals().dropped, 3, "nobody keeps it any more");
 }
 
@@ -231,12 +232,12 @@ async fn a_full_disk_stops_nothing_and_what_was_not_written_is_written_later() {
     let runtime = TokioRuntime::new();
     let (audit, _task, stop) = audit::start(&runtime, &config).await.unwrap().unwrap();
 
-    audit.put(What::Opened {}.of(ClientId(1)));
+    audit.put(What::Opened { channel: "/".into() }.of(ClientId(1)));
     while audit.totals().errors == 0 {
         tokio::task::yield_now().await;
     }
     assert!(audit.totals().failing && audit.totals().written == 0);
-    audit.put(What::Opened {}.of(ClientId(2)));
+    audit.put(What::Opened { channel: "/".into() }.of(ClientId(2)));
     std::fs::remove_file(&path).unwrap();
     stop.stop().await;
 

@@ -23,6 +23,8 @@ fn story(cases: &[(&str, &[(&str, &str)])]) -> String {
     story
 }
 
+const ANONYMOUS: &str = "[[channel]]\npath = \"/c\"\nkind = \"interactive\"\nauth = \"anonymous\"";
+
 fn check(name: &str, story: String) {
     insta::with_settings!({ omit_expression => true }, { insta::assert_snapshot!(name, story) });
 }
@@ -134,6 +136,49 @@ fn a_bad_broker_is_named() {
 }
 
 #[test]
+fn a_bad_channel_is_named() {
+    let channel = |lines: &str| format!("[[channel]]\npath = \"/c\"\n{lines}");
+    let interactive = |lines: &str| channel(&format!("kind = \"interactive\"\n{lines}"));
+    let broadcast = |lines: &str| channel(&format!("kind = \"broadcast\"\n{lines}"));
+    let path = |path: &str| format!("[[channel]]\npath = {path:?}\nkind = \"interactive\"");
+    let files = [
+        "[[channel]]\nkind = \"interactive\"".into(),
+        channel(""),
+        channel("kind = \"broadcats\""),
+        path(""),
+        path("ws"),
+        path("/ws?x=1"),
+        path("/api/ws-token"),
+        format!("{}\n{}", path("/a"), path("/a")),
+        interactive("auth = \"dor\""),
+        interactive("roles = [\"traders\"]"),
+        interactive("auth = \"anonymous\"\nroles = [\"viewer\"]"),
+        interactive("clients_max = 0"),
+        interactive("outbox = \"drop\""),
+        interactive("topics = [\"NSE:TCS\"]\nuser = \"u\"\nbroker = \"paper\""),
+        interactive("paths = 1"),
+        broadcast(""),
+        broadcast("topics = [\"NSE\", \"*:TCS\"]"),
+        broadcast("topics = [\"NSE:TCS\"]"),
+        broadcast("topics = [\"NSE:*\"]\nbroker = \"zerodha\""),
+        broadcast("topics = [\"NSE:*\"]\ninterval_ms = 1\ntopics_max = 0"),
+        broadcast("topics = [\"NSE:A\", \"NSE:B\"]\nuser = \"u\"\ntopics_max = 1"),
+        broadcast("topics = [\"NSE:*\"]\nticks_max = 5\nsubscriptions_per_client_max = 5"),
+        broadcast("topics = [\"NSE:*\"]\n[server]\nshards = 64"),
+        broadcast("topics = [\"NSE:*\"]"),
+        "channel = 5".into(),
+        "[channel]\npath = \"/\"".into(),
+        "[[channels]]\npath = \"/\"".into(),
+    ];
+    let mut cases: Vec<_> = files.iter().map(|file| (file.as_str(), &[][..])).collect();
+    let variables = [("TICKGATE_CHANNEL_0_PATH", "/c"), ("TICKGATE_CHANNEL_0_KIND", "interactive")];
+    cases.push(("", &variables));
+    cases.push(("", &[("TICKGATE_CHANNEL_1_PATH", "/c")]));
+    cases.push(("", &[("TICKGATE_CHANNEL_0_PTH", "/c")]));
+    check("channels", story(&cases));
+}
+
+#[test]
 fn a_mistake_in_a_variable_is_told_with_its_name() {
     check(
         "variables",
@@ -168,6 +213,10 @@ fn strangers_are_let_in_only_with_keys_of_their_own() {
             (&with_keys, &[]),
             (&format!("{with_keys}\ndemo_key = true"), &[]),
             (&format!("{with_keys}\ndemo_key = false"), &[]),
+            // A channel where nobody need say who it is gives nobody else a way in.
+            (&format!("{open}\n{ANONYMOUS}"), &[]),
+            (&format!("[auth]\ndemo_key = false\n{ANONYMOUS}"), &[]),
+            (&format!("{with_keys}\n{ANONYMOUS}"), &[]),
         ]),
     );
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use tickgate::config::{BrokerEntry, BrokerKind, Config, parse};
+use tickgate::config::{BrokerEntry, BrokerKind, ChannelEntry, ChannelKind, Config, parse};
 
 const EXAMPLE: &str = include_str!("../tickgate.example.toml");
 
@@ -30,6 +30,11 @@ fn the_example_shows_every_key_in_its_section() {
         seed: Some(1),
         ticks_per_second: Some(1.0),
         ..BrokerEntry::paper()
+    });
+    config.channel.push(ChannelEntry {
+        broker: Some("paper".into()),
+        user: Some("indices".into()),
+        ..ChannelEntry::new("/", ChannelKind::Broadcast)
     });
     let mut wanted = BTreeSet::new();
     for (section, value) in &toml::Table::try_from(config).expect("serializes") {
@@ -59,6 +64,18 @@ fn what_the_example_leaves_commented_out_is_valid_too() {
     assert_eq!(config.auth.keys_file, Some("tickgate-keys.toml".into()));
     let brokers: Vec<_> = config.brokers.iter().map(|b| (b.name.as_str(), b.kind)).collect();
     assert_eq!(brokers, [("paper", BrokerKind::Paper), ("zerodha", BrokerKind::Remote)]);
+    let channels: Vec<_> = config.channel.iter().map(|c| (c.path.as_str(), c.kind)).collect();
+    let expected =
+        [("/ws/market", ChannelKind::Interactive), ("/ws/index", ChannelKind::Broadcast)];
+    assert_eq!(channels, expected);
+}
+
+#[test]
+fn the_example_of_channels_is_valid_and_has_the_three_of_the_original() {
+    const CHANNELS: &str = include_str!("../examples/channels.toml");
+    let (config, _) = parse(Some(("channels.toml", CHANNELS)), []).expect("valid");
+    let paths: Vec<_> = config.channel.iter().map(|channel| channel.path.as_str()).collect();
+    assert_eq!(paths, ["/ws/market", "/ws/foreign", "/ws/index"]);
 }
 
 #[test]

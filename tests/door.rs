@@ -1,87 +1,15 @@
 //! Who comes in at the door and who does not, on real sockets.
-#![expect(clippy::unwrap_used, clippy::disallowed_types, reason = "a client on real sockets")]
+#![expect(clippy::disallowed_types, reason = "a client on real sockets")]
 
 mod common;
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
+use common::knock::{Page, UPGRADE, knock};
 use common::{Client, TestGateway, http};
-use serde_json::Value;
 use tickgate::config::Config;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-
-const UPGRADE: &str = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
-                       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-
-/// What the gateway says to an upgrade request with these headers, for this target.
-async fn knock(gateway: &TestGateway, target: &str, headers: &str) -> Page {
-    let request = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n{UPGRADE}{headers}\r\n");
-    Page::of(gateway.addresses.websocket, &request).await
-}
-
-/// An HTTP answer; what follows an upgrade is the first frame.
-struct Page {
-    head: String,
-    body: Vec<u8>,
-}
-
-impl Page {
-    /// Reads the head, and what there is behind it within a moment.
-    async fn of(address: SocketAddr, request: &str) -> Self {
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut bytes = Vec::new();
-        loop {
-            let end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
-            if let Some(end) = end {
-                let (head, body) = (bytes[..end].to_vec(), bytes[end + 4..].to_vec());
-                let upgraded = head.starts_with(b"HTTP/1.1 101");
-                let wanted = if upgraded { is_frame(&body) } else { false };
-                if wanted {
-                    return Self { head: String::from_utf8(head).unwrap(), body };
-                }
-            }
-            let mut more = [0; 4096];
-            let read = stream.read(&mut more);
-            match tokio::time::timeout(Duration::from_secs(5), read).await.expect("in time") {
-                Ok(0) | Err(_) => {
-                    let end = end.expect("a head");
-                    let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
-                    return Self { head, body: bytes[end + 4..].to_vec() };
-                }
-                Ok(read) => bytes.extend_from_slice(&more[..read]),
-            }
-        }
-    }
-
-    fn status(&self) -> u16 {
-        self.head.split(' ').nth(1).unwrap().parse().unwrap()
-    }
-
-    fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.head))
-    }
-
-    /// The first message behind the upgrade.
-    fn first(&self) -> Value {
-        let payload = if self.body[1] < 126 { &self.body[2..] } else { &self.body[4..] };
-        let mut values = serde_json::Deserializer::from_slice(payload).into_iter();
-        values.next().unwrap().unwrap()
-    }
-}
-
-/// Whether a whole frame is there.
-fn is_frame(bytes: &[u8]) -> bool {
-    match bytes {
-        [_, 126, high, low, rest @ ..] => {
-            rest.len() >= usize::from(u16::from_be_bytes([*high, *low]))
-        }
-        [_, length, rest @ ..] => rest.len() >= usize::from(*length),
-        _ => false,
-    }
-}
 
 #[tokio::test]
 async fn a_good_key_at_the_door_lets_its_user_in_whichever_way_it_comes() {

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use tickgate::broker::{Answer, BrokerEvent, Command, Done};
 use tickgate::config::Config;
 use tickgate::engine::{
-    Change, Effect, Event, Hub, HubOptions, Identity, Orders, OutboxLimits, Request, RouteId,
-    Shard, ShardOptions,
+    Change, ChannelId, Effect, Event, Hub, HubOptions, Identity, Orders, OutboxLimits, Request,
+    RouteId, Shard, ShardOptions,
 };
 use tickgate::protocol::SubscribeEntry;
 use tickgate::topic::{ClientId, Instrument, Mode, UserId};
@@ -81,7 +81,7 @@ impl Crowd {
             depth: 5,
         };
         let entries = (0..topics).map(|number| Ok(entry(number))).collect();
-        self.event(Event::Opened { client, shard: 0 });
+        self.event(Event::Opened { client, shard: 0, channel: ChannelId::BUILT_IN });
         self.event(request(Request::Authenticate(Ok(identity))));
         self.agree();
         self.event(request(Request::Subscribe(entries)));

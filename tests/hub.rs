@@ -9,7 +9,7 @@ use tickgate::broker::{
 };
 use tickgate::config::{BrokerTimes, Config};
 use tickgate::engine::{
-    Effect, Event, Hub, HubOptions, Identity, Orders, Request, SessionState, Upstream,
+    ChannelId, Effect, Event, Hub, HubOptions, Identity, Orders, Request, SessionState, Upstream,
 };
 use tickgate::protocol::{Answer, Reject, RowOutcome, SubscribeEntry, UnsubscribeEntry};
 use tickgate::topic::{BrokerName, ClientId, Instrument, Mode, Topic};
@@ -93,6 +93,7 @@ impl Story {
                 | Effect::Interest { .. }
                 | Effect::Administer { .. }
                 | Effect::Notice { .. }
+                | Effect::Audience { .. }
                 | Effect::Note(_) => {}
             }
         }
@@ -112,7 +113,11 @@ impl Story {
     }
 
     fn open(&mut self, client: u64) {
-        self.event(Event::Opened { client: ClientId(client), shard: 0 });
+        self.event(Event::Opened {
+            client: ClientId(client),
+            shard: 0,
+            channel: ChannelId::BUILT_IN,
+        });
     }
 
     fn close(&mut self, client: u64) {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use tickgate::broker::{Answer as BrokerAnswer, BrokerEvent, Command, CommandKind, Done};
 use tickgate::config::Config;
-use tickgate::engine::{Effect, Event, Hub, HubOptions, Identity, Request};
+use tickgate::engine::{ChannelId, Effect, Event, Hub, HubOptions, Identity, Request};
 use tickgate::protocol::{AdminAnswer, AdminCommand, Answer};
 use tickgate::topic::{ClientId, Role, UserId};
 
@@ -57,6 +57,7 @@ impl Story {
                 Effect::Administer { client, number, user, command } => {
                     self.asked.push((client, number, user, command));
                 }
+                Effect::Audience { .. } => {}
                 Effect::Notice { clients, .. } => {
                     self.notices.push(clients.iter().map(|(client, _)| client.0).collect());
                 }
@@ -86,7 +87,7 @@ impl Story {
     }
 
     fn open(&mut self, id: u64) {
-        self.tell(Event::Opened { client: ClientId(id), shard: 0 });
+        self.tell(Event::Opened { client: ClientId(id), shard: 0, channel: ChannelId::BUILT_IN });
     }
 
     fn ask(&mut self, id: u64, request: Request) {

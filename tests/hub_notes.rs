@@ -3,7 +3,7 @@
 
 use tickgate::broker::{Answer, BrokerError, BrokerErrorCode, BrokerEvent, CommandId, Done};
 use tickgate::config::Config;
-use tickgate::engine::{Effect, Event, Hub, HubOptions, Identity, Note, Request};
+use tickgate::engine::{ChannelId, Effect, Event, Hub, HubOptions, Identity, Note, Request};
 use tickgate::protocol::{Reject, SubscribeEntry};
 use tickgate::topic::{ClientId, Instrument, Mode};
 
@@ -21,7 +21,7 @@ impl Log {
         let hub = Hub::new(HubOptions::new(&Config::default(), vec!["paper".into()], 1));
         let mut log = Self { hub, commands: Vec::new(), notes: Vec::new() };
         log.event(Event::Broker { broker: "paper".into(), event: BrokerEvent::Up });
-        log.event(Event::Opened { client: CLIENT, shard: 0 });
+        log.event(Event::Opened { client: CLIENT, shard: 0, channel: ChannelId::BUILT_IN });
         log
     }
 
@@ -38,7 +38,8 @@ impl Log {
                 | Effect::Detach { .. }
                 | Effect::Administer { .. }
                 | Effect::Notice { .. }
-                | Effect::Interest { .. } => {}
+                | Effect::Interest { .. }
+                | Effect::Audience { .. } => {}
             }
         }
     }

@@ -8,7 +8,7 @@ use tickgate::broker::{
 };
 use tickgate::config::Config;
 use tickgate::engine::{
-    Effect, Event, Hub, HubOptions, HubTotals, Identity, Request, SessionState, Upstream,
+    ChannelId, Effect, Event, Hub, HubOptions, HubTotals, Identity, Request, SessionState, Upstream,
 };
 use tickgate::marks::{Mark, Pair, reached};
 use tickgate::protocol::{SubscribeEntry, UnsubscribeEntry};
@@ -58,7 +58,11 @@ impl Observed {
     }
 
     fn open(&mut self, client: u64) {
-        self.event(Event::Opened { client: ClientId(client), shard: 0 });
+        self.event(Event::Opened {
+            client: ClientId(client),
+            shard: 0,
+            channel: ChannelId::BUILT_IN,
+        });
     }
 
     fn close(&mut self, client: u64) {

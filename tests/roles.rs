@@ -1,91 +1,16 @@
 //! What each role may do, what a revoked credential ends, and when.
 
-use tickgate::broker::{Answer as BrokerAnswer, BrokerEvent, CommandKind, Done};
+mod hub_support;
+
+use hub_support::{Story, identity, subscribe};
 use tickgate::config::Config;
-use tickgate::engine::{CredentialUse, Effect, Event, Hub, HubOptions, Identity, Request};
-use tickgate::protocol::{Answer, SubscribeEntry};
-use tickgate::topic::{ClientId, CredentialTag, Instrument, Mode, Role};
-
-/// A hub whose broker does whatever it is asked.
-struct Story {
-    hub: Hub,
-    now_ms: u64,
-    answers: Vec<(ClientId, String)>,
-    closes: Vec<(ClientId, u16)>,
-}
-
-impl Story {
-    fn new(change: impl FnOnce(&mut Config)) -> Self {
-        let mut config = Config::default();
-        change(&mut config);
-        let hub = Hub::new(HubOptions::new(&config, vec!["paper".into()], 1));
-        let mut story = Self { hub, now_ms: 0, answers: Vec::new(), closes: Vec::new() };
-        story.tell(Event::Broker { broker: "paper".into(), event: BrokerEvent::Up });
-        story
-    }
-
-    fn tell(&mut self, event: Event) {
-        let mut events = vec![event];
-        while let Some(event) = events.pop() {
-            let mut effects = Vec::new();
-            self.hub.handle(self.now_ms, event, &mut effects);
-            self.hub.check();
-            for effect in effects {
-                match effect {
-                    Effect::Deliver { client, answer: Some((answer, _)), .. } => {
-                        self.answers.push((client, word(&answer)));
-                    }
-                    Effect::Close { client, code, .. } => self.closes.push((client, code)),
-                    Effect::Command { broker, command } => {
-                        let done = match command.kind {
-                            CommandKind::Subscribe { depth, .. } => Done { depth: Some(depth) },
-                            _ => Done::default(),
-                        };
-                        let answer = BrokerAnswer { id: command.id, result: Ok(done) };
-                        events.push(Event::Broker { broker, event: BrokerEvent::Answer(answer) });
-                    }
-                    _ => {}
-                }
-            }
-        }
-    }
-
-    fn open(&mut self, id: u64) {
-        self.tell(Event::Opened { client: ClientId(id), shard: 0 });
-    }
-
-    fn ask(&mut self, id: u64, request: Request) -> String {
-        self.tell(Event::Request { client: ClientId(id), request_id: None, request });
-        self.answers.pop().expect("an answer").1
-    }
-
-    fn enter(&mut self, id: u64, identity: Identity) -> String {
-        self.open(id);
-        self.ask(id, Request::Authenticate(Ok(identity)))
-    }
-}
-
-/// `success`, or the code of the refusal; of a subscribe, that of its first row.
-fn word(answer: &Answer) -> String {
-    let json: serde_json::Value = serde_json::from_slice(&answer.to_json(None)).expect("JSON");
-    let row = &json["subscriptions"][0]["code"];
-    let code = if row.is_null() { &json["code"] } else { row };
-    code.as_str().unwrap_or("success").to_owned()
-}
-
-fn identity(role: Role, credential: Option<CredentialUse>) -> Identity {
-    Identity { user: "alice".into(), broker: "paper".into(), role, credential }
-}
+use tickgate::engine::{CredentialUse, Event, Identity, Request};
+use tickgate::topic::{ClientId, CredentialTag, Role};
 
 fn by(tag: u64, generation: u64) -> Identity {
     let tag = CredentialTag::new(tag);
     let credential = CredentialUse { tag, generation, expires_in_ms: None };
     identity(Role::Trader, Some(credential))
-}
-
-fn subscribe(symbol: usize) -> Request {
-    let instrument = Instrument::new("NSE", format!("S{symbol}").as_str());
-    Request::Subscribe(vec![Ok(SubscribeEntry { instrument, mode: Mode::Ltp, depth: 5 })])
 }
 
 /// Every cell of role and action. `unsubscribe` and what tells nothing of anybody are for all.

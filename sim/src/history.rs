@@ -109,6 +109,13 @@ pub enum Seen {
     Answered(Answer),
     /// Client: a tick was read.
     Tick(Tick),
+    /// Client: what its channel broadcasts was read.
+    Broadcast {
+        /// The latest of each of its topics.
+        ticks: Vec<Tick>,
+        /// Whether it is what the others got last, sent on coming.
+        snapshot: bool,
+    },
     /// Client: an order update was read.
     OrderUpdate {
         /// Whose order, as the update says.

@@ -5,11 +5,15 @@
 
 mod administrators_are_obeyed;
 mod already_means_held;
+mod anonymous_is_bounded;
 mod answered_in_order;
 mod attempts_hold;
 mod audit_agrees;
 mod blocked_are_out;
+mod broadcasts_are_current;
+mod broadcasts_need_listeners;
 mod broker_agrees;
+mod channels_hold;
 mod failed_subscribe_leaves_nothing;
 mod forbidden_line;
 mod keys_decide;
@@ -45,6 +49,7 @@ mod broker_link;
 mod broker_view;
 mod feed_loss;
 pub(crate) mod holdings;
+mod listeners;
 mod misconduct;
 #[cfg(test)]
 mod testing;
@@ -100,6 +105,10 @@ pub fn all(plan: &Plan) -> Vec<Box<dyn Invariant>> {
         Box::new(order_updates_complete::OrderUpdatesComplete::new(plan)),
         Box::new(limits_hold::LimitsHold::new(plan)),
         Box::new(places_hold::PlacesHold::new(plan)),
+        Box::new(channels_hold::ChannelsHold::new(plan)),
+        Box::new(anonymous_is_bounded::AnonymousIsBounded::new(plan)),
+        Box::new(broadcasts_are_current::BroadcastsAreCurrent::new(plan)),
+        Box::new(broadcasts_need_listeners::BroadcastsNeedListeners::new(plan)),
         Box::new(rates_hold::RatesHold::new(plan)),
         Box::new(attempts_hold::AttemptsHold::new(plan)),
         Box::new(keys_decide::KeysDecide::new(plan)),
@@ -113,8 +122,8 @@ pub fn all(plan: &Plan) -> Vec<Box<dyn Invariant>> {
         Box::new(new_credentials_are_used::NewCredentialsAreUsed::new(plan)),
         Box::new(slow_delays_nobody_else::SlowDelaysNobodyElse::new(plan)),
         Box::new(failed_subscribe_leaves_nothing::FailedSubscribeLeavesNothing::default()),
-        Box::new(reference_counts::ReferenceCounts::default()),
-        Box::new(broker_agrees::BrokerAgrees::default()),
+        Box::new(reference_counts::ReferenceCounts::new(plan)),
+        Box::new(broker_agrees::BrokerAgrees::new(plan)),
         Box::new(wanted_is_served::WantedIsServed::new(plan)),
         Box::new(status_adds_up::StatusAddsUp),
         Box::new(nothing_left::NothingLeft::default()),

@@ -137,6 +137,12 @@ pub struct ClientPlan {
     /// good.
     #[serde(default)]
     pub returns_after_ms: Vec<u64>,
+    /// The path by which it connects; absent: `/`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<String>,
+    /// Whether it shows no credential when it comes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub nameless: bool,
 }
 
 /// One action of a client.

@@ -118,6 +118,12 @@ pub struct Users {
     /// message behind it.
     #[serde(default)]
     pub key_at_door: bool,
+    /// The path by which its clients connect; absent: `/`.
+    #[serde(default)]
+    pub channel: Option<String>,
+    /// Whether its clients show no credential of their own accord.
+    #[serde(default)]
+    pub nameless: bool,
 }
 
 /// `broker`

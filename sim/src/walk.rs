@@ -203,6 +203,7 @@ impl<E: Engine> Walk<E> {
                 | Effect::Interest { .. }
                 | Effect::Administer { .. }
                 | Effect::Notice { .. }
+                | Effect::Audience { .. }
                 | Effect::Note(_) => {}
             }
         }

@@ -60,6 +60,8 @@ scenarios! {
     rc_012_credentials_and_sessions_lost_in_a_storm => "scenarios/rc_012.yaml",
     rc_013_slow_and_silent_topics => "scenarios/rc_013.yaml",
     rc_014_a_thousand_ticks_a_second => "scenarios/rc_014.yaml",
+    channels_hold_their_rules => "scenarios/channels.yaml",
+    a_broadcast_to_those_who_listen => "scenarios/broadcast.yaml",
     little_waits_for_clients_that_lag => "scenarios/lagging.yaml",
     ws_001_one_owner_of_what_is_known_of_a_client => "scenarios/ws_001.yaml",
     ws_002_ticks_during_a_storm_of_disconnects => "scenarios/ws_002.yaml",

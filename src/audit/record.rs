@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use serde::{Serialize, Serializer};
 
 use crate::runtime::calendar;
-use crate::topic::{ClientId, Role, Topic, UserId};
+use crate::topic::{ChannelPath, ClientId, Role, Topic, UserId};
 
 /// One line of the audit log. Fields that are absent are left out of the line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +37,10 @@ pub struct Record {
 #[serde(untagged)]
 pub enum What {
     /// `connection_opened`: a WebSocket handshake is done.
-    Opened {},
+    Opened {
+        /// The path of its channel in the configuration, or `/`.
+        channel: ChannelPath,
+    },
     /// `connection_closed`: and with it all its subscriptions end.
     Closed {
         /// The WebSocket close code, if one was said.
@@ -49,8 +52,8 @@ pub enum What {
     },
     /// `connection_turned_away`: it did not become a client.
     TurnedAway {
-        /// `full`, `crowded`, `blocked`, `foreign_page`, `credential`, `request`, `timeout`,
-        /// `broken`, `stopping`.
+        /// `full`, `crowded`, `channel_full`, `blocked`, `path`, `role`, `foreign_page`,
+        /// `credential`, `request`, `timeout`, `broken`, `stopping`.
         reason: &'static str,
         /// The HTTP status it was answered with, if it was.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -175,7 +178,7 @@ impl What {
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
-            Self::Opened {} => "connection_opened",
+            Self::Opened { .. } => "connection_opened",
             Self::Closed { .. } => "connection_closed",
             Self::TurnedAway { .. } => "connection_turned_away",
             Self::Authenticated {} => "authenticated",

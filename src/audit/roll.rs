@@ -26,7 +26,7 @@ impl Roll {
     pub fn complete(&mut self, record: &mut Record) {
         let Some(client) = record.client else { return };
         match record.what {
-            What::Opened {} | What::Authenticated {} => self.learn(client, record),
+            What::Opened { .. } | What::Authenticated {} => self.learn(client, record),
             _ => {}
         }
         if let Some(person) = self.0.get(&client) {

@@ -2,7 +2,7 @@
 
 use super::args::{CheckArgs, ServeArgs};
 use super::{Failure, load, print, serve};
-use crate::config::{BrokerKind, Config, Loaded};
+use crate::config::{Address, BrokerKind, ChannelAuth, ChannelEntry, Config, Loaded};
 use crate::runtime::calendar::utc;
 use crate::runtime::{Runtime, TokioRuntime};
 use crate::server::{BadCertificate, Certificate};
@@ -65,6 +65,8 @@ fn summary(loaded: &Loaded, certificate: Option<&Certificate>) -> String {
             if config.log.json { ", JSON" } else { "" }
         ),
     ];
+    lines.extend(channels(config));
+    lines.extend(exposed_channels(config).map(|path| format!("  warning     {}", exposed(path))));
     lines.extend(loaded.overridden_by.iter().map(|name| format!("  overridden  by {name}")));
     lines.join("\n") + "\n"
 }
@@ -94,6 +96,26 @@ fn bus(config: &Config) -> String {
 
 fn or_none(text: &str) -> String {
     if text.is_empty() { "none".into() } else { format!("http://{text}") }
+}
+
+/// E.g. `/ws/index (broadcast, anonymous)`, one a line.
+fn channels(config: &Config) -> impl Iterator<Item = String> {
+    config.channel.iter().map(|channel| {
+        let ChannelEntry { path, kind, auth, .. } = channel;
+        format!("  channel     {path} ({}, {})", kind.word(), auth.word())
+    })
+}
+
+/// Channels that serve strangers from other machines.
+pub(super) fn exposed_channels(config: &Config) -> impl Iterator<Item = &str> {
+    let beyond = Address::parse(&config.server.listen).is_ok_and(|address| !address.is_loopback());
+    let anonymous = move |channel: &&ChannelEntry| beyond && channel.auth == ChannelAuth::Anonymous;
+    config.channel.iter().filter(anonymous).map(|channel| channel.path.as_str())
+}
+
+/// What an operator must have meant.
+pub(super) fn exposed(path: &str) -> String {
+    format!("whoever reaches this machine gets prices from {path} without a credential")
 }
 
 /// E.g. `paper (paper), zerodha (remote at tcp://127.0.0.1:5560)`.

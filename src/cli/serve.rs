@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::args::ServeArgs;
+use super::check::{exposed, exposed_channels};
 use super::running::{Running, asked_to_end, not_bound, until_asked};
 use super::signals::Signals;
 use super::welcome::welcome;
@@ -56,6 +57,9 @@ async fn serve(config: Config, credentials: Credentials, log: LogControl) -> Res
              their credentials; set `server.tls_certificate` and `server.tls_key`, or have a \
              reverse proxy do it"
         );
+    }
+    for path in exposed_channels(&config) {
+        tracing::warn!("{}", exposed(path));
     }
     let mut signals = Signals::install()?.with_reload()?;
     let mut signal = async || signals.next().await;

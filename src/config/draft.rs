@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use toml::de::DeValue;
+
 use super::Config;
 use super::address::Address;
+use super::channel::{CHANNEL, CHANNEL_KEYS, ChannelDraft};
 use super::problem::{BadConfig, Place, Problem};
-use super::schema::{BROKER_KEYS, BROKERS, BrokerDraft, KEYS};
+use super::schema::{BROKER_KEYS, BROKERS, BrokerDraft, KEYS, Key};
 use super::validate;
 use super::value::{Given, Slot};
 
@@ -14,6 +17,7 @@ use super::value::{Given, Slot};
 pub(super) struct Draft {
     config: Config,
     brokers: Vec<BrokerDraft>,
+    channels: Vec<ChannelDraft>,
     /// By dotted key, e.g. `server.listen` or `brokers.0.name`; `brokers.0` is the whole entry.
     places: BTreeMap<String, Place>,
     problems: Vec<Problem>,
@@ -24,13 +28,19 @@ impl Draft {
         self.problems.push(Problem::at(place, message));
     }
 
-    pub(super) const fn broker_count(&self) -> usize {
-        self.brokers.len()
+    /// How many entries an array of tables has.
+    pub(super) fn count(&self, array: &str) -> usize {
+        if array == CHANNEL { self.channels.len() } else { self.brokers.len() }
     }
 
-    pub(super) fn add_broker(&mut self, place: Place) {
-        self.places.insert(format!("{BROKERS}.{}", self.brokers.len()), place);
-        self.brokers.push(BrokerDraft::default());
+    /// Adds an entry to an array of tables.
+    pub(super) fn add(&mut self, array: &str, place: Place) {
+        self.places.insert(format!("{array}.{}", self.count(array)), place);
+        if array == CHANNEL {
+            self.channels.push(ChannelDraft::default());
+        } else {
+            self.brokers.push(BrokerDraft::default());
+        }
     }
 
     /// Sets a key outside `[[brokers]]`. `false` if there is no such key.
@@ -49,22 +59,61 @@ impl Draft {
         true
     }
 
-    /// Sets a key of the broker entry `index`, which exists. `false` if there is no such key.
-    pub(super) fn set_broker<'a>(
+    /// Sets a key of the entry `index`, which exists, of an array of tables: what a file says, or
+    /// the text of a variable. `false` if there is no such key.
+    pub(super) fn set_entry(
         &mut self,
-        index: usize,
+        (array, index): (&str, usize),
         name: &str,
         place: Place,
-        given: impl FnOnce(&Slot<BrokerDraft>) -> Given<'a>,
+        written: Written<'_>,
     ) -> bool {
-        let (Some(key), Some(broker)) =
-            (BROKER_KEYS.iter().find(|key| key.name == name), self.brokers.get_mut(index))
-        else {
-            return false;
+        let result = if array == CHANNEL {
+            set_in(CHANNEL_KEYS, &mut self.channels[index], name, written)
+        } else {
+            set_in(BROKER_KEYS, &mut self.brokers[index], name, written)
         };
-        let result = key.slot.set(broker, given(&key.slot));
-        self.settle(format!("{BROKERS}.{index}.{name}"), place, result);
+        let Some(result) = result else { return false };
+        self.settle(format!("{array}.{index}.{name}"), place, result);
         true
+    }
+
+    /// The entries of an array of tables, or `None` if one is incomplete: later ones would be named
+    /// by a wrong number.
+    fn entries<T>(
+        &mut self,
+        array: &str,
+        finished: Vec<Result<T, &'static str>>,
+    ) -> Option<Vec<T>> {
+        let broken: Vec<Place> = self.problems.iter().filter_map(|p| p.place.clone()).collect();
+        let mut entries = Vec::with_capacity(finished.len());
+        for (index, entry) in finished.into_iter().enumerate() {
+            let missing = match entry {
+                Ok(entry) => {
+                    entries.push(entry);
+                    continue;
+                }
+                Err(missing) => missing,
+            };
+            let entry = format!("{array}.{index}");
+            // What was refused is not missing as well.
+            let refused = [format!("{entry}.{missing}"), entry.clone()]
+                .iter()
+                .any(|key| self.places.get(key).is_some_and(|place| broken.contains(place)));
+            if !refused {
+                let place = self.places.get(&entry).cloned();
+                let message = match (array, missing) {
+                    (CHANNEL, "kind") => {
+                        format!("`{entry}` has no `kind`: \"interactive\" or \"broadcast\"")
+                    }
+                    (_, "kind") => format!("`{entry}` has no `kind`: \"paper\" or \"remote\""),
+                    _ => format!("`{entry}` has no `{missing}`"),
+                };
+                self.problems.push(Problem { place, message });
+            }
+            return None;
+        }
+        Some(entries)
     }
 
     fn settle(&mut self, key: String, place: Place, result: Result<(), String>) {
@@ -75,31 +124,16 @@ impl Draft {
     }
 
     /// The whole, checked.
-    pub(super) fn finish(self) -> Result<Config, BadConfig> {
-        let Self { mut config, brokers, places, mut problems } = self;
-        let broken: Vec<Place> = problems.iter().filter_map(|p| p.place.clone()).collect();
-        for (index, broker) in brokers.into_iter().enumerate() {
-            match broker.finish() {
-                Ok(entry) => config.brokers.push(entry),
-                Err(missing) => {
-                    let entry = format!("{BROKERS}.{index}");
-                    // What was refused is not missing as well.
-                    let refused = [format!("{entry}.{missing}"), entry.clone()]
-                        .iter()
-                        .any(|key| places.get(key).is_some_and(|place| broken.contains(place)));
-                    if !refused {
-                        let place = places.get(&entry).cloned();
-                        let message = match missing {
-                            "kind" => format!("`{entry}` has no `kind`: \"paper\" or \"remote\""),
-                            _ => format!("`{entry}` has no `{missing}`"),
-                        };
-                        problems.push(Problem { place, message });
-                    }
-                    // Later entries would be named by a wrong number.
-                    return BadConfig::unless_empty(problems).map(|()| config);
-                }
-            }
-        }
+    pub(super) fn finish(mut self) -> Result<Config, BadConfig> {
+        let brokers = std::mem::take(&mut self.brokers).into_iter().map(BrokerDraft::finish);
+        let channels = std::mem::take(&mut self.channels).into_iter().map(ChannelDraft::finish);
+        let brokers = self.entries(BROKERS, brokers.collect());
+        let channels = self.entries(CHANNEL, channels.collect());
+        let (Some(brokers), Some(channels)) = (brokers, channels) else {
+            return BadConfig::unless_empty(self.problems).map(|()| self.config);
+        };
+        let Self { mut config, places, mut problems, .. } = self;
+        (config.brokers, config.channel) = (brokers, channels);
         if is_public(&config) {
             config.limits.publish(|name| places.contains_key(&format!("limits.{name}")));
         }
@@ -111,6 +145,26 @@ impl Draft {
         }
         BadConfig::unless_empty(problems).map(|()| config)
     }
+}
+
+/// A value of an entry, where it was written.
+pub(super) enum Written<'a> {
+    File(&'a DeValue<'a>),
+    Variable(&'a str),
+}
+
+fn set_in<T>(
+    keys: &[Key<T>],
+    entry: &mut T,
+    name: &str,
+    written: Written<'_>,
+) -> Option<Result<(), String>> {
+    let key = keys.iter().find(|key| key.name == name)?;
+    let given = match written {
+        Written::File(value) => Given::from_toml(value),
+        Written::Variable(text) => key.slot.read(text),
+    };
+    Some(key.slot.set(entry, given))
 }
 
 /// Whether clients come from anywhere, or are to be treated as if they did.

@@ -1,13 +1,15 @@
 //! Environment variables that override the file.
 //!
 //! `TICKGATE_<SECTION>_<KEY>` for every key, and `TICKGATE_BROKERS_<N>_<KEY>` for the entries of
-//! `[[brokers]]`, counted from zero. The number behind the last one adds an entry.
+//! `[[brokers]]`, counted from zero, and alike for those of `[[channel]]`. The number behind the
+//! last one adds an entry.
 
 use std::collections::BTreeMap;
 
-use super::draft::Draft;
+use super::channel::CHANNEL_KEYS;
+use super::draft::{Draft, Written};
 use super::problem::{Place, nearest};
-use super::schema::{BROKER_KEYS, KEYS};
+use super::schema::{ARRAYS, BROKER_KEYS, BROKERS, KEYS};
 
 const PREFIX: &str = "TICKGATE_";
 
@@ -21,10 +23,12 @@ pub(super) fn read(
     draft: &mut Draft,
 ) -> Vec<String> {
     // Sorted by entry, so that entry 10 is added behind entry 9.
-    let ours: BTreeMap<(Option<usize>, String), String> = variables
+    let ours: BTreeMap<_, String> = variables
         .into_iter()
         .filter(|(name, _)| name.starts_with(PREFIX) && !is_foreign(name))
-        .map(|(name, text)| ((broker_key(&name).map(|(index, _)| index), name), text))
+        .map(|(name, text)| {
+            ((entry_key(&name).map(|(array, index, _)| (array, index)), name), text)
+        })
         .collect();
     let mut used = Vec::new();
     for ((_, name), text) in ours {
@@ -37,7 +41,7 @@ pub(super) fn read(
 
 fn read_one(name: &str, text: &str, draft: &mut Draft) -> bool {
     let place = Place::Environment(name.to_owned());
-    let Some((index, key_name)) = broker_key(name) else {
+    let Some((array, index, key_name)) = entry_key(name) else {
         let key = KEYS.iter().find(|key| variable(key.section, key.name) == name);
         let Some(key) = key else {
             draft.problem(place, unknown(name));
@@ -45,20 +49,27 @@ fn read_one(name: &str, text: &str, draft: &mut Draft) -> bool {
         };
         return draft.set(key.section, key.name, place, |slot| slot.read(text));
     };
-    let Some(key) = BROKER_KEYS.iter().find(|key| key.name.to_uppercase() == key_name) else {
+    let Some(key_name) = entry_names(array).find(|known| known.to_uppercase() == key_name) else {
         draft.problem(place, unknown(name));
         return false;
     };
-    if index > draft.broker_count() {
-        let count = draft.broker_count();
-        let next = variable("brokers", &format!("{count}_{}", key.name));
+    let count = draft.count(array);
+    if index > count {
+        let next = variable(array, &format!("{count}_{key_name}"));
         draft.problem(place, format!("leaves a gap: the next entry would be {next}"));
         return false;
     }
-    if index == draft.broker_count() {
-        draft.add_broker(place.clone());
+    if index == count {
+        draft.add(array, place.clone());
     }
-    draft.set_broker(index, key.name, place, |slot| slot.read(text))
+    draft.set_entry((array, index), key_name, place, Written::Variable(text))
+}
+
+/// The keys of the entries of an array of tables.
+fn entry_names(array: &str) -> impl Iterator<Item = &'static str> {
+    let brokers = BROKER_KEYS.iter().map(|key| (key.section, key.name));
+    let channels = CHANNEL_KEYS.iter().map(|key| (key.section, key.name));
+    brokers.chain(channels).filter(move |(of, _)| *of == array).map(|(_, name)| name)
 }
 
 /// The name of the variable of a key.
@@ -66,11 +77,14 @@ fn variable(section: &str, name: &str) -> String {
     format!("{PREFIX}{section}_{name}").to_uppercase()
 }
 
-/// Splits `TICKGATE_BROKERS_<N>_<KEY>`.
-fn broker_key(name: &str) -> Option<(usize, &str)> {
-    let (index, key) = name.strip_prefix("TICKGATE_BROKERS_")?.split_once('_')?;
-    let canonical = index == "0" || !index.starts_with(['0', '+']);
-    canonical.then(|| index.parse().ok()).flatten().map(|index| (index, key))
+/// Splits `TICKGATE_BROKERS_<N>_<KEY>`, and that of another array alike.
+fn entry_key(name: &str) -> Option<(&'static str, usize, &str)> {
+    ARRAYS.into_iter().find_map(|array| {
+        let prefix = variable(array, "");
+        let (index, key) = name.strip_prefix(&prefix)?.split_once('_')?;
+        let canonical = index == "0" || !index.starts_with(['0', '+']);
+        canonical.then(|| index.parse().ok()).flatten().map(|index| (array, index, key))
+    })
 }
 
 /// Variables that others put there: our own of other commands, and those that Kubernetes sets for
@@ -83,13 +97,12 @@ fn is_foreign(name: &str) -> bool {
 }
 
 fn unknown(name: &str) -> String {
-    let index = broker_key(name).map_or(0, |(index, _)| index);
-    let brokers =
-        BROKER_KEYS.iter().map(|key| variable("brokers", &format!("{index}_{}", key.name)));
+    let (array, index) = entry_key(name).map_or((BROKERS, 0), |(array, index, _)| (array, index));
+    let entry = entry_names(array).map(|key| variable(array, &format!("{index}_{key}")));
     let all: Vec<String> = KEYS
         .iter()
         .map(|key| variable(key.section, key.name))
-        .chain(brokers)
+        .chain(entry)
         .chain(RESERVED.iter().map(|name| (*name).to_owned()))
         .collect();
     // Every name has the prefix, so it says nothing about nearness.

@@ -3,9 +3,9 @@
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::draft::Draft;
+use super::draft::{Draft, Written};
 use super::problem::{Place, nearest};
-use super::schema::{self, BROKERS};
+use super::schema::{self, ARRAYS};
 use super::value::Given;
 
 /// Reads `text` into `draft`; `path` is for the problems alone.
@@ -34,8 +34,8 @@ impl File<'_> {
         for (section, value) in document {
             let place = self.place(section.span().start);
             let section = &**section.get_ref();
-            if section == BROKERS {
-                self.brokers(value, draft);
+            if let Some(array) = ARRAYS.iter().find(|array| **array == section) {
+                self.entries(array, value, draft);
             } else if !schema::sections().contains(&section) {
                 draft.problem(place, unknown_section(section, value.get_ref()));
             } else if let DeValue::Table(table) = value.get_ref() {
@@ -58,27 +58,26 @@ impl File<'_> {
         }
     }
 
-    fn brokers(&self, value: &Spanned<DeValue<'_>>, draft: &mut Draft) {
+    fn entries(&self, array: &str, value: &Spanned<DeValue<'_>>, draft: &mut Draft) {
         let place = self.place(value.span().start);
         let DeValue::Array(entries) = value.get_ref() else {
-            draft.problem(place, "`brokers` is a list: write [[brokers]], with double brackets");
+            let message = format!("`{array}` is a list: write [[{array}]], with double brackets");
+            draft.problem(place, message);
             return;
         };
         for (index, entry) in entries.iter().enumerate() {
             let place = self.place(entry.span().start);
-            draft.add_broker(place.clone());
+            draft.add(array, place.clone());
             let DeValue::Table(table) = entry.get_ref() else {
                 let given = Given::from_toml(entry.get_ref());
-                draft.problem(place, format!("`brokers.{index}` must be a table, got {given}"));
+                draft.problem(place, format!("`{array}.{index}` must be a table, got {given}"));
                 continue;
             };
             for (name, value) in table {
                 let place = self.place(value.span().start);
-                let set = draft.set_broker(index, name.get_ref(), place, |_| {
-                    Given::from_toml(value.get_ref())
-                });
-                if !set {
-                    let message = unknown_key(BROKERS, "[[brokers]]", name.get_ref());
+                let written = Written::File(value.get_ref());
+                if !draft.set_entry((array, index), name.get_ref(), place, written) {
+                    let message = unknown_key(array, &format!("[[{array}]]"), name.get_ref());
                     draft.problem(self.place(name.span().start), message);
                 }
             }
@@ -106,7 +105,7 @@ fn unknown_section(section: &str, value: &DeValue<'_>) -> String {
         _ => format!("there is no key `{section}` outside the sections"),
     };
     let hint = match (nearest(section, schema::sections()), home_of(section)) {
-        (Some(BROKERS), _) => "did you mean [[brokers]]?".into(),
+        (Some(near), _) if ARRAYS.contains(&near) => format!("did you mean [[{near}]]?"),
         (Some(near), _) => format!("did you mean [{near}]?"),
         (None, Some(home)) => format!("did you mean `{section}` in {home}?"),
         (None, None) => format!("the sections are {}", schema::sections().join(", ")),
@@ -128,7 +127,8 @@ fn unknown_key(section: &str, shown: &str, name: &str) -> String {
 fn home_of(name: &str) -> Option<String> {
     schema::sections().into_iter().find(|section| schema::names(section).contains(&name)).map(
         |section| {
-            if section == BROKERS { "[[brokers]]".into() } else { format!("[{section}]") }
+            let is_array = ARRAYS.contains(&section);
+            if is_array { format!("[[{section}]]") } else { format!("[{section}]") }
         },
     )
 }

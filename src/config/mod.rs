@@ -2,10 +2,11 @@
 //!
 //! Each key is documented in `tickgate.example.toml` and can be overridden by an environment
 //! variable `TICKGATE_<SECTION>_<KEY>`, those of `[[brokers]]` by `TICKGATE_BROKERS_<N>_<KEY>`
-//! with N counted from zero.
+//! with N counted from zero, those of `[[channel]]` alike.
 
 mod address;
 mod audit;
+mod channel;
 mod draft;
 mod environment;
 mod file;
@@ -26,6 +27,9 @@ use crate::topic::Role;
 
 pub use address::{Address, BadAddress};
 pub use audit::Audit;
+pub use channel::{
+    CHANNELS_MAX, ChannelAuth, ChannelEntry, ChannelKind, OutboxPolicy, TopicPattern,
+};
 pub use limits::{Conduct, Limits, PROFILES};
 pub use load::{DEFAULT_FILE, Loaded, load, parse};
 pub use origin::{BadOrigin, Origin};
@@ -61,6 +65,9 @@ pub struct Config {
     /// The brokers, in the order in which `get_supported_brokers` lists them. None configured
     /// means one paper broker.
     pub brokers: Vec<BrokerEntry>,
+    /// Paths under which clients connect. None configured means that every path is one and the
+    /// same interactive channel.
+    pub channel: Vec<ChannelEntry>,
     /// The audit log.
     pub audit: Audit,
     /// Logging.
@@ -255,6 +262,12 @@ impl Config {
     #[must_use]
     pub fn effective_brokers(&self) -> Vec<BrokerEntry> {
         if self.brokers.is_empty() { vec![BrokerEntry::paper()] } else { self.brokers.clone() }
+    }
+
+    /// Broadcast channels.
+    #[must_use]
+    pub fn broadcasts(&self) -> usize {
+        self.channel.iter().filter(|it| it.kind == ChannelKind::Broadcast).count()
     }
 
     fn has_paper_broker(&self) -> bool {

@@ -1,5 +1,6 @@
 //! Every key: its section, its name, what it holds and its limits.
 
+use super::channel::{CHANNEL, CHANNEL_KEYS};
 use super::value::Slot;
 use super::{BrokerEntry, BrokerKind, Config, PROFILES, SHARDS_MAX};
 
@@ -38,7 +39,7 @@ const HOUR_MS: u64 = 3_600_000;
 const DAY_MS: u64 = 24 * HOUR_MS;
 const MIB: usize = 1_048_576;
 
-/// The section that is an array of tables.
+/// The section of brokers.
 pub(super) const BROKERS: &str = "brokers";
 
 /// Every key outside `[[brokers]]`, in the order of the example file.
@@ -233,15 +234,24 @@ pub(super) const BROKER_KEYS: &[Key<BrokerDraft>] = &[
 pub(super) fn sections() -> Vec<&'static str> {
     let mut sections: Vec<_> = KEYS.iter().map(|key| key.section).collect();
     sections.dedup();
-    sections.push(BROKERS);
+    sections.extend(ARRAYS);
     sections
 }
+
+/// The sections that are arrays of tables.
+pub(super) const ARRAYS: [&str; 2] = [BROKERS, CHANNEL];
 
 /// The names of a section's keys.
 pub(super) fn names(section: &str) -> Vec<&'static str> {
     let plain = KEYS.iter().map(|key| (key.section, key.name));
     let brokers = BROKER_KEYS.iter().map(|key| (key.section, key.name));
-    plain.chain(brokers).filter(|(of, _)| *of == section).map(|(_, name)| name).collect()
+    let channels = CHANNEL_KEYS.iter().map(|key| (key.section, key.name));
+    plain
+        .chain(brokers)
+        .chain(channels)
+        .filter(|(of, _)| *of == section)
+        .map(|(_, name)| name)
+        .collect()
 }
 
 const fn key<T>(section: &'static str, name: &'static str, slot: Slot<T>) -> Key<T> {
@@ -261,6 +271,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
+    use crate::config::{ChannelEntry, ChannelKind};
 
     /// A configuration in which every optional value is there.
     fn full() -> Config {
@@ -279,6 +290,11 @@ mod tests {
             address: Some("tcp://a:1".into()),
             seed: Some(1),
             ticks_per_second: Some(1.0),
+        });
+        config.channel.push(ChannelEntry {
+            broker: Some("a".into()),
+            user: Some("u".into()),
+            ..ChannelEntry::new("/", ChannelKind::Broadcast)
         });
         config
     }

@@ -2,6 +2,7 @@
 
 mod admin;
 mod audit;
+mod channels;
 mod limits;
 mod log;
 mod tls;
@@ -47,6 +48,7 @@ pub(super) fn findings(config: &Config) -> Vec<Finding> {
     found.roles(config);
     found.broker_times(config);
     found.brokers(config);
+    found.channels(config);
     found.log(&config.log.level);
     found.0
 }

@@ -6,6 +6,8 @@
 //! clock: time comes in as milliseconds of the gateway's own clock.
 
 mod backoff;
+mod broadcast;
+mod channel;
 mod conduct;
 mod gate;
 mod hub;
@@ -15,6 +17,7 @@ mod outbox;
 mod shard;
 mod timers;
 mod upstream;
+mod wildcards;
 
 use bytes::Bytes;
 
@@ -25,6 +28,8 @@ use crate::protocol::{
 };
 use crate::topic::{BrokerName, ClientId, CredentialTag, Role, Topic, UserId};
 
+pub use broadcast::{Broadcast, BroadcastEffect, BroadcastOptions, BroadcastTotals};
+pub use channel::{ChannelId, ChannelRules};
 pub use conduct::{Conduct, Escalation, Rates, Reaction, Violation};
 pub use gate::{
     Arrival, Attempt, Gate, GateEffect, GateOptions, GateTotals, NotBlocked, Refusal, Tried,
@@ -35,9 +40,10 @@ pub use hub::{
     TopicSnapshot,
 };
 pub use index::{Index, Served, TickAddress};
-pub use outbox::{Outbox, OutboxLimits, Overflow};
-pub use shard::{Change, Orders, Shard, ShardOptions, ShardTotals};
+pub use outbox::{Lost, Outbox, OutboxLimits, Overflow};
+pub use shard::{Change, Manner, Orders, Shard, ShardOptions, ShardTotals};
 pub use upstream::{Upstream, UpstreamCommand};
+pub use wildcards::{Picked, Wild, Wildcards};
 
 /// Number of a shard, from 0.
 pub type ShardId = usize;
@@ -113,6 +119,8 @@ pub enum Event {
         client: ClientId,
         /// Where its outbox lives.
         shard: ShardId,
+        /// By which way it has come.
+        channel: ChannelId,
     },
     /// A client asks for something.
     Request {
@@ -206,6 +214,17 @@ pub enum Effect {
         /// Where.
         shard: ShardId,
         /// Wanted, or no longer wanted.
+        wanted: bool,
+    },
+    /// From now on (or no longer) a shard has somebody who hears a broadcast.
+    Audience {
+        /// Whose broadcast.
+        channel: ChannelId,
+        /// On which route it is sent there.
+        route: RouteId,
+        /// Where.
+        shard: ShardId,
+        /// Heard, or no longer heard.
         wanted: bool,
     },
     /// Have a broker do something.

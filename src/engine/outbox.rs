@@ -1,5 +1,7 @@
 //! What waits for one client.
 
+mod policy;
+
 use std::collections::{BTreeSet, VecDeque};
 
 use bytes::Bytes;
@@ -7,6 +9,8 @@ use bytes::Bytes;
 use super::RouteId;
 use super::numbered::NumberMap;
 use crate::marks::mark;
+
+pub use policy::Lost;
 
 /// How much may wait for one client.
 #[derive(Clone, Copy, Debug)]

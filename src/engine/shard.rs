@@ -2,6 +2,7 @@
 
 mod check;
 mod gauges;
+mod waiting;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -9,11 +10,14 @@ use bytes::Bytes;
 
 use super::RouteId;
 use super::numbered::{NumberMap, NumberSet};
-use super::outbox::{Outbox, OutboxLimits, Overflow};
+use super::outbox::{Lost, Outbox, OutboxLimits, Overflow};
 use super::timers::Timers;
+use crate::config::OutboxPolicy;
 use crate::marks::mark;
 use crate::protocol::frame;
 use crate::topic::{ClientId, UserId};
+
+pub use waiting::Manner;
 
 /// What a shard needs to know of the configuration.
 #[derive(Clone, Copy, Debug)]
@@ -62,11 +66,13 @@ pub struct ShardTotals {
     pub ticks: u64,
     /// Ticks that replaced one which a lagging client will never see.
     pub conflated: u64,
+    /// Ticks that had to go because they were the oldest.
+    pub dropped: u64,
     /// Ticks that arrived for a route nobody wants any more.
     pub unrouted: u64,
     /// Order updates put into outboxes.
     pub orders: u64,
-    /// Clients closed because too many answers or order updates waited for them.
+    /// Clients closed because too much waited for them.
     pub overflows: u64,
 }
 
@@ -84,6 +90,8 @@ pub struct Shard {
     dirty: VecDeque<usize>,
     /// Until when clients being closed have time.
     closing: Timers<ClientId>,
+    /// Clients to be closed before the present step is over.
+    overflowed: Vec<ClientId>,
     totals: ShardTotals,
 }
 
@@ -91,6 +99,8 @@ pub struct Shard {
 struct Client {
     id: ClientId,
     outbox: Outbox,
+    limits: OutboxLimits,
+    policy: OutboxPolicy,
     /// Its routes, with its place among their subscribers.
     routes: NumberMap<RouteId, usize>,
     orders: Option<UserId>,
@@ -118,6 +128,7 @@ impl Shard {
             orders: BTreeMap::new(),
             dirty: VecDeque::new(),
             closing: Timers::new(),
+            overflowed: Vec::new(),
             totals: ShardTotals::default(),
         }
     }
@@ -127,11 +138,20 @@ impl Shard {
         self.now_ms = now_ms;
     }
 
-    /// Takes in a client.
+    /// Takes in a client whose ticks are conflated.
     pub fn attach(&mut self, id: ClientId) {
+        let ticks_max = self.options.outbox.ticks_max;
+        self.attach_by(id, Manner { policy: OutboxPolicy::Conflate, ticks_max });
+    }
+
+    /// Takes in a client.
+    pub fn attach_by(&mut self, id: ClientId, manner: Manner) {
+        let Manner { policy, ticks_max } = manner;
         let client = Client {
             id,
             outbox: Outbox::default(),
+            limits: OutboxLimits { ticks_max, ..self.options.outbox },
+            policy,
             routes: NumberMap::default(),
             orders: None,
             dirty: false,
@@ -192,6 +212,7 @@ impl Shard {
         for route in change.add {
             self.join(slot, route);
         }
+        self.close_overflowed();
     }
 
     /// Gives a client a frame outside the order of requests: a pong.
@@ -211,13 +232,19 @@ impl Shard {
         for &slot in &route_state.subscribers {
             let client = self.slots[slot].as_mut().expect("a subscriber exists");
             self.totals.ticks += 1;
-            let replaced = client.outbox.push_tick(&self.options.outbox, route, frame.clone());
-            self.totals.conflated += u64::from(replaced);
+            match client.push_tick(route, frame.clone()) {
+                Ok(Lost { replaced, dropped }) => {
+                    self.totals.conflated += replaced;
+                    self.totals.dropped += dropped;
+                }
+                Err(Overflow) => self.overflowed.push(client.id),
+            }
             if !client.dirty {
                 client.dirty = true;
                 self.dirty.push_back(slot);
             }
         }
+        self.close_overflowed();
     }
 
     /// Gives an order update to everyone who follows this user's.
@@ -302,7 +329,9 @@ impl Shard {
         if let Some(last) = &state.last {
             mark!(Snapshot);
             let snapshot = frame::with_snapshot(last);
-            client.outbox.push_tick(&self.options.outbox, route, snapshot);
+            if client.push_tick(route, snapshot).is_err() {
+                self.overflowed.push(client.id);
+            }
             self.totals.ticks += 1;
             self.mark_dirty(slot);
         }
@@ -329,21 +358,6 @@ impl Shard {
         followers.swap_remove(&slot);
         if followers.is_empty() {
             self.orders.remove(&user);
-        }
-    }
-
-    /// Queues a frame that must not be dropped. If there is no room, the client is closed.
-    fn push_control(&mut self, slot: usize, frame: Bytes) {
-        let limits = self.options.outbox;
-        let client = self.client_mut(slot);
-        match client.outbox.push_control(&limits, frame) {
-            Ok(()) => self.mark_dirty(slot),
-            Err(Overflow) => {
-                let id = client.id;
-                client.outbox.clear();
-                self.totals.overflows += 1;
-                self.close(id, 1013, "too many answers and order updates are unread");
-            }
         }
     }
 

@@ -14,6 +14,8 @@ const FINAL_CLOSE: u8 = 0x88;
 
 /// How every tick begins; `"snapshot":true` goes right behind it.
 const TICK_START: &[u8] = br#"{"type":"market_data","#;
+/// How every broadcast begins; `"snapshot":true` goes right behind it.
+const BROADCAST_START: &[u8] = br#"{"type":"broadcast","#;
 const SNAPSHOT: &[u8] = br#""snapshot":true,"#;
 
 /// A text frame. `json` is UTF-8.
@@ -63,18 +65,42 @@ pub fn tick_frame(instrument: &Instrument, mode: Mode, broker: &str, data: &[u8]
     frame.into()
 }
 
-/// The same tick with `"snapshot":true`.
+/// The latest ticks of a channel, as all its listeners get them.
+///
+/// `ticks` are frames of [`tick_frame`]; their payloads are passed on byte for byte.
+#[must_use]
+pub fn broadcast_frame<'a>(
+    channel: &str,
+    timestamp_ms: u64,
+    ticks: impl Iterator<Item = &'a Bytes>,
+) -> Bytes {
+    let mut json = BROADCAST_START.to_vec();
+    json.extend_from_slice(br#""channel":""#);
+    push_escaped(&mut json, channel);
+    json.extend_from_slice(format!(r#"","timestamp":{timestamp_ms},"ticks":["#).as_bytes());
+    for (at, tick) in ticks.filter_map(|tick| payload(tick)).enumerate() {
+        if at > 0 {
+            json.push(b',');
+        }
+        json.extend_from_slice(tick);
+    }
+    json.extend_from_slice(b"]}");
+    text_frame(&json)
+}
+
+/// The same tick or broadcast with `"snapshot":true`.
 ///
 /// # Panics
 ///
-/// If `frame` is not one of [`tick_frame`].
+/// If `frame` is not one of [`tick_frame`] or [`broadcast_frame`].
 #[must_use]
 pub fn with_snapshot(frame: &Bytes) -> Bytes {
-    let payload = payload(frame);
-    let rest = payload.and_then(|payload| payload.strip_prefix(TICK_START));
-    let Some(rest) = rest else { panic!("only a tick can become a snapshot") };
-    let mut snapshot = self::frame(FINAL_TEXT, TICK_START.len() + SNAPSHOT.len() + rest.len());
-    snapshot.put_slice(TICK_START);
+    let payload = payload(frame).unwrap_or_default();
+    let starts = [TICK_START, BROADCAST_START];
+    let split = starts.iter().find_map(|start| Some((start, payload.strip_prefix(*start)?)));
+    let Some((start, rest)) = split else { panic!("only a tick can become a snapshot") };
+    let mut snapshot = self::frame(FINAL_TEXT, start.len() + SNAPSHOT.len() + rest.len());
+    snapshot.put_slice(start);
     snapshot.put_slice(SNAPSHOT);
     snapshot.put_slice(rest);
     snapshot.freeze()
@@ -111,7 +137,9 @@ fn push_header(out: &mut impl BufMut, first_byte: u8, payload_len: usize) {
     }
 }
 
-fn payload(frame: &[u8]) -> Option<&[u8]> {
+/// What a frame of a server carries.
+#[must_use]
+pub fn payload(frame: &[u8]) -> Option<&[u8]> {
     let header_len = match frame.get(1)? {
         126 => 4,
         127 => 10,
@@ -201,6 +229,18 @@ mod tests {
             let mut expected = read(&frame);
             expected["snapshot"] = true.into();
             assert_eq!(read(&snapshot), expected, "{padding}");
+        }
+    }
+
+    #[test]
+    fn a_broadcast_becomes_a_snapshot_too() {
+        let tick = tick_frame(&reliance(), Mode::Ltp, "b", b"{}");
+        let frame = broadcast_frame("/ws/\"", 7, [&tick, &tick].into_iter());
+        for (frame, is_snapshot) in [(with_snapshot(&frame), true), (frame, false)] {
+            let read: serde_json::Value = serde_json::from_slice(payload(&frame).unwrap()).unwrap();
+            assert_eq!(read["snapshot"] == true, is_snapshot);
+            assert_eq!((&read["type"], &read["channel"]), (&"broadcast".into(), &"/ws/\"".into()));
+            assert_eq!(read["ticks"].as_array().unwrap().len(), 2);
         }
     }
 

@@ -230,6 +230,14 @@ impl Reject {
         Self::new(ErrorCode::Forbidden, &format!("You may not {what}"))
     }
 
+    /// The client's channel sends everybody the same.
+    #[must_use]
+    pub fn broadcasts() -> Self {
+        let message =
+            "This channel broadcasts the same to everybody; there is nothing to subscribe";
+        Self::of(ErrorCode::Forbidden, message)
+    }
+
     /// The gateway is about to stop.
     #[must_use]
     pub fn shutting_down() -> Self {

@@ -28,8 +28,8 @@ use super::shard::{ShardMailbox, ShardMessage};
 use super::tls::{MaybeTls, Tls};
 use crate::audit::{Audit, Record, What};
 use crate::auth::Verifier;
-use crate::config::Config;
-use crate::engine::{Conduct, Escalation, Event, Rates, Reaction, ShardId};
+use crate::config::{ChannelKind, Config, OutboxPolicy};
+use crate::engine::{ChannelId, Conduct, Escalation, Event, Manner, Rates, Reaction, ShardId};
 use crate::marks::mark;
 use crate::runtime::{Clock, Runtime};
 use crate::topic::{BrokerName, ClientId};
@@ -55,6 +55,25 @@ pub(super) struct ClientContext<R: Runtime> {
     pub shards: Vec<ShardMailbox<R>>,
 }
 
+impl<R: Runtime> ClientContext<R> {
+    /// How ticks wait for the clients of a channel.
+    fn manner(&self, channel: ChannelId) -> Manner {
+        let ticks_max = self.config.outbox.ticks_max;
+        let Some(entry) = channel.entry(&self.config.channel) else {
+            return Manner { policy: OutboxPolicy::Conflate, ticks_max };
+        };
+        let ticks_max = match (entry.kind, entry.outbox) {
+            // All of a broadcast is in its latest frame.
+            (ChannelKind::Broadcast, OutboxPolicy::Conflate) => 0,
+            (ChannelKind::Broadcast | ChannelKind::Interactive, _) if entry.ticks_max == 0 => {
+                ticks_max
+            }
+            (ChannelKind::Broadcast | ChannelKind::Interactive, _) => entry.ticks_max,
+        };
+        Manner { policy: entry.outbox, ticks_max }
+    }
+}
+
 /// A connection whose upgrade is done.
 pub(super) struct Upgraded<S> {
     pub stream: S,
@@ -64,6 +83,8 @@ pub(super) struct Upgraded<S> {
     pub address: IpAddr,
     /// Whether the client is on this machine.
     pub loopback: bool,
+    /// By which way it has come.
+    pub channel: ChannelId,
     /// Who it is, if it has shown a credential with its upgrade request.
     pub found: Option<Found>,
 }
@@ -95,13 +116,22 @@ pub(super) async fn serve_client<R: Runtime>(
     let (reader, writer) = tokio::io::split(upgraded.stream);
     let (ended, mut end) = oneshot::channel();
     let credit = Arc::new(Semaphore::new(context.config.limits.requests_in_flight_max));
-    let attach = ShardMessage::Attach { client: id, writer, ended, credit: credit.clone() };
+    let attach = ShardMessage::Attach {
+        client: id,
+        writer,
+        ended,
+        credit: credit.clone(),
+        manner: context.manner(upgraded.channel),
+    };
     if context.shards[shard].send(attach).await.is_err() {
         return;
     }
     let address = Some(upgraded.address);
-    context.audit.put(Record { address, ..What::Opened {}.of(id) });
-    if context.hub.send(HubMessage::Event(Event::Opened { client: id, shard })).await.is_err() {
+    let channel = upgraded.channel;
+    let path = channel.path(&context.config.channel).into();
+    context.audit.put(Record { address, ..What::Opened { channel: path }.of(id) });
+    let opened = Event::Opened { client: id, shard, channel };
+    if context.hub.send(HubMessage::Event(opened)).await.is_err() {
         return;
     }
     let socket = open_socket(&context.config, reader, upgraded.early).await;

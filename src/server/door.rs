@@ -19,7 +19,7 @@ use super::client::{ClientContext, Ejection, serve_client};
 use super::forwarded::is_trusted;
 use super::upgrade::upgrade;
 use crate::audit::{Audit, Record, What};
-use crate::engine::{Arrival, Attempt, Gate, GateEffect, GateTotals, Refusal, Tried};
+use crate::engine::{Arrival, Attempt, ChannelId, Gate, GateEffect, GateTotals, Refusal, Tried};
 use crate::marks::mark;
 use crate::runtime::{Clock, Listener, Runtime, TaskGroup};
 use crate::topic::ClientId;
@@ -42,6 +42,8 @@ pub(super) enum GateMessage {
     Left(ClientId),
     /// A trusted proxy stands for this address.
     Locate(ClientId, IpAddr, oneshot::Sender<Result<(), Refusal>>),
+    /// A client wants a place in a channel.
+    Channel(ClientId, ChannelId, oneshot::Sender<Result<(), Refusal>>),
     /// May this client try a credential?
     Attempt(ClientId, oneshot::Sender<Attempt>),
     /// How that went.
@@ -104,6 +106,15 @@ impl GateHandle {
     pub async fn locate(&self, client: ClientId, address: IpAddr) -> Option<Result<(), Refusal>> {
         let (sender, answer) = oneshot::channel();
         self.0.send(GateMessage::Locate(client, address, sender)).await.ok()?;
+        answer.await.ok()
+    }
+}
+
+impl GateHandle {
+    /// Takes a place in a channel. An error is why there is none; `None`: the door is closed.
+    pub async fn enter(&self, client: ClientId, channel: ChannelId) -> Option<Result<(), Refusal>> {
+        let (sender, answer) = oneshot::channel();
+        self.0.send(GateMessage::Channel(client, channel, sender)).await.ok()?;
         answer.await.ok()
     }
 }
@@ -293,6 +304,11 @@ impl<R: Runtime> Door<R> {
             GateMessage::Locate(id, address, answer) => {
                 // Whoever asked may have given up.
                 let _ = answer.send(self.gate.locate(now_ms, id, address));
+            }
+            GateMessage::Channel(id, channel, answer) => {
+                let entered = self.gate.enter_channel(now_ms, id, channel);
+                mark!(ChannelCrowded if entered.is_err());
+                let _ = answer.send(entered);
             }
             GateMessage::Attempt(id, answer) => {
                 if let Some(guest) = guests.get_mut(&id) {

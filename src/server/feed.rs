@@ -11,7 +11,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use super::hub::HubMessage;
 use super::shard::ShardMessage;
 use crate::auth::Keeper;
-use crate::engine::{Event, Index, RouteId, Served, ShardId, TickAddress};
+use crate::engine::{
+    ChannelId, Event, Index, Picked, RouteId, Served, ShardId, TickAddress, Wildcards,
+};
 use crate::marks::mark;
 use crate::protocol::{self, BusTopic, TopicRules, frame};
 use crate::runtime::Clock;
@@ -42,6 +44,7 @@ const SHOWN_BYTES_MAX: usize = 64;
 /// Something the feed is told or asked.
 pub(super) enum FeedMessage {
     Interest { route: RouteId, topic: Topic, broker: BrokerName, shard: ShardId, wanted: bool },
+    Audience { channel: ChannelId, route: RouteId, shard: ShardId, wanted: bool },
     Query(oneshot::Sender<FeedCounts>),
 }
 
@@ -53,6 +56,8 @@ pub(super) struct FeedCounts {
     pub routed: u64,
     pub nulled: u64,
     pub dropped: BTreeMap<&'static str, u64>,
+    /// Ticks that a broadcast had no place for, by channel.
+    pub left_out: Vec<(ChannelId, u64)>,
 }
 
 /// Where the feed hands things on.
@@ -63,25 +68,31 @@ pub(super) struct FeedOutlets<S> {
     pub keeper: Keeper,
 }
 
+/// By what the feed knows whom a tick is for.
+pub(super) struct FeedTables {
+    pub index: Index,
+    pub wildcards: Wildcards,
+    pub rules: TopicRules,
+}
+
 /// Routes what publishers send until the bus or the mailbox ends.
 pub(super) async fn run_feed<S: Send>(
     mut bus: Sub,
     mut mailbox: mpsc::Receiver<FeedMessage>,
-    index: Index,
-    rules: TopicRules,
+    tables: FeedTables,
     clock: Clock,
     outlets: FeedOutlets<S>,
 ) {
     let batches = outlets.shards.iter().map(|_| Batch::default()).collect();
     let mut feed = Feed {
-        index,
-        rules,
+        tables,
         counts: FeedCounts {
             // From the start, so that the first drop is an increase too.
             dropped: DROP_REASONS.iter().map(|reason| (*reason, 0)).collect(),
             ..FeedCounts::default()
         },
         served: Vec::new(),
+        picked: Vec::new(),
         batches,
         orders: Vec::new(),
         invalidated: BTreeSet::new(),
@@ -114,10 +125,10 @@ pub(super) async fn run_feed<S: Send>(
 }
 
 struct Feed {
-    index: Index,
-    rules: TopicRules,
+    tables: FeedTables,
     counts: FeedCounts,
     served: Vec<Served>,
+    picked: Vec<Picked>,
     /// For each shard.
     batches: Vec<Batch>,
     orders: Vec<(UserId, Bytes)>,
@@ -160,11 +171,15 @@ impl Feed {
     fn take(&mut self, message: FeedMessage) {
         match message {
             FeedMessage::Interest { route, topic, broker, shard, wanted } => {
-                self.index.set_interest(route, &topic, &broker, shard, wanted);
+                self.tables.index.set_interest(route, &topic, &broker, shard, wanted);
+            }
+            FeedMessage::Audience { channel, route, shard, wanted } => {
+                self.tables.wildcards.audience(channel, route, shard, wanted);
             }
             FeedMessage::Query(answer) => {
                 // Whoever asked may have given up.
-                let _ = answer.send(self.counts.clone());
+                let left_out = self.tables.wildcards.left_out();
+                let _ = answer.send(FeedCounts { left_out, ..self.counts.clone() });
             }
         }
     }
@@ -189,15 +204,18 @@ impl Feed {
         topic: &[u8],
         payload: &[u8],
     ) -> Result<(), &'static str> {
-        match protocol::parse_topic(topic, &self.rules).map_err(|_| "bad_topic")? {
+        match protocol::parse_topic(topic, &self.tables.rules).map_err(|_| "bad_topic")? {
             BusTopic::Tick { broker, exchange, symbol, mode } => {
                 self.served.clear();
+                self.picked.clear();
                 let address = TickAddress { broker, exchange, symbol, mode };
-                if !self.index.serve(now_ms, address, &mut self.served) {
+                let wanted = self.tables.index.serve(now_ms, address, &mut self.served);
+                self.tables.wildcards.pick(now_ms, address, &mut self.picked);
+                if !wanted && self.picked.is_empty() {
                     mark!(NoInterest);
                     return Err("no_interest");
                 }
-                if self.served.is_empty() {
+                if self.served.is_empty() && self.picked.is_empty() {
                     mark!(OtherSource);
                     return Err("other_source");
                 }
@@ -208,6 +226,12 @@ impl Feed {
                     let broker = broker.as_str();
                     let tick = frame::tick_frame(instrument, *mode, broker, &checked.json);
                     push(&mut self.batches, served, &tick);
+                }
+                for picked in &self.picked {
+                    let Picked { outlet, route, instrument, mode, broker } = picked;
+                    let broker = broker.as_str();
+                    let tick = frame::tick_frame(instrument, *mode, broker, &checked.json);
+                    self.batches[*outlet].push(*route, tick);
                 }
                 Ok(())
             }
@@ -267,115 +291,4 @@ fn push(batches: &mut [Batch], served: &Served, tick: &Bytes) {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::auth::{KeyTable, Verifier};
-    use crate::config::Auth;
-    use crate::runtime::{Runtime, Task, TokioRuntime};
-    use crate::topic::{Instrument, Mode};
-    use crate::zmtp::{Options, Pub};
-
-    /// A feed with one publisher, and a shard whose mailbox nobody empties.
-    struct Stalled {
-        publisher: Pub,
-        to_feed: mpsc::Sender<FeedMessage>,
-        shard: mpsc::Receiver<ShardMessage<tokio::io::DuplexStream>>,
-        _hub: mpsc::Receiver<HubMessage>,
-        _feed: Task,
-    }
-
-    async fn stalled() -> Stalled {
-        let runtime = TokioRuntime::new();
-        let bind = ["127.0.0.1:0".to_owned()];
-        let everything = [Bytes::new()];
-        let bus = Sub::start(&runtime, Options::default(), &bind, &[], &everything);
-        let bus = bus.await.expect("a free port");
-        let address = bus.bound()[0].to_string();
-        let (to_feed, mailbox) = mpsc::channel(1_024);
-        let (to_shard, shard) = mpsc::channel(1_024);
-        let (to_hub, hub) = mpsc::channel(1_024);
-        let clock = Clock::start();
-        let verifier = Verifier::new(runtime.clone(), clock, KeyTable::new(), &Auth::default());
-        let keeper = Arc::new(verifier).keeper();
-        let outlets = FeedOutlets { shards: vec![to_shard], hub: to_hub, keeper };
-        let (index, rules) = (Index::new(5_000), TopicRules::default());
-        let feed = run_feed(bus, mailbox, index, rules, clock, outlets);
-        let feed = runtime.spawn("feed", feed);
-        let topic = Topic::new(Instrument::new("NSE", "TCS"), Mode::Ltp);
-        let broker = "paper".into();
-        let interest =
-            FeedMessage::Interest { route: RouteId(1), topic, broker, shard: 0, wanted: true };
-        to_feed.send(interest).await.expect("the feed runs");
-        let publisher = Pub::connect(&runtime, Options::default(), 1_000_000, &address);
-        while publisher.stats().subscriptions == 0 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        Stalled { publisher, to_feed, shard, _hub: hub, _feed: feed }
-    }
-
-    impl Stalled {
-        /// Publishes more than can wait anywhere, and waits until the feed takes no more.
-        async fn flood(&self, messages: usize, filler: usize) {
-            let payload = format!(r#"{{"ltp":1,"filler":"{}"}}"#, "x".repeat(filler));
-            let message = Message::pair("NSE_TCS_LTP", payload);
-            for _ in 0..messages {
-                self.publisher.publish(message.clone());
-            }
-            let mut before = 0;
-            loop {
-                tokio::time::sleep(Duration::from_millis(200)).await;
-                let waiting = self.shard.len();
-                if waiting > 0 && waiting == before {
-                    return;
-                }
-                before = waiting;
-            }
-        }
-
-        /// Ticks that wait for the shard, and their bytes.
-        fn waiting(&mut self) -> (usize, usize) {
-            let (mut count, mut bytes) = (0, 0);
-            while let Ok(ShardMessage::Ticks { ticks, .. }) = self.shard.try_recv() {
-                count += ticks.len();
-                bytes += ticks.iter().map(|(_, frame)| frame.len()).sum::<usize>();
-            }
-            (count, bytes)
-        }
-    }
-
-    #[tokio::test]
-    async fn answers_wait_behind_few_ticks_however_many_are_published() {
-        let mut stalled = stalled().await;
-        stalled.flood(100_000, 0).await;
-        let (ticks, _) = stalled.waiting();
-        assert!(ticks <= 8_192, "{ticks} ticks wait for the shard");
-    }
-
-    #[tokio::test]
-    async fn invalidations_that_the_hub_has_no_time_for_wait_on_the_bus() {
-        let stalled = stalled().await;
-        for number in 0..100_000 {
-            let payload = format!(r#"{{"user_id":"user-{number}","cache_type":"ALL"}}"#);
-            stalled.publisher.publish(Message::pair("CACHE_INVALIDATE_ALL_x", payload));
-        }
-        let mut taken = (0, u64::MAX);
-        while taken.0 != taken.1 {
-            tokio::time::sleep(Duration::from_millis(200)).await;
-            let (answer, counts) = oneshot::channel();
-            stalled.to_feed.send(FeedMessage::Query(answer)).await.expect("the feed runs");
-            taken = (counts.await.expect("it answers").messages, taken.0);
-        }
-        assert!(taken.0 <= 8_192, "{} invalidations wait for the hub", taken.0);
-    }
-
-    #[tokio::test]
-    async fn large_ticks_that_wait_for_a_shard_take_little_memory() {
-        let mut stalled = stalled().await;
-        stalled.flood(400, 500_000).await;
-        let (_, bytes) = stalled.waiting();
-        assert!(bytes <= 8 << 20, "{bytes} bytes wait for the shard");
-        drop(stalled.to_feed);
-    }
-}
+mod tests;

@@ -14,29 +14,25 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::admin::serve_admin;
 use super::administrator::{Administrator, COMMANDS_MAX};
-use super::broker::{reachable, run_broker};
 use super::client::ClientContext;
 use super::door::{Door, DoorCounts, GateHandle, TOLD_MAX};
 use super::failure::Failure;
-use super::feed::{FeedOutlets, run_feed};
+use super::feed::{FeedOutlets, FeedTables, run_feed};
 use super::forwarded;
 use super::hub::{HubMessage, Outlets, run_hub};
-use super::shard::{ShardMailbox, run_shard};
+use super::parts::{broker_kind, start_broadcasts, start_broker, start_shards, wildcards};
 use super::sockets::{Sockets, bind};
 use super::source::Source;
 use super::tls::Tls;
 use crate::audit::{self, Audit};
 use crate::auth::{Credentials, Keeper, Verifier};
-use crate::broker::Command;
-use crate::broker::paper::{Paper, PaperOptions};
-use crate::broker::remote::{Remote, RemoteOptions};
-use crate::config::{BrokerEntry, BrokerKind, Config, SHARDS_MAX};
-use crate::engine::{Gate, GateOptions, Hub, HubOptions, Index, OutboxLimits, Shard, ShardOptions};
+use crate::config::Config;
+use crate::engine::{Gate, GateOptions, Hub, HubOptions, Index};
 use crate::runtime::{Clock, Runtime, Task, TaskGroup};
 use crate::topic::BrokerName;
 
 /// Messages that wait for the hub, the feed or a shard; beyond, whoever sends waits.
-const MAILBOX_MAX: usize = 1_024;
+pub(super) const MAILBOX_MAX: usize = 1_024;
 
 /// How long the brokers may take to close down once the hub is gone.
 const BROKERS_END_MAX: Duration = Duration::from_millis(500);
@@ -144,16 +140,19 @@ impl Gateway {
         let keeper = verifier.keeper();
 
         let shards = start_shards(&runtime, &config, clock, &mut parts);
+        let around = (&hub_mailbox, &shards[..]);
+        let broadcasts = start_broadcasts(&runtime, &config, clock, around, &mut parts);
+        // The hub and the feed know broadcasts as further shards.
+        let behind = broadcasts.iter().map(|outlet| outlet.mailbox.clone());
+        let all: Vec<_> = shards.iter().cloned().chain(behind).collect();
         let bus_stats = bus.stats_handle();
         let options = HubOptions::new(&config, brokers, runtime.entropy());
         let rules = options.rules.clone();
         let index = Index::new(config.bus.source_window_ms);
-        let outlets = FeedOutlets {
-            shards: shards.clone(),
-            hub: hub_mailbox.clone(),
-            keeper: keeper.clone(),
-        };
-        let feed = run_feed(bus, feed_messages, index, rules, clock, outlets);
+        let tables = FeedTables { index, wildcards: wildcards(&config, &broadcasts), rules };
+        let outlets =
+            FeedOutlets { shards: all.clone(), hub: hub_mailbox.clone(), keeper: keeper.clone() };
+        let feed = run_feed(bus, feed_messages, tables, clock, outlets);
         parts.push(("feed", runtime.spawn("feed", feed)));
 
         let bus_address = addresses.bus.first().copied();
@@ -173,7 +172,8 @@ impl Gateway {
         let administering = administrator.clone().run(to_administrator);
         parts.push(("administrator", runtime.spawn("administrator", administering)));
         let outlets = Outlets {
-            shards: shards.clone(),
+            shards: all,
+            broadcasts: broadcasts.iter().map(|outlet| (outlet.channel, outlet.shard)).collect(),
             feed: feed_mailbox.clone(),
             brokers: broker_outlets,
             audit: audit.clone(),
@@ -192,6 +192,8 @@ impl Gateway {
                 hub: hub_mailbox.clone(),
                 feed: feed_mailbox,
                 shards: shards.clone(),
+                broadcasts,
+                channels: config.channel.clone(),
                 door: door_counts.clone(),
                 bus: bus_stats,
                 audit: audit.clone(),
@@ -217,7 +219,7 @@ impl Gateway {
             hub: hub_mailbox.clone(),
             shards,
         });
-        let gate = Gate::new(options);
+        let gate = Gate::new(options).with_channels(&context.config);
         let door = Door { context, clock, gate, clients: clients.clone(), counts: door_counts };
         let door = runtime.spawn("door", door.run(websocket, to_gate));
         ready.store(true, Ordering::Relaxed);
@@ -286,75 +288,4 @@ impl Gateway {
             tracing::warn!("the audit log could not be written to its end in time");
         }
     }
-}
-
-fn start_shards<R: Runtime>(
-    runtime: &R,
-    config: &Config,
-    clock: Clock,
-    parts: &mut Vec<(&'static str, Task)>,
-) -> Vec<ShardMailbox<R>> {
-    let options = ShardOptions {
-        outbox: OutboxLimits {
-            ticks_max: config.outbox.ticks_max,
-            tick_bytes_max: config.outbox.tick_bytes_max,
-            control_bytes_max: config.outbox.control_bytes_max,
-        },
-        close_timeout_ms: config.server.close_timeout_ms,
-    };
-    let count = match config.server.shards {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        count => count,
-    };
-    let start = |_| {
-        let (mailbox, messages) = mpsc::channel(MAILBOX_MAX);
-        let shard = run_shard(Shard::new(options), messages, clock, config.outbox.write_bytes_max);
-        parts.push(("shard", runtime.spawn("shard", shard)));
-        mailbox
-    };
-    (0..count.min(SHARDS_MAX)).map(start).collect()
-}
-
-fn start_broker<R: Runtime>(
-    runtime: &R,
-    entry: &BrokerEntry,
-    bus: Option<SocketAddr>,
-    commands: mpsc::Receiver<Command>,
-    to_hub: mpsc::Sender<HubMessage>,
-) -> Result<Task, StartError> {
-    let name: BrokerName = entry.name.as_str().into();
-    let (run, at) = (runtime.clone(), name.clone());
-    match entry.kind {
-        BrokerKind::Paper => {
-            let bus = bus.ok_or_else(|| {
-                StartError::Config(format!("the paper broker {name} needs an address in bus.bind"))
-            })?;
-            let seed = entry.seed.unwrap_or_else(|| runtime.entropy());
-            let mut options = PaperOptions::new(name, format!("tcp://{}", reachable(bus)), seed);
-            if let Some(rate) = entry.ticks_per_second {
-                options.ticks_per_second = rate;
-            }
-            let broker = Paper::new(runtime.clone(), options)
-                .map_err(|error| StartError::Config(format!("broker {at}: {error}")))?;
-            let bridge = run_broker(run, at, broker, commands, to_hub);
-            Ok(runtime.spawn("broker_bridge", bridge))
-        }
-        BrokerKind::Remote => {
-            let address = entry.address.clone().ok_or_else(|| {
-                StartError::Config(format!("the remote broker {name} needs an address"))
-            })?;
-            let broker = Remote::new(runtime.clone(), RemoteOptions::new(name, address))
-                .map_err(|error| StartError::Config(format!("broker {at}: {error}")))?;
-            let bridge = run_broker(run, at, broker, commands, to_hub);
-            Ok(runtime.spawn("broker_bridge", bridge))
-        }
-    }
-}
-
-fn broker_kind(entry: &BrokerEntry) -> (BrokerName, &'static str) {
-    let kind = match entry.kind {
-        BrokerKind::Paper => "paper",
-        BrokerKind::Remote => "remote",
-    };
-    (entry.name.as_str().into(), kind)
 }

@@ -13,7 +13,7 @@ use super::feed::FeedMessage;
 use super::shard::ShardMessage;
 use crate::audit::{Audit, Record, What};
 use crate::broker::Command;
-use crate::engine::{Effect, Event, Hub, HubSnapshot, Note};
+use crate::engine::{ChannelId, Effect, Event, Hub, HubSnapshot, Note, ShardId};
 use crate::protocol::{Answer, ErrorCode, Reject, RequestId, frame};
 use crate::runtime::Clock;
 use crate::topic::{BrokerName, ClientId};
@@ -47,6 +47,8 @@ pub(super) struct Parting {
 /// Everyone to whom the hub talks.
 pub(super) struct Outlets<S> {
     pub shards: Vec<mpsc::Sender<ShardMessage<S>>>,
+    /// Where broadcasts are, among the shards.
+    pub broadcasts: BTreeMap<ChannelId, ShardId>,
     pub feed: mpsc::Sender<FeedMessage>,
     pub brokers: BTreeMap<BrokerName, mpsc::Sender<Command>>,
     pub audit: Audit,
@@ -156,6 +158,20 @@ impl<S> Outlets<S> {
                 let message = FeedMessage::Interest { route, topic, broker, shard, wanted };
                 let _ = self.feed.send(message).await;
             }
+            Effect::Audience { channel, route, shard, wanted } => {
+                let change = if wanted {
+                    ShardMessage::Expect { route }
+                } else {
+                    ShardMessage::Forget { route }
+                };
+                let _ = self.shards[shard].send(change).await;
+                let message = FeedMessage::Audience { channel, route, shard, wanted };
+                let _ = self.feed.send(message).await;
+                if let Some(at) = self.broadcasts.get(&channel) {
+                    let message = ShardMessage::Audience { shard, route, wanted };
+                    let _ = self.shards[*at].send(message).await;
+                }
+            }
             Effect::Command { broker, command } => {
                 let outlet = self.brokers.get(&broker).expect("the hub knows the brokers");
                 let _ = outlet.send(command).await;
@@ -192,6 +208,15 @@ fn encode(answer: &Answer, request_id: Option<RequestId>) -> Bytes {
 /// What of a note belongs into the audit log.
 fn audited(note: Note) -> Option<Record> {
     match note {
+        // The gateway's own clients are nobody's connections.
+        Note::Authenticated { client, .. }
+        | Note::AuthenticationFailed { client, .. }
+        | Note::Subscribed { client, .. }
+        | Note::Unsubscribed { client, .. }
+            if client.is_own() =>
+        {
+            None
+        }
         Note::Authenticated { client, user, role } => {
             let record = What::Authenticated {}.of(client);
             Some(Record { user: Some(user), role: Some(role), ..record })

@@ -14,7 +14,7 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::status::{BrokerState, GatewayState, SessionState, Status, TopicState};
+use super::status::{BroadcastStatus, BrokerState, GatewayState, SessionState, Status, TopicState};
 
 /// The media type of [`render`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -137,6 +137,11 @@ fn by_state<S: Copy + Ord>(
 ) -> Samples {
     let count = |state: &S| (label(*state), counts.get(state).copied().unwrap_or(0));
     labelled("state", states.iter().map(count))
+}
+
+fn broadcasts(status: &Status, count: fn(&BroadcastStatus) -> u64) -> Samples {
+    let rows = status.channels.iter();
+    labelled("channel", rows.filter_map(|it| Some((&it.path, count(it.broadcast.as_ref()?)))))
 }
 
 const fn family(
@@ -294,6 +299,24 @@ const FAMILIES: &[Family] = &[
     family(Kind::Gauge, "audit_failing", "1 if the audit log cannot be written, else 0.", |s| {
         one(s.audit.failing.into())
     }),
+    family(Kind::Gauge, "channel_clients", "Connected clients of the channel.", |s| {
+        labelled("channel", s.channels.iter().map(|it| (&it.path, it.clients)))
+    }),
+    family(Kind::Count, "channel_broadcasts", "Broadcasts serialized, once for all.", |s| {
+        broadcasts(s, |it| it.sent_total)
+    }),
+    family(
+        Kind::Count,
+        "channel_broadcasts_skipped",
+        "Intervals in which nothing had changed for the listeners.",
+        |s| broadcasts(s, |it| it.skipped_total),
+    ),
+    family(
+        Kind::Count,
+        "channel_ticks_left_out",
+        "Ticks of topics that are too many for the broadcast.",
+        |s| broadcasts(s, |it| it.left_out_total),
+    ),
     family(Kind::Gauge, "shard_clients", "Clients of the shard.", |s| {
         labelled("shard", s.shards.iter().map(|shard| (shard.id, shard.clients)))
     }),
@@ -318,6 +341,15 @@ const FAMILIES: &[Family] = &[
         "Ticks replaced by later ones in outboxes.",
         |s| labelled("shard", s.shards.iter().map(|shard| (shard.id, shard.ticks_conflated_total))),
     ),
+    family(
+        Kind::Count,
+        "shard_ticks_dropped",
+        "Ticks that had to go because they were the oldest.",
+        |s| labelled("shard", s.shards.iter().map(|shard| (shard.id, shard.ticks_dropped_total))),
+    ),
+    family(Kind::Count, "shard_overflows", "Clients closed for all that waits for them.", |s| {
+        labelled("shard", s.shards.iter().map(|shard| (shard.id, shard.overflows_total)))
+    }),
     family(
         Kind::GaugeOfBytes,
         "shard_outbox",

@@ -7,6 +7,7 @@
 
 pub mod admin;
 mod administrator;
+mod broadcast;
 mod broker;
 mod client;
 mod credential;
@@ -18,6 +19,7 @@ mod gateway;
 mod heartbeat;
 mod hub;
 pub mod metrics;
+mod parts;
 mod shard;
 mod sockets;
 mod source;

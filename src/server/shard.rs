@@ -15,9 +15,10 @@ use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncWrite, WriteHalf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
+use super::broadcast::BroadcastSnapshot;
 use super::client::Ejection;
 use super::tls::MaybeTls;
-use crate::engine::{Change, RouteId, Shard, ShardTotals};
+use crate::engine::{Change, Manner, RouteId, Shard, ShardId, ShardTotals};
 use crate::marks::mark;
 use crate::runtime::{Clock, Runtime};
 use crate::topic::{ClientId, UserId};
@@ -38,6 +39,8 @@ pub(super) enum ShardMessage<S> {
         ended: oneshot::Sender<Ejection>,
         /// Gets a permit back for each answer.
         credit: Arc<Semaphore>,
+        /// How its ticks wait.
+        manner: Manner,
     },
     Deliver {
         client: ClientId,
@@ -77,6 +80,14 @@ pub(super) enum ShardMessage<S> {
         frame: Bytes,
     },
     Query(oneshot::Sender<ShardSnapshot>),
+    /// Broadcast: a shard has somebody who listens, on this route, or no longer.
+    Audience {
+        shard: ShardId,
+        route: RouteId,
+        wanted: bool,
+    },
+    /// Broadcast: how are you?
+    QueryBroadcast(oneshot::Sender<BroadcastSnapshot>),
 }
 
 /// A shard at one moment.
@@ -184,7 +195,7 @@ impl<S: AsyncWrite + Send + Unpin + 'static> Shell<S> {
 
     fn take(&mut self, message: ShardMessage<S>) {
         match message {
-            ShardMessage::Attach { client, writer, ended, credit } => {
+            ShardMessage::Attach { client, writer, ended, credit, manner } => {
                 let waker =
                     Waker::from(Arc::new(ClientWaker { client, ready: self.ready.clone() }));
                 let writer = Writer {
@@ -196,7 +207,7 @@ impl<S: AsyncWrite + Send + Unpin + 'static> Shell<S> {
                     ended: Ended { sender: Some(ended), closed_by: None },
                 };
                 self.writers.insert(client, writer);
-                self.shard.attach(client);
+                self.shard.attach_by(client, manner);
             }
             ShardMessage::Deliver { client, change, answer } => {
                 if answer.is_some()
@@ -223,6 +234,8 @@ impl<S: AsyncWrite + Send + Unpin + 'static> Shell<S> {
                 }
             }
             ShardMessage::Order { user, frame } => self.shard.order(&user, &frame),
+            // What is asked of broadcasts is not sent here.
+            ShardMessage::Audience { .. } | ShardMessage::QueryBroadcast(_) => {}
             ShardMessage::Query(answer) => {
                 let (routes, last_values) = self.shard.routes();
                 // Whoever asked may have given up.

@@ -6,17 +6,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::broadcast::{self, BroadcastSnapshot, Outlet};
 use super::door::{DoorCounts, GateCounts};
 use super::feed::{FeedCounts, FeedMessage};
 use super::hub::HubMessage;
 use super::shard::{ShardMailbox, ShardMessage, ShardSnapshot};
 use super::status::{
-    AuditStatus, BrokerCalls, BrokerState, BrokerStatus, ClientsStatus, FeedStatus, GateStatus,
-    GatewayState, GatewayStatus, QueueStatus, SessionState, SessionStatus, ShardStatus, Status,
-    StatusSource, TopicState, TopicStatus, UserStatus,
+    AuditStatus, BroadcastStatus, BrokerCalls, BrokerState, BrokerStatus, ChannelStatus,
+    ClientsStatus, FeedStatus, GateStatus, GatewayState, GatewayStatus, QueueStatus, SessionState,
+    SessionStatus, ShardStatus, Status, StatusSource, TopicState, TopicStatus, UserStatus,
 };
+use super::tls::MaybeTls;
 use crate::audit::Audit;
-use crate::engine::{self, HubSnapshot, SessionSnapshot, TopicSnapshot, Upstream};
+use crate::config::{ChannelEntry, ChannelKind};
+use crate::engine::{self, ChannelId, HubSnapshot, SessionSnapshot, TopicSnapshot, Upstream};
 use crate::runtime::{Clock, Runtime};
 use crate::topic::BrokerName;
 use crate::zmtp::SubStatsHandle;
@@ -29,6 +32,8 @@ pub(super) struct Source<R: Runtime> {
     pub hub: mpsc::Sender<HubMessage>,
     pub feed: mpsc::Sender<FeedMessage>,
     pub shards: Vec<ShardMailbox<R>>,
+    pub broadcasts: Vec<Outlet<MaybeTls<R::Stream>>>,
+    pub channels: Vec<ChannelEntry>,
     pub door: Arc<DoorCounts>,
     pub bus: SubStatsHandle,
     pub audit: Audit,
@@ -45,6 +50,8 @@ impl<R: Runtime> Clone for Source<R> {
             hub: self.hub.clone(),
             feed: self.feed.clone(),
             shards: self.shards.clone(),
+            broadcasts: self.broadcasts.clone(),
+            channels: self.channels.clone(),
             door: self.door.clone(),
             bus: self.bus.clone(),
             audit: self.audit.clone(),
@@ -61,7 +68,12 @@ impl<R: Runtime> StatusSource for Source<R> {
         for shard in &self.shards {
             shards.push(ask(shard, ShardMessage::Query).await?);
         }
-        Some(self.compose(&hub, feed, &shards))
+        let mut broadcasts = BTreeMap::new();
+        for outlet in &self.broadcasts {
+            broadcasts.insert(outlet.channel, broadcast::ask(&outlet.mailbox).await?);
+        }
+        let channels = self.channels(&hub, &feed, &broadcasts);
+        Some(Status { channels, ..self.compose(&hub, feed, &shards) })
     }
 }
 
@@ -103,7 +115,37 @@ impl<R: Runtime> Source<R> {
             queues: self.queues(),
             tasks: self.tasks(),
             timers: hub.timers as u64,
+            channels: Vec::new(),
         }
+    }
+
+    fn channels(
+        &self,
+        hub: &HubSnapshot,
+        feed: &FeedCounts,
+        broadcasts: &BTreeMap<ChannelId, BroadcastSnapshot>,
+    ) -> Vec<ChannelStatus> {
+        let built_in = ChannelEntry::new("/", ChannelKind::Interactive);
+        let row = |(number, clients): (usize, &usize)| {
+            let id = ChannelId(number);
+            let entry = id.entry(&self.channels).unwrap_or(&built_in);
+            let left_out = feed.left_out.iter().find(|(channel, _)| *channel == id);
+            ChannelStatus {
+                path: entry.path.clone(),
+                kind: entry.kind.word().to_owned(),
+                auth: entry.auth.word().to_owned(),
+                clients: *clients as u64,
+                clients_max: id.entry(&self.channels).map(|entry| entry.clients_max as u64),
+                broadcast: broadcasts.get(&id).map(|at| BroadcastStatus {
+                    topics: at.topics as u64,
+                    sent_total: at.totals.sent,
+                    skipped_total: at.totals.skipped,
+                    left_out_total: left_out.map_or(0, |(_, count)| *count),
+                }),
+            }
+        };
+        let redefined = self.channels.iter().any(|entry| entry.path == "/");
+        hub.channels.iter().enumerate().skip(redefined.into()).map(row).collect()
     }
 
     fn gateway(&self, hub: &HubSnapshot) -> GatewayStatus {
@@ -130,8 +172,12 @@ impl<R: Runtime> Source<R> {
 
     fn gate(&self) -> GateStatus {
         let GateCounts { totals, connections, networks, blocks } = self.door.gate();
-        let refused =
-            [("full", totals.full), ("crowded", totals.crowded), ("blocked", totals.blocked)];
+        let refused = [
+            ("full", totals.full),
+            ("crowded", totals.crowded),
+            ("channel_full", totals.channel_full),
+            ("blocked", totals.blocked),
+        ];
         GateStatus {
             connections: connections.into(),
             addresses: networks as u64,
@@ -189,6 +235,8 @@ impl<R: Runtime> Source<R> {
             mailbox_len: (mailbox.max_capacity() - mailbox.capacity()) as u64,
             ticks_delivered_total: at.totals.ticks,
             ticks_conflated_total: at.totals.conflated,
+            ticks_dropped_total: at.totals.dropped,
+            overflows_total: at.totals.overflows,
             outbox_bytes: at.outbox_bytes as u64,
             outbox_ticks_most: at.outbox_ticks_most as u64,
             last_values: at.last_values as u64,

@@ -4,6 +4,9 @@
 //! (users, topics, brokers and tasks by name, shards by number) and a bound; every count is
 //! exact even where its list is cut.
 
+mod audit;
+mod channels;
+
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
@@ -11,6 +14,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::topic::{BrokerName, UserId};
+
+pub use audit::AuditStatus;
+pub use channels::{BroadcastStatus, ChannelStatus};
 
 /// Rows of each list that `/status` shows unless asked otherwise.
 pub const ROWS_DEFAULT: usize = 1_000;
@@ -59,6 +65,9 @@ pub struct Status {
     pub brokers: Vec<BrokerStatus>,
     /// The ZeroMQ bus.
     pub feed: FeedStatus,
+    /// The channels, the built-in one first unless another has its path.
+    #[serde(default)]
+    pub channels: Vec<ChannelStatus>,
     /// The audit log.
     #[serde(default)]
     pub audit: AuditStatus,
@@ -120,7 +129,8 @@ pub struct GateStatus {
     pub addresses: u64,
     /// Addresses and networks that are blocked.
     pub blocks: u64,
-    /// Connections turned away since the start, by reason: `full`, `crowded`, `blocked`.
+    /// Connections turned away since the start, by reason: `full`, `crowded`, `channel_full`,
+    /// `blocked`.
     pub refused_total: BTreeMap<String, u64>,
     /// Authentications since the start that had to wait because there were too many failures.
     pub attempts_refused_total: u64,
@@ -327,19 +337,6 @@ pub struct FeedStatus {
     pub protocol_errors_total: u64,
 }
 
-/// The audit log; all zero without `audit.file`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AuditStatus {
-    /// Records written to the file.
-    pub written_total: u64,
-    /// Records lost because too many waited for the file.
-    pub dropped_total: u64,
-    /// Attempts to write that failed; each was repeated.
-    pub errors_total: u64,
-    /// Whether the last attempt failed.
-    pub failing: bool,
-}
-
 /// One shard: the routes and queues of some of the clients.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardStatus {
@@ -357,6 +354,12 @@ pub struct ShardStatus {
     pub ticks_delivered_total: u64,
     /// Ticks that a later one of the same topic replaced in the outbox of a lagging client.
     pub ticks_conflated_total: u64,
+    /// Ticks that had to go because they were the oldest of a client that lags.
+    #[serde(default)]
+    pub ticks_dropped_total: u64,
+    /// Clients closed because too much waited for them.
+    #[serde(default)]
+    pub overflows_total: u64,
     /// Bytes that wait in all outboxes together.
     pub outbox_bytes: u64,
     /// Ticks that wait for the client for whom most wait.

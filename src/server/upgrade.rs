@@ -28,7 +28,8 @@ use super::forwarded::{came_through_a_proxy, client_of, is_trusted};
 use super::tls::{MaybeTls, secure};
 use crate::audit::{Record, What};
 use crate::auth::{BadPresentation, TOKEN_PREFIX, origin_allowed, presented, subprotocol};
-use crate::engine::Refusal;
+use crate::config::ChannelAuth;
+use crate::engine::{ChannelId, Refusal};
 use crate::marks::mark;
 use crate::protocol::{Answer, ErrorCode, Reject};
 use crate::runtime::Runtime;
@@ -49,6 +50,8 @@ type Page = Response<Full<Bytes>>;
 struct Sender {
     /// Whether it is certainly on this machine.
     loopback: bool,
+    /// By which way it comes.
+    channel: ChannelId,
     /// Who it is, if it has shown a credential.
     found: Option<Found>,
 }
@@ -97,9 +100,9 @@ pub(super) async fn upgrade<R: Runtime>(
     connection.await.ok()?;
     let (on_upgrade, sender) = upgraded.into_inner().unwrap_or_else(PoisonError::into_inner)?;
     let parts = on_upgrade.await.ok()?.downcast::<TokioIo<MaybeTls<R::Stream>>>().ok()?;
-    let Sender { loopback, found } = sender;
+    let Sender { loopback, channel, found } = sender;
     let (stream, early) = (parts.io.into_inner(), parts.read_buf);
-    Some(Upgraded { stream, early, address: visitor.address(), loopback, found })
+    Some(Upgraded { stream, early, address: visitor.address(), loopback, channel, found })
 }
 
 /// The answer to an upgrade request, and who sent it if it is let in.
@@ -141,12 +144,13 @@ async fn receive<R: Runtime>(
     if wants_token {
         return Err(mint(context, visitor, found));
     }
+    let channel = admit(context, visitor, request, found.as_ref()).await?;
     let subprotocol = subprotocol(headers).map_err(|bad| malformed(&bad))?;
     let mut page = handshake::accept(request)?;
     if let Some(name) = subprotocol {
         page.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, name);
     }
-    Ok((page, Sender { loopback, found }))
+    Ok((page, Sender { loopback, channel, found }))
 }
 
 /// Who a request's credential belongs to, if it shows one.
@@ -177,14 +181,41 @@ async fn identify<R: Runtime>(
                 Why::NoBroker => StatusCode::FORBIDDEN,
                 Why::NotNow => StatusCode::SERVICE_UNAVAILABLE,
             };
-            let mut page = rejected(status, reject);
-            if why == Why::Wrong {
-                mark!(WrongAtDoor);
-                let challenge = HeaderValue::from_static("Bearer realm=\"tickgate\"");
-                page.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+            if why != Why::Wrong {
+                return Err(rejected(status, reject));
             }
-            Err(page)
+            mark!(WrongAtDoor);
+            Err(unauthorized(reject))
         }
+    }
+}
+
+/// The channel that a request is for, in which its sender has a place from now on.
+async fn admit<R: Runtime>(
+    context: &ClientContext<R>,
+    visitor: &Visitor,
+    request: &Request<Incoming>,
+    found: Option<&Found>,
+) -> Result<ChannelId, Box<Page>> {
+    let channels = &context.config.channel;
+    let Some(channel) = ChannelId::of_path(channels, request.uri().path()) else {
+        let _ = visitor.why.set("path");
+        return Err(refusal(StatusCode::NOT_FOUND, "there is no channel of this path\n"));
+    };
+    let Some(entry) = channel.entry(channels) else { return Ok(channel) };
+    if entry.auth == ChannelAuth::Door && found.is_none() {
+        let _ = visitor.why.set("credential");
+        let message = "This channel needs a credential with the upgrade request";
+        return Err(unauthorized(Reject::new(ErrorCode::AuthenticationError, message)));
+    }
+    if found.is_some_and(|found| !entry.admits(found.verified.role)) {
+        let _ = visitor.why.set("role");
+        return Err(rejected(StatusCode::FORBIDDEN, Reject::forbidden("use this channel")));
+    }
+    match context.gate.enter(visitor.id, channel).await {
+        Some(Ok(())) => Ok(channel),
+        Some(Err(refusal)) => Err(turned_away(visitor, refusal)),
+        None => Err(stopping()),
     }
 }
 
@@ -196,10 +227,7 @@ fn mint<R: Runtime>(
 ) -> Box<Page> {
     let Some(Found { verified, .. }) = found else {
         let reject = Reject::new(ErrorCode::AuthenticationError, "Show a credential");
-        let mut page = rejected(StatusCode::UNAUTHORIZED, reject);
-        let challenge = HeaderValue::from_static("Bearer realm=\"tickgate\"");
-        page.headers_mut().insert(WWW_AUTHENTICATE, challenge);
-        return page;
+        return unauthorized(reject);
     };
     match context.verifier.mint(&verified) {
         Ok(minted) => {
@@ -246,8 +274,12 @@ async fn locate<R: Runtime>(
     match context.gate.locate(visitor.id, address).await {
         Some(Ok(())) => Ok(false),
         Some(Err(refusal)) => Err(turned_away(visitor, refusal)),
-        None => Err(refusal(StatusCode::SERVICE_UNAVAILABLE, "the gateway is stopping\n")),
+        None => Err(stopping()),
     }
+}
+
+fn stopping() -> Box<Page> {
+    refusal(StatusCode::SERVICE_UNAVAILABLE, "the gateway is stopping\n")
 }
 
 fn is_loopback(address: IpAddr) -> bool {
@@ -259,6 +291,7 @@ fn turned_away(visitor: &Visitor, why: Refusal) -> Box<Page> {
     let _ = visitor.why.set(match why {
         Refusal::Full => "full",
         Refusal::Crowded => "crowded",
+        Refusal::ChannelFull => "channel_full",
         Refusal::Blocked(_) => "blocked",
     });
     let (status, code, message, retry_ms) = match why {
@@ -272,6 +305,12 @@ fn turned_away(visitor: &Visitor, why: Refusal) -> Box<Page> {
             StatusCode::TOO_MANY_REQUESTS,
             ErrorCode::LimitExceeded,
             "Your address has all the connections that it may have",
+            Some(RETRY_MS),
+        ),
+        Refusal::ChannelFull => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            ErrorCode::LimitExceeded,
+            "The channel is full; try again later",
             Some(RETRY_MS),
         ),
         Refusal::Blocked(left_ms) => {
@@ -294,6 +333,14 @@ fn rejected(status: StatusCode, reject: Reject) -> Box<Page> {
     if let Some(ms) = retry_ms {
         page.headers_mut().insert(RETRY_AFTER, HeaderValue::from(ms.div_ceil(1_000)));
     }
+    page
+}
+
+/// A refusal that a credential would change.
+fn unauthorized(reject: Reject) -> Box<Page> {
+    let mut page = rejected(StatusCode::UNAUTHORIZED, reject);
+    let challenge = HeaderValue::from_static("Bearer realm=\"tickgate\"");
+    page.headers_mut().insert(WWW_AUTHENTICATE, challenge);
     page
 }
 

@@ -8,6 +8,7 @@
 #![expect(dead_code, reason = "each test file uses a part of this")]
 
 pub mod agreeing;
+pub mod knock;
 pub mod program;
 pub mod raw;
 
@@ -174,9 +175,14 @@ pub struct Client<S = TcpStream>(pub WebSocketStream<S>);
 
 impl Client {
     pub async fn connect(gateway: &TestGateway) -> Self {
+        Self::connect_to(gateway, "/").await
+    }
+
+    /// Connects to a channel.
+    pub async fn connect_to(gateway: &TestGateway, path: &str) -> Self {
         let address = gateway.addresses.websocket;
         let stream = TcpStream::connect(address).await.unwrap();
-        Self::upgrade(stream, &format!("ws://{address}/")).await
+        Self::upgrade(stream, &format!("ws://{address}{path}")).await
     }
 }
 

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tickgate::runtime::Runtime;
-use tickgate::server::status::{BrokerState, GatewayState, SessionState, Status, TopicState};
+use tickgate::server::status::{
+    BrokerState, GatewayState, SessionState, Status, TopicState, TopicStatus,
+};
 use tickgate::topic::Mode;
 use tokio::time::sleep;
 
@@ -267,7 +269,11 @@ fn unsettled(status: &Status) -> Option<String> {
     for user in &status.users {
         let state = user.session.state;
         let settled = match state {
-            SessionState::Connected => user.clients > 0,
+            // A broadcast wants topics without being a client.
+            SessionState::Connected => {
+                let wants = |topic: &TopicStatus| topic.user == user.user && topic.count > 0;
+                user.clients > 0 || status.topics.iter().any(wants)
+            }
             // One that is down and listed may have to be closed once more, if nobody wants it.
             SessionState::Down | SessionState::Connecting | SessionState::Closing => false,
         };

@@ -25,6 +25,11 @@ impl fmt::Display for Seen {
             Self::Sent(sent) => write!(f, "-> {} {}", sent.id, sent.request),
             Self::Answered(answer) => write!(f, "<- {answer}"),
             Self::Tick(tick) => write!(f, "<- {tick}"),
+            Self::Broadcast { ticks, snapshot } => {
+                f.write_str("<- broadcast")?;
+                ticks.iter().try_for_each(|tick| write!(f, " {} #{}", tick.topic, tick.seq))?;
+                if *snapshot { f.write_str(" (snapshot)") } else { Ok(()) }
+            }
             Self::OrderUpdate { user, seq } => write!(f, "<- order update {user} #{seq}"),
             Self::Notice { number } => write!(f, "<- notice #{number}"),
             Self::Administered(what) => write!(f, "an administrator {what}"),

@@ -74,6 +74,9 @@ impl Seen {
                 }
                 _ => Vec::new(),
             },
+            Self::Broadcast { ticks, .. } => {
+                ticks.iter().map(|tick| Mention::of(&tick.topic)).collect()
+            }
             Self::Tick(tick) => vec![Mention::of(&tick.topic)],
             Self::Published { topic, .. } => vec![Mention::of(topic)],
             Self::Called(call) | Self::TookEffect(call) | Self::Replied { call, .. } => {

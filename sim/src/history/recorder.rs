@@ -266,7 +266,7 @@ impl Recorder {
                 counters.garbage += u64::from(matches!(sent.request, Request::Garbage(_)));
             }
             Seen::Answered(_) => counters.answers += 1,
-            Seen::Tick(_) => counters.ticks += 1,
+            Seen::Tick(_) | Seen::Broadcast { .. } => counters.ticks += 1,
             Seen::OrderUpdate { .. } => counters.orders += 1,
             Seen::Called(_) => counters.broker_calls += 1,
             Seen::Replied { error, in_time, .. } => {

@@ -37,7 +37,7 @@ impl AuditAgrees {
         let Some(client) = record.client else { return Ok(()) };
         let name = record.what.name();
         match &record.what {
-            What::Opened {} => match self.open.insert(client, BTreeSet::new()) {
+            What::Opened { .. } => match self.open.insert(client, BTreeSet::new()) {
                 Some(_) => Err(format!("{name} of {client} is written twice")),
                 None => Ok(()),
             },
@@ -132,6 +132,10 @@ mod tests {
         story.see(&Actor::Gateway, Seen::Audited(Box::new(record)))
     }
 
+    fn opened() -> What {
+        What::Opened { channel: "/".into() }
+    }
+
     fn added() -> What {
         What::SubscriptionAdded { topic: topic() }
     }
@@ -148,7 +152,7 @@ mod tests {
     fn what_happened_may_be_written() {
         let mut story = Story::of(AuditAgrees::new(&plan()));
         story.join("alice-1");
-        for what in [What::Opened {}, added()] {
+        for what in [opened(), added()] {
             assert_eq!(write(&mut story, what), Ok(()));
         }
         story.subscribe("alice-1", "NSE:A/LTP");
@@ -161,12 +165,12 @@ mod tests {
     #[test]
     fn what_did_not_happen_or_happened_once_may_not() {
         for (before, what) in [
-            (vec![What::Opened {}], What::Opened {}),
+            (vec![opened()], opened()),
             (vec![], closed()),
             (vec![], added()),
-            (vec![What::Opened {}, added()], added()),
-            (vec![What::Opened {}], removed()),
-            (vec![What::Opened {}, added(), removed()], removed()),
+            (vec![opened(), added()], added()),
+            (vec![opened()], removed()),
+            (vec![opened(), added(), removed()], removed()),
         ] {
             let mut story = Story::of(AuditAgrees::new(&plan()));
             for before in before {
@@ -180,7 +184,7 @@ mod tests {
     fn what_a_client_was_told_must_have_been_written() {
         let mut story = Story::of(AuditAgrees::new(&plan()));
         story.join("alice-1");
-        assert_eq!(write(&mut story, What::Opened {}), Ok(()));
+        assert_eq!(write(&mut story, opened()), Ok(()));
         let id = story.send("alice-1", Request::Subscribe(vec!["NSE:A/LTP".parse().expect("one")]));
         let told = story.answer("alice-1", id, subscribed("NSE:A/LTP"));
         assert!(told.is_err());

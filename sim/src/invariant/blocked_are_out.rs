@@ -127,7 +127,10 @@ impl Invariant for BlockedAreOut {
                 }
                 self.hung.remove(client);
             }
-            Seen::Answered(_) | Seen::Tick(_) | Seen::OrderUpdate { .. } => {
+            Seen::Answered(_)
+            | Seen::Tick(_)
+            | Seen::Broadcast { .. }
+            | Seen::OrderUpdate { .. } => {
                 return self.served(client, at_us);
             }
             _ => {}

@@ -2,8 +2,10 @@ use std::collections::BTreeSet;
 
 use super::broker_view::BrokerView;
 use super::holdings::Holdings;
+use super::listeners::Listeners;
 use super::{Held, Invariant};
 use crate::history::{Event, Phase, Seen};
+use crate::plan::Plan;
 
 /// At rest, the broker publishes for each user exactly what its clients hold, and has a session
 /// for exactly the users with clients.
@@ -11,6 +13,7 @@ use crate::history::{Event, Phase, Seen};
 pub(super) struct BrokerAgrees {
     broker: BrokerView,
     at_rest: bool,
+    listeners: Listeners,
 }
 
 impl Invariant for BrokerAgrees {
@@ -20,6 +23,7 @@ impl Invariant for BrokerAgrees {
 
     fn observe(&mut self, event: &Event, held: &Held<'_>) -> Result<(), String> {
         self.broker.observe(event);
+        self.listeners.observe(event);
         match &event.seen {
             Seen::Phase(phase) => {
                 self.at_rest = *phase == Phase::Rest;
@@ -32,8 +36,14 @@ impl Invariant for BrokerAgrees {
 }
 
 impl BrokerAgrees {
+    pub fn new(plan: &Plan) -> Self {
+        Self { listeners: Listeners::new(plan), ..Self::default() }
+    }
+
     fn compare(&self, clients: &Holdings) -> Result<(), String> {
-        let wanted: BTreeSet<_> = clients.counts().into_keys().collect();
+        let mut wanted: BTreeSet<_> = clients.counts().into_keys().collect();
+        let broadcasts = self.listeners.wants(clients);
+        wanted.extend(broadcasts.iter().cloned());
         let on = self.broker.topics();
         if let Some((user, topic)) = wanted.difference(&on).next() {
             return Err(format!("{topic} is held for {user}, the broker does not publish it"));
@@ -41,8 +51,9 @@ impl BrokerAgrees {
         if let Some((user, topic)) = on.difference(&wanted).next() {
             return Err(format!("the broker publishes {topic} for {user}, nobody holds it"));
         }
-        let present: BTreeSet<_> =
+        let mut present: BTreeSet<_> =
             clients.iter().filter_map(|(_, holding)| holding.user.clone()).collect();
+        present.extend(broadcasts.into_iter().map(|(user, _)| user));
         let sessions = self.broker.users();
         if let Some(user) = present.difference(&sessions).next() {
             return Err(format!("{user} has clients but no broker session"));

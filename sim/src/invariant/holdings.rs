@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use tickgate::topic::UserId;
+use tickgate::topic::{ANONYMOUS, UserId};
 
 use crate::history::{Actor, ClientName, Event, Reply, Request, RowOutcome, Seen, Sent};
 use crate::topic_name::TopicName;
@@ -125,6 +125,11 @@ impl Holdings {
     }
 }
 
+/// Whether only somebody can be answered so: whoever has not said who it is, is anonymous.
+const fn tells_of_a_user(reply: &Reply) -> bool {
+    matches!(reply, Reply::Subscribed(_) | Reply::Unsubscribed { .. } | Reply::BrokerInfo)
+}
+
 impl Holding {
     /// Whether a tick of this topic may be read now: it is held, or an answer is awaited that may
     /// say so.
@@ -140,6 +145,9 @@ impl Holding {
     }
 
     fn settle(&mut self, request: &Request, reply: &Reply) {
+        if self.user.is_none() && tells_of_a_user(reply) {
+            self.user = Some(ANONYMOUS.into());
+        }
         match (request, reply) {
             (Request::Authenticate(_), Reply::Authenticated(user)) => {
                 if self.user.as_ref() != Some(user) {

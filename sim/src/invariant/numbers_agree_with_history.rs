@@ -81,7 +81,7 @@ impl Invariant for NumbersAgreeWithHistory {
                     _ => false,
                 };
             }
-            Seen::Tick(_) => self.ticks += 1,
+            Seen::Tick(_) | Seen::Broadcast { .. } => self.ticks += 1,
             Seen::Published { .. } | Seen::PublishedOrder { .. } | Seen::Invalidated { .. } => {
                 self.published += 1;
             }
@@ -104,7 +104,9 @@ impl NumbersAgreeWithHistory {
         let feed = &status.feed;
         self.feed.compare("messages of the bus", self.published, feed.messages_total)?;
         let delivered: u64 = status.shards.iter().map(|shard| shard.ticks_delivered_total).sum();
-        let conflated: u64 = status.shards.iter().map(|shard| shard.ticks_conflated_total).sum();
+        let replaced = status.shards.iter();
+        let replaced = replaced.map(|it| it.ticks_conflated_total + it.ticks_dropped_total);
+        let conflated: u64 = replaced.sum();
         let dropped = Side { struck: self.ticks_dropped || self.clients.struck };
         dropped.compare("ticks put into outboxes", delivered, conflated + self.ticks)?;
         let opened = status.clients.opened_total;

@@ -13,7 +13,9 @@ impl OutboxesAreBounded {
         let topics = plan.feed.topics.len() as u64;
         // What a client that wakes up is given at once may be one of each topic; then it may lag
         // with one of each again.
-        Self { ticks_max: topics.max(plan.gateway.outbox_ticks_max as u64) + topics }
+        let of_channels = plan.gateway.channels.iter().map(|channel| channel.ticks_max);
+        let ticks_max = of_channels.fold(plan.gateway.outbox_ticks_max, usize::max) as u64;
+        Self { ticks_max: topics.max(ticks_max) + topics }
     }
 }
 
@@ -66,6 +68,8 @@ mod tests {
             mailbox_len: 0,
             ticks_delivered_total: 0,
             ticks_conflated_total: 0,
+            ticks_dropped_total: 0,
+            overflows_total: 0,
             outbox_bytes: 0,
             outbox_ticks_most: 0,
             last_values: 0,

@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use tickgate::topic::UserId;
+use tickgate::topic::{ANONYMOUS, UserId};
 
 use super::holdings::Holding;
 use super::misconduct::Misconduct;
@@ -27,6 +27,8 @@ pub(super) struct PlacesHold {
     trouble: Trouble,
     misconduct: Misconduct,
     connected: BTreeSet<ClientName>,
+    /// Clients of channels that may be full; `channels_hold` judges those.
+    channelled: BTreeSet<ClientName>,
     suspicions: Vec<Suspicion>,
 }
 
@@ -48,6 +50,7 @@ impl PlacesHold {
             trouble: Trouble::new(plan),
             misconduct: Misconduct::new(plan),
             connected: BTreeSet::new(),
+            channelled: channelled(plan),
             suspicions: Vec::new(),
         }
     }
@@ -74,6 +77,10 @@ impl PlacesHold {
     }
 
     fn settled(&mut self, at_us: u64, user: &UserId, held: &Held<'_>) {
+        if user.as_str() == ANONYMOUS {
+            // Those who do not know of each other are no user with limits.
+            return;
+        }
         let of_user: Vec<_> = held
             .clients
             .iter()
@@ -101,9 +108,15 @@ impl PlacesHold {
             // What a key is worth is `keys_decide`'s.
             401 => Ok(()),
             429 if others.count() >= self.per_host_max => Ok(()),
+            503 if self.channelled.contains(client) => Ok(()),
             status => Err(format!("{client} was turned away with {status} for no reason")),
         }
     }
+}
+
+fn channelled(plan: &Plan) -> BTreeSet<ClientName> {
+    let inside = plan.clients.iter().filter(|client| client.channel.is_some());
+    inside.map(|client| client.name.as_str().into()).collect()
 }
 
 /// Whether a client is this user, and has not asked to be another one, which it may be by now.

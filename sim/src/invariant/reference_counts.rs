@@ -4,8 +4,10 @@ use tickgate::server::status::Status;
 use tickgate::topic::{Mode, UserId};
 
 use super::holdings::Holdings;
+use super::listeners::Listeners;
 use super::{Held, Invariant};
 use crate::history::{Event, Phase, Seen};
+use crate::plan::Plan;
 use crate::topic_name::TopicName;
 
 /// At rest, the gateway counts for each topic exactly the clients that hold it according to the
@@ -13,6 +15,13 @@ use crate::topic_name::TopicName;
 #[derive(Default)]
 pub(super) struct ReferenceCounts {
     at_rest: bool,
+    listeners: Listeners,
+}
+
+impl ReferenceCounts {
+    pub fn new(plan: &Plan) -> Self {
+        Self { listeners: Listeners::new(plan), ..Self::default() }
+    }
 }
 
 impl Invariant for ReferenceCounts {
@@ -21,19 +30,23 @@ impl Invariant for ReferenceCounts {
     }
 
     fn observe(&mut self, event: &Event, held: &Held<'_>) -> Result<(), String> {
+        self.listeners.observe(event);
         match &event.seen {
             Seen::Phase(phase) => {
                 self.at_rest = *phase == Phase::Rest;
                 Ok(())
             }
-            Seen::Status(status) if self.at_rest => compare(held.clients, status),
+            Seen::Status(status) if self.at_rest => compare(held.clients, &self.listeners, status),
             _ => Ok(()),
         }
     }
 }
 
-fn compare(clients: &Holdings, status: &Status) -> Result<(), String> {
+fn compare(clients: &Holdings, listeners: &Listeners, status: &Status) -> Result<(), String> {
     let mut held = clients.counts();
+    for want in listeners.wants(clients) {
+        *held.entry(want).or_default() += 1;
+    }
     for ((user, topic), counted) in topics_of(status) {
         let held = held.remove(&(user.clone(), topic.clone())).unwrap_or(0);
         if counted != held {

@@ -4,7 +4,7 @@ use super::holdings::Settled;
 use super::trouble::Trouble;
 use super::{Held, Invariant};
 use crate::fault::Party;
-use crate::history::{Actor, ClientName, Event, Request, Seen};
+use crate::history::{Actor, ClientName, Event, Reply, Request, Seen};
 use crate::plan::Plan;
 use crate::scenario::Manner;
 use crate::topic_name::TopicName;
@@ -50,6 +50,9 @@ impl SlowDelaysNobodyElse {
     /// The longest that the answer may take; `None` if that cannot be said.
     fn bound_us(&self, settled: &Settled) -> Option<u64> {
         let there_and_back = 2 * self.journey_us + TOLERANCE_US;
+        if enters_with(settled) {
+            return None;
+        }
         match &settled.request {
             // Opening a session takes what it takes.
             Request::Authenticate(Some(_)) => None,
@@ -70,6 +73,25 @@ impl SlowDelaysNobodyElse {
             | Request::Garbage(_) => Some(there_and_back),
         }
     }
+}
+
+/// Whether somebody became anonymous with this request, which opens a session.
+fn enters_with(settled: &Settled) -> bool {
+    let needs_somebody = match &settled.request {
+        Request::Subscribe(_)
+        | Request::Unsubscribe(_)
+        | Request::UnsubscribeAll
+        | Request::SubscribeOrders
+        | Request::UnsubscribeOrders
+        | Request::BrokerInfo => true,
+        Request::Authenticate(_)
+        | Request::Ping
+        | Request::SupportedBrokers
+        | Request::Garbage(_) => false,
+    };
+    let turned_down =
+        matches!(&settled.reply, Reply::Refused { code, .. } if code == "NOT_AUTHENTICATED");
+    settled.was.is_none() && needs_somebody && !turned_down
 }
 
 impl Invariant for SlowDelaysNobodyElse {
@@ -110,7 +132,7 @@ impl Invariant for SlowDelaysNobodyElse {
 mod tests {
     use super::super::testing::{Story, client, named, plan, subscribed};
     use super::*;
-    use crate::history::{Answer, Reply};
+    use crate::history::Answer;
 
     fn answer_after(ms: u64, request: Request, reply: Reply) -> Result<(), String> {
         let mut story = Story::of(SlowDelaysNobodyElse::new(&plan()));

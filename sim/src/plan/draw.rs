@@ -175,6 +175,7 @@ fn client(scenario: &Scenario, seed: u64, name: String, user: &str, host: u32) -
     let users = scenario.world.users.iter().find(|users| users.value.name == user.as_str());
     let arrive_ms = users.and_then(|users| users.value.arrive_ms);
     let key_at_door = users.is_some_and(|users| users.value.key_at_door);
+    let nameless = users.is_some_and(|users| users.value.nameless);
     let mut actions = Vec::new();
     if let Some([least, most]) = arrive_ms {
         let at_ms = Stream::fork(seed, "arrival", &name).between(least, most);
@@ -195,6 +196,13 @@ fn client(scenario: &Scenario, seed: u64, name: String, user: &str, host: u32) -
         storm.run(arrive_ms.is_some(), &mut actions);
     }
     actions.sort_by_key(|timed| timed.at_ms);
+    if nameless {
+        // Whoever comes shows its credential right behind; these do not.
+        let comes = |at: &TimedAction| matches!(at.action, Action::Connect);
+        let came: Vec<bool> = actions.iter().map(comes).collect();
+        let mut before = std::iter::once(false).chain(came);
+        actions.retain(|timed| !(before.next() == Some(true) && authenticates(timed)));
+    }
     // Nobody else cuts clients off.
     let cut_off = scenario.faults.is_some() || scenario.asks_for().contains(&FaultKind::KeyChange);
     let returns = if cut_off { RETURNS_MAX } else { 0 };
@@ -210,7 +218,13 @@ fn client(scenario: &Scenario, seed: u64, name: String, user: &str, host: u32) -
         leaves_after_ms: farewell.between(0, LEAVE_WITHIN_MS),
         leaves_politely: farewell.chance(0.5),
         returns_after_ms,
+        channel: users.and_then(|users| users.value.channel.clone()),
+        nameless,
     }
+}
+
+const fn authenticates(timed: &TimedAction) -> bool {
+    matches!(timed.action, Action::Send(Request::Authenticate(Some(_))))
 }
 
 /// Connecting, and authenticating right behind it.

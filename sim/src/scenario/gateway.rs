@@ -1,7 +1,7 @@
 //! `gateway`: keys of the configuration of the server under test.
 
 use serde::{Deserialize, Serialize};
-use tickgate::config::{Conduct, Config, Limits, Roles, Server};
+use tickgate::config::{ChannelEntry, Conduct, Config, Limits, Roles, Server};
 
 /// `[broker]`, `[server]`, `[limits]`, `[conduct]`, `[roles]` and `[outbox]` keys of its
 /// configuration.
@@ -68,6 +68,9 @@ pub struct Gateway {
     pub handshake_timeout_ms: u64,
     /// Topics that one client of a viewer may hold; 0: as many as anybody's.
     pub viewer_subscriptions_max: usize,
+    /// Its `[[channel]]`s.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub channels: Vec<ChannelEntry>,
 }
 
 impl Gateway {
@@ -79,6 +82,7 @@ impl Gateway {
     pub fn check(&self) -> Result<(), String> {
         let mut config = Config { roles: self.roles(), ..Config::default() };
         self.restrict(&mut config.server, &mut config.limits, &mut config.conduct);
+        config.channel.clone_from(&self.channels);
         config.validate().map_err(|problems| format!("`gateway`: {problems}"))
     }
 
@@ -146,6 +150,7 @@ impl Default for Gateway {
             silence_timeout_ms: server.silence_timeout_ms,
             handshake_timeout_ms: server.handshake_timeout_ms,
             viewer_subscriptions_max: Roles::default().viewer_subscriptions_max,
+            channels: Vec::new(),
         }
     }
 }

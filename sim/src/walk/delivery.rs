@@ -149,7 +149,8 @@ impl Way {
                 self.to_shards[shard].push_back(mail);
                 self.to_feed.push_back(effect);
             }
-            Effect::Command { .. }
+            Effect::Audience { .. }
+            | Effect::Command { .. }
             | Effect::Administer { .. }
             | Effect::Notice { .. }
             | Effect::Note(_) => {}

@@ -75,6 +75,7 @@ impl Judge {
                     return Err(format!("nobody asked for {effect:?}"));
                 }
                 Effect::Note(note) => open.line(&dictionary.line(note))?,
+                Effect::Audience { .. } => return Err("nothing is broadcast here".into()),
             }
         }
         self.seen = open.end()?;

@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 use tickgate::broker::{self, BrokerError, BrokerErrorCode, BrokerEvent, Command, CommandId};
 use tickgate::broker::{CommandKind, Done, SessionId};
 use tickgate::config::{BrokerTimes, Config};
-use tickgate::engine::{Event, HubOptions, Identity, Note, Orders, Request};
+use tickgate::engine::{ChannelId, Event, HubOptions, Identity, Note, Orders, Request};
 use tickgate::protocol::{
     Answer, BadEntry, FailedRow, Reject, RowOutcome, SubscribeEntry, SubscribeRow, UnsubscribeEntry,
 };
@@ -63,9 +63,11 @@ impl Dictionary {
     #[must_use]
     pub fn event(&self, step: &Step) -> Event {
         match *step {
-            Step::Open { client, shard } => {
-                Event::Opened { client: ClientId(client), shard: shard.into() }
-            }
+            Step::Open { client, shard } => Event::Opened {
+                client: ClientId(client),
+                shard: shard.into(),
+                channel: ChannelId::BUILT_IN,
+            },
             Step::Ask { client, id, ask } => Event::Request {
                 client: ClientId(client),
                 request_id: id.and_then(|id| RawValue::from_string(id.to_string()).ok()),

@@ -94,6 +94,7 @@ pub fn config(plan: &Plan) -> Config {
         limits,
         conduct,
         roles: times.roles(),
+        channel: times.channels.clone(),
         bus: Bus {
             bind: vec!["tcp://0.0.0.0:5555".into()],
             source_window_ms: times.source_window_ms,

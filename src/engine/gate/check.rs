@@ -52,6 +52,7 @@ impl Gate {
         for network in self.memory.keys() {
             assert!(self.addresses.contains_key(network), "{network} is remembered for nothing");
         }
+        self.check_channels();
         self.blocks.check(self.now_ms);
         assert!(self.blocks.len() <= self.options.remembered_max.max(1), "too many blocks");
         self.ordered.check(self.now_ms);

@@ -10,6 +10,7 @@
 mod address;
 mod blocking;
 mod blocks;
+mod channels;
 mod check;
 mod options;
 #[cfg(test)]
@@ -23,12 +24,14 @@ use std::net::IpAddr;
 use indexmap::IndexMap;
 use ipnet::IpNet;
 
+use super::ChannelId;
 use super::timers::Timers;
 use crate::topic::ClientId;
 
 use address::Address;
 pub use blocking::NotBlocked;
 use blocks::Blocks;
+use channels::Channels;
 pub use options::GateOptions;
 
 /// Visitors of one network who are told at the same time why they may not come in. More are
@@ -53,6 +56,8 @@ pub enum Refusal {
     Full,
     /// The address has all the connections it may have.
     Crowded,
+    /// The channel has all the connections it may have.
+    ChannelFull,
     /// The address is blocked, for so many milliseconds more; `None`: until somebody lifts it.
     Blocked(Option<u64>),
 }
@@ -94,6 +99,8 @@ struct Guest {
     /// Where it comes from. `None`: a trusted proxy has not said yet for whom it stands.
     address: Option<IpAddr>,
     admitted: bool,
+    /// Where it has a place.
+    channel: Option<ChannelId>,
     attempt: Trying,
 }
 
@@ -112,6 +119,8 @@ pub struct GateTotals {
     pub full: u64,
     /// Turned away because their address had too many connections.
     pub crowded: u64,
+    /// Turned away because their channel was full.
+    pub channel_full: u64,
     /// Turned away because their address was blocked.
     pub blocked: u64,
     /// Attempts to authenticate that came too soon after failures.
@@ -131,6 +140,7 @@ pub struct Gate {
     now_ms: u64,
     guests: IndexMap<ClientId, Guest>,
     admitted: u32,
+    channels: Channels,
     addresses: BTreeMap<IpNet, Address>,
     /// For their clients' conduct.
     blocks: Blocks,
@@ -150,6 +160,7 @@ impl Gate {
             now_ms: 0,
             guests: IndexMap::new(),
             admitted: 0,
+            channels: Channels::default(),
             addresses: BTreeMap::new(),
             blocks: Blocks::default(),
             ordered: Blocks::default(),
@@ -221,6 +232,7 @@ impl Gate {
         }
         let Some(guest) = self.guests.swap_remove(&id) else { return };
         self.admitted -= u32::from(guest.admitted);
+        self.leave_channel(guest.channel);
         let Some(network) = guest.address.map(network_of) else { return };
         let address = self.address(network);
         match guest.admitted {
@@ -290,12 +302,14 @@ impl Gate {
         match refusal {
             Refusal::Full => self.totals.full += 1,
             Refusal::Crowded => self.totals.crowded += 1,
+            Refusal::ChannelFull => self.totals.channel_full += 1,
             Refusal::Blocked(_) => self.totals.blocked += 1,
         }
     }
 
     fn enter(&mut self, id: ClientId, address: Option<IpAddr>, admitted: bool) {
-        let old = self.guests.insert(id, Guest { address, admitted, attempt: Trying::No });
+        let guest = Guest { address, admitted, channel: None, attempt: Trying::No };
+        let old = self.guests.insert(id, guest);
         assert!(old.is_none(), "{id} arrived twice");
         if let Some(address) = address {
             let entry = self.addresses.entry(network_of(address)).or_default();

@@ -31,7 +31,7 @@ fn gate() -> Gate {
 }
 
 /// A gate with these clients, all from 10.0.0.1.
-fn gate_with(clients: impl IntoIterator<Item = u64>) -> Gate {
+pub(super) fn gate_with(clients: impl IntoIterator<Item = u64>) -> Gate {
     let mut gate = Gate::new(GateOptions { connections_per_address_max: 10, ..OPTIONS });
     for id in clients {
         assert_eq!(gate.arrive(0, ClientId(id), Some(ip(1))), Arrival::Admitted);

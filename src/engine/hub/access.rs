@@ -34,7 +34,7 @@ impl Hub {
             | Request::SupportedBrokers
             | Request::Ready(_) => return None,
         };
-        if self.rules_of(id).allows(action) {
+        if id.is_own() || self.rules_of(id).allows(action) {
             return None;
         }
         mark!(Forbidden);
@@ -43,8 +43,30 @@ impl Hub {
 
     /// Topics that this client may hold.
     pub(super) fn subscriptions_max(&self, id: ClientId) -> usize {
+        if id.is_own() {
+            return usize::MAX;
+        }
         let limit = self.options.subscriptions_per_client_max;
-        self.rules_of(id).subscriptions_max.map_or(limit, |of_role| of_role.min(limit))
+        self.rules_there(id).subscriptions_max(self.rules_of(id), limit)
+    }
+
+    /// Why nobody may ask for this in the client's channel; `None`: it may be asked for.
+    pub(super) fn forbids_there(&self, id: ClientId, request: &Request) -> Option<Reject> {
+        if id.is_own() || !self.rules_there(id).broadcast {
+            return None;
+        }
+        match request {
+            Request::Subscribe(_)
+            | Request::Unsubscribe(_)
+            | Request::UnsubscribeAll
+            | Request::SubscribeOrders
+            | Request::UnsubscribeOrders => Some(Reject::broadcasts()),
+            Request::Authenticate(_)
+            | Request::BrokerInfo
+            | Request::SupportedBrokers
+            | Request::Admin(_)
+            | Request::Ready(_) => None,
+        }
     }
 
     fn rules_of(&self, id: ClientId) -> &RoleRules {

@@ -1,6 +1,6 @@
 //! Whether a client may come in as a user.
 
-use super::{Hub, reject};
+use super::{Effect, Hub, Note, reject};
 use crate::engine::Identity;
 use crate::marks::mark;
 use crate::protocol::Reject;
@@ -13,6 +13,9 @@ impl Hub {
         if let Some(left_ms) = self.bans.left_ms(&identity.user, self.now_ms) {
             return Err(Reject::removed_by_an_administrator(left_ms));
         }
+        if !id.is_own() {
+            self.may_be_here(id, &identity)?;
+        }
         if !self.brokers.contains_key(&identity.broker) {
             return Err(reject::unknown_broker(&identity.broker));
         }
@@ -20,12 +23,38 @@ impl Hub {
             Some(user) if user.broker != identity.broker => Err(reject::other_broker(&user.broker)),
             Some(user)
                 if !user.clients.contains(&id)
-                    && user.clients.len() >= self.options.clients_per_user_max =>
+                    && !id.is_own()
+                    && user.clients_of_others() >= self.options.clients_per_user_max =>
             {
                 mark!(UserCrowded);
                 Err(Reject::too_many_clients_of_user(self.options.clients_per_user_max))
             }
             Some(_) | None => Ok(identity),
+        }
+    }
+
+    /// Whether whoever this is may come in where the client did.
+    fn may_be_here(&self, id: ClientId, identity: &Identity) -> Result<(), Reject> {
+        if !self.rules_there(id).admits(identity.role) {
+            return Err(Reject::forbidden("use this channel"));
+        }
+        if self.is_crowd(&identity.user) {
+            return Err(Reject::forbidden("be the user whom those without a credential are"));
+        }
+        Ok(())
+    }
+
+    pub(super) fn note_turned_down(
+        &mut self,
+        id: ClientId,
+        reject: &Reject,
+        effects: &mut Vec<Effect>,
+    ) {
+        let client = self.clients.get_mut(&id).expect("the client exists");
+        client.failures += 1;
+        let (code, failures) = (reject.code.as_str(), client.failures);
+        if failures.is_power_of_two() {
+            Self::note(effects, Note::AuthenticationFailed { client: id, code, failures });
         }
     }
 }

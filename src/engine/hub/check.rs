@@ -28,19 +28,23 @@ impl Hub {
             self.check_user(id, user, &mut wanted);
         }
         self.check_commands();
+        self.check_audiences();
         self.check_routes(wanted);
         self.check_timers();
     }
 
     fn check_client(&self, id: ClientId, client: &Client) {
         let held = client.topics.len();
-        assert!(held <= self.options.subscriptions_per_client_max, "{id} holds {held} topics");
+        assert!(held <= self.subscriptions_max(id), "{id} holds {held} topics");
         match &client.auth {
             Auth::Nobody => {
                 assert!(client.topics.is_empty(), "{id} is nobody and wants something");
                 assert!(!client.orders, "{id} is nobody and follows orders");
                 let armed = self.timers.contains(&TimerKey::Authenticate(id));
-                assert!(armed || client.closing, "{id} is nobody for ever");
+                assert!(
+                    armed || client.closing || self.may_be_nobody(id),
+                    "{id} is nobody for ever"
+                );
             }
             Auth::Joining(user) | Auth::Joined(user) => {
                 assert!(self.users[user].clients.contains(&id), "{user} does not know {id}");
@@ -68,9 +72,13 @@ impl Hub {
             !user.clients.is_empty() || user.session.state != SessionState::Down,
             "{id} has neither clients nor a session"
         );
-        assert!(user.clients.len() <= self.options.clients_per_user_max, "{id}: too many clients");
-        let held: usize = user.clients.iter().map(|id| self.clients[id].topics.len()).sum();
-        assert!(held <= self.options.subscriptions_per_user_max, "{id} holds {held} topics");
+        let of_others = user.clients.iter().filter(|id| !id.is_own());
+        let held: usize = of_others.map(|id| self.clients[id].topics.len()).sum();
+        if !self.is_crowd(id) {
+            let count = user.clients_of_others();
+            assert!(count <= self.options.clients_per_user_max, "{id}: too many clients");
+            assert!(held <= self.options.subscriptions_per_user_max, "{id} holds {held} topics");
+        }
         for client in &user.clients {
             assert_eq!(self.clients[client].attached(), Some(id), "{client} is not with {id}");
         }
@@ -168,7 +176,7 @@ mod tests {
     use crate::broker::{Answer, BrokerEvent, Done};
     use crate::config::Config;
     use crate::engine::hub::InFlight;
-    use crate::engine::{Event, HubOptions, Identity, Request};
+    use crate::engine::{ChannelId, Event, HubOptions, Identity, Request};
     use crate::protocol::SubscribeEntry;
     use crate::topic::{Instrument, Mode};
 
@@ -196,8 +204,8 @@ mod tests {
         let entry = SubscribeEntry { instrument, mode: Mode::Ltp, depth: 5 };
         for event in [
             says(BrokerEvent::Up),
-            Event::Opened { client: IN, shard: 0 },
-            Event::Opened { client: NOBODY, shard: 0 },
+            Event::Opened { client: IN, shard: 0, channel: ChannelId::BUILT_IN },
+            Event::Opened { client: NOBODY, shard: 0, channel: ChannelId::BUILT_IN },
             asks(Request::Authenticate(Ok(identity))),
             says(BrokerEvent::Answer(connected)),
             asks(Request::Subscribe(vec![Ok(entry)])),

@@ -8,7 +8,9 @@ use super::reject;
 use super::session::{SessionState, User};
 use super::{Effect, Hub, Note, TimerKey};
 use crate::broker::BrokerError;
-use crate::engine::{Change, CredentialUse, Identity, Orders, Request, ShardId};
+use crate::engine::{
+    Change, ChannelId, CredentialUse, Identity, Orders, Request, RouteId, ShardId,
+};
 use crate::marks::{ClientEvent, SessionEvent, mark};
 use crate::protocol::{Answer, Reject, RequestId, RowOutcome};
 use crate::topic::{ClientId, Instrument, Mode, Role, Topic, UserId};
@@ -19,10 +21,14 @@ pub(super) struct Client {
     pub shard: ShardId,
     /// When its handshake was done.
     pub since_ms: u64,
+    /// By which way it has come.
+    pub channel: ChannelId,
     pub auth: Auth,
     /// Everything it wants: waiting and held.
     pub topics: IndexSet<Topic>,
     pub orders: bool,
+    /// The route on which it hears its channel's broadcasts.
+    pub listens: Option<RouteId>,
     pub queue: VecDeque<(Option<RequestId>, Request)>,
     pub current: Option<Current>,
     /// Times that it was not let in.
@@ -58,6 +64,8 @@ pub(super) enum CurrentKind {
     Authenticate,
     /// An administrator's command of this number.
     Admin(u64),
+    /// It becomes anonymous; what it has asked for waits in its queue.
+    Enter,
     Subscribe {
         rows: Vec<Row>,
         waiting: BTreeMap<Topic, usize>,
@@ -76,13 +84,15 @@ pub(super) enum Row {
 }
 
 impl Client {
-    fn new(shard: ShardId, since_ms: u64) -> Self {
+    fn new(shard: ShardId, since_ms: u64, channel: ChannelId) -> Self {
         Self {
             shard,
             since_ms,
+            channel,
             auth: Auth::Nobody,
             topics: IndexSet::new(),
             orders: false,
+            listens: None,
             queue: VecDeque::new(),
             current: None,
             failures: 0,
@@ -115,7 +125,10 @@ impl Client {
             Some(Current { kind: CurrentKind::Subscribe { waiting, .. }, .. }) => {
                 waiting.keys().cloned().collect()
             }
-            Some(Current { kind: CurrentKind::Authenticate | CurrentKind::Admin(_), .. })
+            Some(Current {
+                kind: CurrentKind::Authenticate | CurrentKind::Admin(_) | CurrentKind::Enter,
+                ..
+            })
             | None => Vec::new(),
         }
     }
@@ -135,7 +148,8 @@ impl Client {
     }
 
     fn is_authenticating(&self) -> bool {
-        self.current.as_ref().is_some_and(|at| matches!(at.kind, CurrentKind::Authenticate))
+        let kind = self.current.as_ref().map(|at| &at.kind);
+        matches!(kind, Some(CurrentKind::Authenticate | CurrentKind::Enter))
     }
 }
 
@@ -144,11 +158,12 @@ impl Hub {
         &mut self,
         id: ClientId,
         shard: ShardId,
+        channel: ChannelId,
         effects: &mut Vec<Effect>,
     ) {
         self.client_meets(id, ClientEvent::Opened);
-        self.totals.opened += 1;
-        let mut client = Client::new(shard, self.now_ms);
+        self.totals.opened += u64::from(!id.is_own());
+        let mut client = Client::new(shard, self.now_ms, channel);
         if self.draining {
             mark!(StopOpened);
             client.close(id, 1012, "the gateway is restarting", effects);
@@ -156,6 +171,12 @@ impl Hub {
         let old = self.clients.insert(id, client);
         assert!(old.is_none(), "{id} was opened twice");
         self.arm_authentication(id);
+        if self.rules_there(id).anonymous
+            && let Some(route) = self.listen(id, effects)
+        {
+            let change = Change { add: vec![route], ..Change::default() };
+            effects.push(Effect::Deliver { client: id, shard, change, answer: None });
+        }
     }
 
     pub(super) fn client_closed(&mut self, id: ClientId, effects: &mut Vec<Effect>) {
@@ -163,10 +184,11 @@ impl Hub {
             return;
         }
         self.client_meets(id, ClientEvent::Closed);
-        self.totals.closed += 1;
+        self.totals.closed += u64::from(!id.is_own());
         self.timers.cancel(&TimerKey::Authenticate(id));
         self.timers.cancel(&TimerKey::Request(id));
         self.leave(id, effects);
+        self.stop_listening(id);
         let client = self.clients.swap_remove(&id).expect("it was just there");
         effects.push(Effect::Detach { client: id, shard: client.shard });
     }
@@ -216,17 +238,30 @@ impl Hub {
                 return;
             }
         };
+        self.enter(id, request_id, CurrentKind::Authenticate, identity, effects);
+    }
+
+    /// Attaches a client to an account; `kind` says what is done once its session is live.
+    pub(super) fn enter(
+        &mut self,
+        id: ClientId,
+        request_id: Option<RequestId>,
+        kind: CurrentKind,
+        identity: Identity,
+        effects: &mut Vec<Effect>,
+    ) {
         let client = self.clients.get_mut(&id).expect("the client exists");
         // With another role it starts anew: what it holds may be more than it may hold.
         if client.attached() != Some(&identity.user) || client.role != identity.role {
             mark!(ClientSwitches if !client.topics.is_empty());
+            mark!(AnonymousSwitches if !client.topics.is_empty() && client.role == Role::Anonymous);
             self.leave(id, effects);
             self.join(id, &identity);
         }
         self.take_on(id, &identity);
         self.timers.cancel(&TimerKey::Authenticate(id));
         let client = self.clients.get_mut(&id).expect("the client exists");
-        client.current = Some(Current { request_id, kind: CurrentKind::Authenticate });
+        client.current = Some(Current { request_id, kind });
         self.timers.set(TimerKey::Request(id), self.now_ms + self.options.times.request_timeout_ms);
         let user = self.users.get_mut(&identity.user).expect("it was just joined");
         if user.is_live() {
@@ -261,6 +296,9 @@ impl Hub {
         }
         let topics: Vec<Topic> = client.topics.iter().cloned().collect();
         let shard = client.shard;
+        if !self.rules_there(id).anonymous {
+            change.remove.extend(self.stop_listening(id));
+        }
         for topic in &topics {
             change.remove.push(self.release_topic(&user_id, id, topic, effects));
         }
@@ -289,17 +327,10 @@ impl Hub {
             let (user, role) = (user_id.clone(), client.role);
             Self::note(effects, Note::Authenticated { client: id, user, role });
         }
+        let add = self.listen(id, effects).into_iter().collect();
         let broker = self.users[&user_id].broker.clone();
-        self.finish(id, Answer::Authenticated { broker, user: user_id }, effects);
-    }
-
-    fn note_turned_down(&mut self, id: ClientId, reject: &Reject, effects: &mut Vec<Effect>) {
-        let client = self.clients.get_mut(&id).expect("the client exists");
-        client.failures += 1;
-        let (code, failures) = (reject.code.as_str(), client.failures);
-        if failures.is_power_of_two() {
-            Self::note(effects, Note::AuthenticationFailed { client: id, code, failures });
-        }
+        let answer = Answer::Authenticated { broker, user: user_id };
+        self.finish_with(id, Change { add, ..Change::default() }, answer, effects);
     }
 
     /// The user's session cannot be had: a client that waits for it is told, and is nobody again
@@ -317,16 +348,13 @@ impl Hub {
         let joining = matches!(client.auth, Auth::Joining(_));
         let reject = reject::session(error);
         self.note_turned_down(id, &reject, effects);
+        let client = self.clients.get_mut(&id).expect("a user's client exists");
+        client.fail_what_waits_for_it();
         self.finish(id, Answer::Rejected(reject), effects);
         if joining {
             self.leave(id, effects);
             self.arm_authentication(id);
         }
-    }
-
-    fn arm_authentication(&mut self, id: ClientId) {
-        let at_ms = self.now_ms + self.options.auth_timeout_ms;
-        self.timers.set(TimerKey::Authenticate(id), at_ms);
     }
 
     /// Answers the current request and lets the next one start.
@@ -344,7 +372,12 @@ impl Hub {
         self.timers.cancel(&TimerKey::Request(id));
         let client = self.clients.get_mut(&id).expect("the client exists");
         let current = client.current.take().expect("a request is being served");
-        self.answer_with(id, current.request_id, change, answer, effects);
+        match current.kind {
+            CurrentKind::Authenticate | CurrentKind::Admin(_) | CurrentKind::Subscribe { .. } => {
+                self.answer_with(id, current.request_id, change, answer, effects);
+            }
+            CurrentKind::Enter => {}
+        }
         self.work.clients.push_back(id);
     }
 

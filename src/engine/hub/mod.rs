@@ -8,6 +8,8 @@
 mod access;
 mod administer;
 mod admission;
+mod anonymous;
+mod audience;
 mod brokers;
 mod check;
 mod client;
@@ -28,7 +30,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::numbered::NumberMap;
 use super::timers::Timers;
-use super::{Effect, Event, Note, ShardId};
+use super::{ChannelRules, Effect, Event, Note, ShardId};
 use crate::broker::{Command, CommandId, CommandKind, SessionId};
 use crate::config::{BrokerTimes, Config, RoleTable};
 use crate::marks::{SessionEvent, TopicEvent};
@@ -38,6 +40,7 @@ use crate::topic::{BrokerName, ClientId, Topic, UserId};
 use access::Revocation;
 use administer::Bans;
 pub use administer::HubClient;
+use audience::Audiences;
 use client::Client;
 use routes::Routes;
 pub use session::SessionState;
@@ -59,6 +62,8 @@ pub struct HubOptions {
     pub clients_per_user_max: usize,
     /// What each role may do.
     pub roles: RoleTable,
+    /// What holds in each channel, by number.
+    pub channels: Vec<ChannelRules>,
     /// Deadlines and pauses of brokers.
     pub times: BrokerTimes,
     /// How the bus spells topics: what it cannot carry is refused.
@@ -83,6 +88,7 @@ impl HubOptions {
             subscriptions_per_user_max: config.limits.subscriptions_per_user_max,
             clients_per_user_max: config.limits.clients_per_user_max,
             roles: config.roles.table(),
+            channels: ChannelRules::all(config),
             times: config.broker.clone(),
             seed,
         }
@@ -100,6 +106,7 @@ pub struct Hub {
     users: BTreeMap<UserId, User>,
     brokers: BTreeMap<BrokerName, BrokerLink>,
     routes: Routes,
+    audiences: Audiences,
     in_flight: BTreeMap<CommandId, InFlight>,
     timers: Timers<TimerKey>,
     next_command: u64,
@@ -170,6 +177,7 @@ impl Hub {
             users: BTreeMap::new(),
             brokers,
             routes: Routes::default(),
+            audiences: Audiences::default(),
             in_flight: BTreeMap::new(),
             timers: Timers::new(),
             next_command: 0,
@@ -189,7 +197,9 @@ impl Hub {
         debug_assert!(now_ms >= self.now_ms, "time went back");
         self.now_ms = now_ms;
         match event {
-            Event::Opened { client, shard } => self.client_opened(client, shard, effects),
+            Event::Opened { client, shard, channel } => {
+                self.client_opened(client, shard, channel, effects);
+            }
             Event::Request { client, request_id, request } => {
                 self.request_arrived(client, request_id, request);
             }
@@ -206,6 +216,7 @@ impl Hub {
         self.fire_timers(effects);
         self.settle(effects);
         self.routes.flush(effects);
+        self.audiences.flush(effects);
     }
 
     /// When [`Event::Timer`] is due next, if ever.

@@ -1,7 +1,7 @@
-//! Clients whose time is up.
+//! Clients that have taken, or have been kept waiting, too long.
 
 use super::client::{Client, CurrentKind};
-use super::{Effect, Hub};
+use super::{Effect, Hub, TimerKey};
 use crate::broker::{BrokerError, BrokerErrorCode};
 use crate::marks::ClientEvent;
 use crate::protocol::Reject;
@@ -25,7 +25,9 @@ impl Hub {
         let message = self.overdue_message(client);
         let error = BrokerError { code: BrokerErrorCode::Timeout, message };
         match &current.kind {
-            CurrentKind::Authenticate => self.authentication_failed(id, &error, effects),
+            CurrentKind::Authenticate | CurrentKind::Enter => {
+                self.authentication_failed(id, &error, effects);
+            }
             CurrentKind::Admin(number) => {
                 let number = *number;
                 self.administered(id, number, Err(Reject::administration_took_too_long()), effects);
@@ -49,6 +51,14 @@ impl Hub {
                 format!("broker {} cannot be reached: {}", user.broker, link.reason)
             }
             Some(_) | None => "the broker did not answer in time".to_owned(),
+        }
+    }
+
+    /// Gives a client time to authenticate, if it has to.
+    pub(super) fn arm_authentication(&mut self, id: ClientId) {
+        if !self.may_be_nobody(id) {
+            let at_ms = self.now_ms + self.options.auth_timeout_ms;
+            self.timers.set(TimerKey::Authenticate(id), at_ms);
         }
     }
 }

@@ -94,7 +94,9 @@ impl Client {
             (Auth::Nobody, _) => ClientAt::Nobody,
             (Auth::Joining(_), _) => ClientAt::Joining,
             (Auth::Joined(_), None | Some(CurrentKind::Admin(_))) => ClientAt::Joined,
-            (Auth::Joined(_), Some(CurrentKind::Authenticate)) => ClientAt::Rejoining,
+            (Auth::Joined(_), Some(CurrentKind::Authenticate | CurrentKind::Enter)) => {
+                ClientAt::Rejoining
+            }
             (Auth::Joined(_), Some(CurrentKind::Subscribe { .. })) => ClientAt::Subscribing,
         }
     }

@@ -26,11 +26,17 @@ impl Hub {
         effects: &mut Vec<Effect>,
     ) {
         let user = self.clients[&id].user().cloned();
-        if user.is_some()
-            && let Some(reject) = self.forbids(id, &request)
-        {
+        let mut reject = self.forbids_there(id, &request);
+        if reject.is_none() && user.is_some() {
+            reject = self.forbids(id, &request);
+        }
+        if let Some(reject) = reject {
             self.note_forbidden(id, &request, effects);
             self.answer(id, request_id, Answer::Rejected(reject), effects);
+            return;
+        }
+        if user.is_none() && self.becomes_anonymous(id, &request) {
+            self.enter_anonymously(id, request_id, request, effects);
             return;
         }
         match (request, user) {
@@ -149,7 +155,7 @@ impl Hub {
             let reject = Reject::too_many_subscriptions(limit);
             return done(&topic.instrument, RowOutcome::Failed(reject));
         }
-        if self.room_of(user) == 0 {
+        if !id.is_own() && self.room_of(user) == 0 {
             mark!(UserLimitReached);
             let limit = self.options.subscriptions_per_user_max;
             let reject = Reject::too_many_subscriptions_of_user(limit);
@@ -230,13 +236,16 @@ impl Hub {
     /// How many topics more a user's clients may hold together.
     fn room_of(&self, user: &UserId) -> usize {
         let limit = self.options.subscriptions_per_user_max;
+        if self.is_crowd(user) {
+            return usize::MAX;
+        }
         let clients = self.users[user].clients.len();
         let most = clients.saturating_mul(self.options.subscriptions_per_client_max);
         if most <= limit {
             return limit;
         }
-        let held = self.users[user].clients.iter().map(|id| self.clients[id].topics.len());
-        limit.saturating_sub(held.sum())
+        let clients = self.users[user].clients.iter().filter(|id| !id.is_own());
+        limit.saturating_sub(clients.map(|id| self.clients[id].topics.len()).sum())
     }
 
     fn unsubscribe(

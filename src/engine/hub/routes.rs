@@ -59,6 +59,12 @@ impl Routes {
         }
     }
 
+    /// A number that no route has had.
+    pub fn fresh(&mut self) -> RouteId {
+        self.next += 1;
+        RouteId(self.next)
+    }
+
     /// Counts one client less.
     pub fn remove(&mut self, topic: &Topic, broker: &BrokerName, shard: ShardId) {
         let key = (topic.clone(), broker.clone());

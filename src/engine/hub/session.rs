@@ -74,6 +74,11 @@ impl User {
         }
     }
 
+    /// Its clients besides our own.
+    pub fn clients_of_others(&self) -> usize {
+        self.clients.iter().filter(|id| !id.is_own()).count()
+    }
+
     /// Whether a client that authenticates now has a session to work with.
     pub fn is_live(&self) -> bool {
         self.session.state == SessionState::Up

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::Hub;
+use super::client::Client;
 use super::session::SessionState;
 use super::topics::TopicState;
 use crate::broker::{BrokerError, BrokerErrorCode, CommandKind, Done};
 use crate::engine::Upstream;
-use crate::topic::{BrokerName, Topic, UserId};
+use crate::topic::{BrokerName, ClientId, Topic, UserId};
 
 /// Counters since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,6 +73,8 @@ pub struct HubSnapshot {
     pub clients: usize,
     /// Those of them that have authenticated.
     pub authenticated: usize,
+    /// Clients in each channel, by number.
+    pub channels: Vec<usize>,
     /// Accounts with a client or a session, in order of their names; as many as were asked for.
     pub sessions: Vec<SessionSnapshot>,
     /// The sessions of all of them.
@@ -158,8 +161,13 @@ impl Hub {
             *commands_by_broker.entry(self.users[&about.user].broker.clone()).or_insert(0) += 1;
         }
         HubSnapshot {
-            clients: self.clients.len(),
-            authenticated: self.clients.values().filter(|client| client.user().is_some()).count(),
+            clients: self.clients.keys().filter(|id| !id.is_own()).count(),
+            authenticated: self
+                .clients
+                .iter()
+                .filter(|(id, it)| self.has_come_in(**id, it))
+                .count(),
+            channels: self.clients_by_channel(),
             sessions: self.session_rows(now_ms).take(rows_max).collect(),
             session_states: self.users.values().map(|user| user.session.state).collect(),
             topics: self.topic_rows(now_ms, rows_max),
@@ -174,6 +182,19 @@ impl Hub {
         }
     }
 
+    /// Whether somebody has come in by a credential.
+    fn has_come_in(&self, id: ClientId, client: &Client) -> bool {
+        !id.is_own() && client.user().is_some_and(|user| !self.is_crowd(user))
+    }
+
+    fn clients_by_channel(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.options.channels.len()];
+        for (_, client) in self.clients.iter().filter(|(id, _)| !id.is_own()) {
+            counts[client.channel.0] += 1;
+        }
+        counts
+    }
+
     fn session_rows(&self, now_ms: u64) -> impl Iterator<Item = SessionSnapshot> {
         self.users.iter().map(move |(user, state)| {
             let follows = |client| self.clients.get(client).is_some_and(|client| client.orders);
@@ -186,7 +207,7 @@ impl Hub {
                 in_state_ms: now_ms.saturating_sub(state.session.since_ms),
                 opened: state.session.opened,
                 last_error: state.session.last_error.clone(),
-                clients: state.clients.len(),
+                clients: state.clients_of_others(),
                 orders_clients: state.clients.iter().filter(|client| follows(*client)).count(),
             }
         })

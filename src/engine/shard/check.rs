@@ -10,6 +10,7 @@ impl Shard {
     /// Panics if a rule is broken.
     pub fn check(&self) {
         assert_eq!(self.by_id.len() + self.free.len(), self.slots.len(), "a slot is lost");
+        assert!(self.overflowed.is_empty(), "an overflow has no consequence");
         for (id, &slot) in &self.by_id {
             let client = self.client(slot);
             assert_eq!(client.id, *id, "a slot holds somebody else");

@@ -3,6 +3,7 @@ use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt, DuplexStream, ReadBuf};
 
 use super::*;
+use crate::config::OutboxPolicy;
 use crate::engine::{OutboxLimits, ShardOptions};
 use crate::runtime::{Runtime, TokioRuntime};
 
@@ -61,7 +62,8 @@ async fn what_a_buffering_stream_still_holds_goes_out_before_the_end() {
     let client = ClientId(1);
     let (ended, _end) = oneshot::channel();
     let credit = Arc::new(Semaphore::new(1));
-    let attach = ShardMessage::Attach { client, writer, ended, credit };
+    let manner = Manner { policy: OutboxPolicy::default(), ticks_max: 1_024 };
+    let attach = ShardMessage::Attach { client, writer, ended, credit, manner };
     let close = ShardMessage::Close { client, code: 1012, reason: "longer than the socket" };
     for message in [attach, close] {
         assert!(mailbox.send(message).await.is_ok());

@@ -44,10 +44,15 @@ pub(super) enum Heard {
 
 impl<R: Runtime> Connection<R> {
     /// Connects and upgrades, showing this key if there is one. Has no deadline of its own.
-    pub async fn open(runtime: &R, addr: &str, key: Option<&str>) -> Result<Self, NotOpen> {
+    pub async fn open(
+        runtime: &R,
+        addr: &str,
+        path: &str,
+        key: Option<&str>,
+    ) -> Result<Self, NotOpen> {
         let stream = runtime.connect(addr).await.map_err(|_| NotOpen::Broken)?;
         let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER_BYTES);
-        let request = request(addr, key).map_err(|_| NotOpen::Broken)?;
+        let request = request(addr, path, key).map_err(|_| NotOpen::Broken)?;
         let opened = client_async_with_config(request, stream, Some(config)).await;
         let (socket, _) = opened.map_err(|error| match error {
             tungstenite::Error::Http(page) => NotOpen::TurnedAway(page.status().as_u16()),
@@ -128,8 +133,8 @@ impl<R: Runtime> Connection<R> {
 }
 
 /// An upgrade request.
-fn request(addr: &str, key: Option<&str>) -> tungstenite::Result<Request> {
-    let mut request = format!("ws://{addr}/").into_client_request()?;
+fn request(addr: &str, path: &str, key: Option<&str>) -> tungstenite::Result<Request> {
+    let mut request = format!("ws://{addr}{path}").into_client_request()?;
     if let Some(key) = key {
         let shown = HeaderValue::try_from(format!("Bearer {key}"));
         request.headers_mut().insert(AUTHORIZATION, shown.map_err(tungstenite::http::Error::from)?);

@@ -27,6 +27,17 @@ struct MarketData<'a> {
     snapshot: bool,
 }
 
+/// The members of a broadcast that a client looks at.
+#[derive(Deserialize)]
+struct Broadcast<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    ticks: Vec<MarketData<'a>>,
+    #[serde(default)]
+    snapshot: bool,
+}
+
 /// What the simulated feed puts into a tick.
 #[derive(Deserialize)]
 struct Numbered {
@@ -81,6 +92,9 @@ pub fn understand(text: &str) -> Seen {
     if let Some(tick) = serde_json::from_str(text).ok().and_then(tick) {
         return Seen::Tick(tick);
     }
+    if let Some(seen) = serde_json::from_str(text).ok().and_then(broadcast) {
+        return seen;
+    }
     let seen =
         serde_json::from_str(text).ok().and_then(|other: Other| match other.kind.as_deref() {
             Some("market_data") => None,
@@ -109,6 +123,12 @@ fn tick(data: MarketData<'_>) -> Option<Tick> {
         seq: data.data.seq,
         snapshot: data.snapshot,
     })
+}
+
+fn broadcast(message: Broadcast<'_>) -> Option<Seen> {
+    (message.kind == "broadcast").then_some(())?;
+    let ticks = message.ticks.into_iter().map(tick).collect::<Option<_>>()?;
+    Some(Seen::Broadcast { ticks, snapshot: message.snapshot })
 }
 
 fn answer(message: Other) -> Option<Answer> {

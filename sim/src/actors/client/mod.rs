@@ -48,6 +48,8 @@ pub async fn play<R: Runtime>(runtime: R, stage: Stage, plan: ClientPlan) {
         host: plan.host,
         user: plan.user,
         key_at_door: plan.key_at_door,
+        path: plan.channel.unwrap_or_else(|| "/".into()),
+        nameless: plan.nameless,
     };
     client.note(|_| ());
     stage.reached(Phase::Play).await;
@@ -80,6 +82,10 @@ struct Client<R: Runtime> {
     return_us: Option<u64>,
     user: UserId,
     key_at_door: bool,
+    /// By which way it comes.
+    path: String,
+    /// Whether it shows no credential when it comes.
+    nameless: bool,
     host: u32,
 }
 
@@ -137,7 +143,9 @@ impl<R: Runtime> Client<R> {
     /// After having been cut off: who it is, and what it wants, all over again.
     async fn come_back(&mut self) {
         self.connect().await;
-        self.send(Request::Authenticate(Some(self.user.clone()))).await;
+        if !self.nameless {
+            self.send(Request::Authenticate(Some(self.user.clone()))).await;
+        }
         let wants: Vec<TopicName> = std::mem::take(&mut self.wants).into_iter().collect();
         if !wants.is_empty() {
             self.send(Request::Subscribe(wants)).await;
@@ -171,7 +179,7 @@ impl<R: Runtime> Client<R> {
             if key.is_some() {
                 self.stage.saw(&self.actor, Seen::Knocks);
             }
-            let open = Connection::open(&self.runtime, WEBSOCKET_ADDR, key.as_deref());
+            let open = Connection::open(&self.runtime, WEBSOCKET_ADDR, &self.path, key.as_deref());
             match timeout(CONNECT_PATIENCE, open).await {
                 Ok(Ok(connection)) => {
                     self.connection = Some(connection);

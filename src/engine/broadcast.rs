@@ -1,0 +1,346 @@
+//! One broadcast: the latest value of each of its topics, and when to send them.
+//!
+//! While somebody listens, the gateway itself is a client of the hub that subscribes to the topics
+//! which are named. So sessions, wants and reference counts need no rule of their own.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use super::numbered::{NumberMap, NumberSet};
+use super::{RouteId, ShardId};
+use crate::marks::mark;
+use crate::protocol::frame;
+use crate::topic::ClientId;
+
+/// What a broadcast needs to know of the configuration.
+#[derive(Clone, Debug)]
+pub struct BroadcastOptions {
+    /// Its number among the broadcasts, from 0, and how many of them there are.
+    pub number: (u64, u64),
+    /// The path of its channel.
+    pub path: String,
+    /// How often it is sent.
+    pub interval_ms: u64,
+    /// Whether topics are to be subscribed at a broker.
+    pub subscribes: bool,
+    /// The pause before what failed is asked for again.
+    pub retry_ms: u64,
+}
+
+/// Something the hub is to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BroadcastEffect {
+    /// This client has come.
+    Open(ClientId),
+    /// This client authenticates and subscribes to all the topics.
+    Ask(ClientId),
+    /// This client has gone.
+    Close(ClientId),
+}
+
+/// Counters since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BroadcastTotals {
+    /// Frames serialized.
+    pub sent: u64,
+    /// Intervals in which nothing had changed.
+    pub skipped: u64,
+}
+
+/// The state of one broadcast.
+#[derive(Debug)]
+pub struct Broadcast {
+    options: BroadcastOptions,
+    now_ms: u64,
+    /// Where somebody listens, and on which route.
+    audience: BTreeMap<ShardId, RouteId>,
+    /// The gateway as a client.
+    own: Option<ClientId>,
+    opened: u64,
+    /// When to open the client, or to ask, once more.
+    retry_at_ms: Option<u64>,
+    /// Routes of the topics that it has subscribed to.
+    expected: NumberSet<RouteId>,
+    values: NumberMap<RouteId, Bytes>,
+    changed: bool,
+    next_ms: u64,
+    totals: BroadcastTotals,
+}
+
+impl Broadcast {
+    /// A broadcast that nobody hears.
+    #[must_use]
+    pub fn new(options: BroadcastOptions) -> Self {
+        Self {
+            options,
+            now_ms: 0,
+            audience: BTreeMap::new(),
+            own: None,
+            opened: 0,
+            retry_at_ms: None,
+            expected: NumberSet::default(),
+            values: NumberMap::default(),
+            changed: false,
+            next_ms: 0,
+            totals: BroadcastTotals::default(),
+        }
+    }
+
+    /// Tells the time to what follows.
+    pub fn set_now(&mut self, now_ms: u64) {
+        self.now_ms = now_ms;
+    }
+
+    /// A shard has somebody who listens, on this route, or no longer.
+    pub fn audience(
+        &mut self,
+        shard: ShardId,
+        route: RouteId,
+        wanted: bool,
+        effects: &mut Vec<BroadcastEffect>,
+    ) {
+        if wanted {
+            if self.audience.is_empty() {
+                mark!(AudienceBegins);
+                self.next_ms = self.now_ms + self.options.interval_ms;
+                self.open(effects);
+            }
+            self.audience.insert(shard, route);
+            self.values.retain(|it, _| it.era().is_none_or(|era| era == route));
+            // Whoever is new there gets what the others have.
+            self.changed = true;
+            return;
+        }
+        if self.audience.get(&shard) == Some(&route) {
+            self.audience.remove(&shard);
+        }
+        if self.audience.is_empty() {
+            mark!(AudienceEnds);
+            self.values.clear();
+            self.retry_at_ms = None;
+            effects.extend(self.own.take().map(BroadcastEffect::Close));
+        }
+    }
+
+    fn open(&mut self, effects: &mut Vec<BroadcastEffect>) {
+        if self.options.subscribes && self.own.is_none() {
+            let (number, count) = self.options.number;
+            let own = ClientId::own(number + count * self.opened);
+            self.opened += 1;
+            self.own = Some(own);
+            effects.extend([BroadcastEffect::Open(own), BroadcastEffect::Ask(own)]);
+        }
+    }
+
+    /// From now on ticks of this route may come.
+    pub fn expect(&mut self, route: RouteId) {
+        self.expected.insert(route);
+    }
+
+    /// No more ticks of this route come.
+    pub fn forget(&mut self, route: RouteId) {
+        self.expected.swap_remove(&route);
+        self.values.shift_remove(&route);
+    }
+
+    /// Takes in a tick, as it would be sent to a client.
+    pub fn tick(&mut self, route: RouteId, tick: &Bytes) {
+        let is_picked =
+            || route.era().is_some_and(|era| self.audience.values().any(|it| *it == era));
+        if self.audience.is_empty() || !(self.expected.contains(&route) || is_picked()) {
+            return;
+        }
+        let old = self.values.insert(route, tick.clone());
+        self.changed |= old.is_none_or(|old| old != *tick);
+    }
+
+    /// What the client of this number asked for was granted, or not.
+    pub fn answered(&mut self, client: ClientId, granted: bool) {
+        if self.own == Some(client) && !granted {
+            mark!(BroadcastAsksAgain);
+            self.retry_at_ms = Some(self.now_ms + self.options.retry_ms);
+        }
+    }
+
+    /// The hub sends the client of this number away; `for_good`: because the gateway stops.
+    pub fn closed(&mut self, client: ClientId, for_good: bool, effects: &mut Vec<BroadcastEffect>) {
+        if self.own == Some(client) {
+            self.own = None;
+            self.retry_at_ms = (!for_good).then(|| self.now_ms + self.options.retry_ms);
+            effects.push(BroadcastEffect::Close(client));
+        }
+    }
+
+    /// Does what is due. Says whether a frame is to be sent.
+    pub fn due(&mut self, effects: &mut Vec<BroadcastEffect>) -> bool {
+        if self.retry_at_ms.is_some_and(|at_ms| at_ms <= self.now_ms) {
+            self.retry_at_ms = None;
+            match self.own {
+                Some(own) => effects.push(BroadcastEffect::Ask(own)),
+                None => self.open(effects),
+            }
+        }
+        if self.audience.is_empty() || self.now_ms < self.next_ms {
+            return false;
+        }
+        let late_ms = (self.now_ms - self.next_ms) % self.options.interval_ms;
+        self.next_ms = self.now_ms - late_ms + self.options.interval_ms;
+        if !self.changed || self.values.is_empty() {
+            self.totals.skipped += 1;
+            return false;
+        }
+        self.changed = false;
+        self.totals.sent += 1;
+        true
+    }
+
+    /// When [`Broadcast::due`] is to be asked next, if ever.
+    #[must_use]
+    pub fn next_deadline_ms(&self) -> Option<u64> {
+        let interval_ms = (!self.audience.is_empty()).then_some(self.next_ms);
+        [interval_ms, self.retry_at_ms].into_iter().flatten().min()
+    }
+
+    /// All that there is, as one frame for everybody.
+    #[must_use]
+    pub fn frame(&self, unix_ms: u64) -> Bytes {
+        frame::broadcast_frame(&self.options.path, unix_ms, self.values.values())
+    }
+
+    /// Where the frame goes.
+    pub fn routes(&self) -> impl Iterator<Item = (ShardId, RouteId)> {
+        self.audience.iter().map(|(shard, route)| (*shard, *route))
+    }
+
+    /// Topics whose value is known.
+    #[must_use]
+    pub fn topics(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Counters since the start.
+    #[must_use]
+    pub const fn totals(&self) -> BroadcastTotals {
+        self.totals
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::topic::{Instrument, Mode};
+
+    fn broadcast() -> Broadcast {
+        Broadcast::new(BroadcastOptions {
+            number: (0, 2),
+            path: "/ws/index".into(),
+            interval_ms: 100,
+            subscribes: true,
+            retry_ms: 1_000,
+        })
+    }
+
+    fn tick(symbol: &str, data: &str) -> Bytes {
+        frame::tick_frame(&Instrument::new("NSE", symbol), Mode::Ltp, "paper", data.as_bytes())
+    }
+
+    /// Does what is due at a moment.
+    fn due(broadcast: &mut Broadcast, now_ms: u64) -> (bool, Vec<BroadcastEffect>) {
+        let mut effects = Vec::new();
+        broadcast.set_now(now_ms);
+        (broadcast.due(&mut effects), effects)
+    }
+
+    fn audience(broadcast: &mut Broadcast, shard: usize, wanted: bool) -> Vec<BroadcastEffect> {
+        let mut effects = Vec::new();
+        broadcast.audience(shard, RouteId(7), wanted, &mut effects);
+        effects
+    }
+
+    #[test]
+    fn the_first_listener_opens_and_the_last_closes() {
+        use BroadcastEffect::{Ask, Close, Open};
+        let mut broadcast = broadcast();
+        let first = ClientId::own(0);
+        assert_eq!(broadcast.next_deadline_ms(), None);
+        assert_eq!(audience(&mut broadcast, 0, true), [Open(first), Ask(first)]);
+        assert_eq!(audience(&mut broadcast, 1, true), []);
+        assert_eq!(audience(&mut broadcast, 0, false), []);
+        assert_eq!(audience(&mut broadcast, 1, false), [Close(first)]);
+        assert_eq!(broadcast.next_deadline_ms(), None);
+        let second = ClientId::own(2);
+        assert_eq!(audience(&mut broadcast, 0, true), [Open(second), Ask(second)]);
+    }
+
+    #[test]
+    fn what_has_changed_is_sent_once_an_interval_and_nothing_else() {
+        let mut broadcast = broadcast();
+        audience(&mut broadcast, 0, true);
+        broadcast.expect(RouteId(1));
+        assert!(!due(&mut broadcast, 100).0, "there is nothing yet");
+        broadcast.tick(RouteId(1), &tick("A", "1"));
+        broadcast.tick(RouteId(1), &tick("A", "2"));
+        assert!(!due(&mut broadcast, 150).0, "the interval is not over");
+        assert!(due(&mut broadcast, 200).0);
+        assert!(!due(&mut broadcast, 300).0, "nothing has changed");
+        broadcast.tick(RouteId(1), &tick("A", "2"));
+        assert!(!due(&mut broadcast, 400).0, "it is the same");
+        audience(&mut broadcast, 1, true);
+        assert!(due(&mut broadcast, 530).0, "somebody is new");
+        assert_eq!(broadcast.next_deadline_ms(), Some(600), "it stays in step");
+        let totals = BroadcastTotals { sent: 2, skipped: 3 };
+        assert_eq!((broadcast.totals(), broadcast.topics()), (totals, 1));
+    }
+
+    #[test]
+    fn a_frame_holds_the_latest_of_each_topic_digit_for_digit() {
+        let mut broadcast = broadcast();
+        audience(&mut broadcast, 0, true);
+        for route in [1, 2] {
+            broadcast.expect(RouteId(route));
+        }
+        broadcast.tick(RouteId(1), &tick("A", r#"{"ltp":1.50}"#));
+        broadcast.tick(RouteId(2), &tick("B", r#"{"ltp":1e999}"#));
+        broadcast.tick(RouteId(1), &tick("A", r#"{"ltp":2.00}"#));
+        broadcast.tick(RouteId(9), &tick("C", "{}"));
+        let text = String::from_utf8_lossy(&broadcast.frame(5)).into_owned();
+        assert!(text.ends_with(concat!(
+            r#"{"type":"broadcast","channel":"/ws/index","timestamp":5,"ticks":["#,
+            r#"{"type":"market_data","symbol":"A","exchange":"NSE","mode":1,"broker":"paper","#,
+            r#""data":{"ltp":2.00}},"#,
+            r#"{"type":"market_data","symbol":"B","exchange":"NSE","mode":1,"broker":"paper","#,
+            r#""data":{"ltp":1e999}}]}"#,
+        )));
+    }
+
+    #[test]
+    fn what_is_picked_for_an_earlier_audience_is_not_for_this_one() {
+        let mut broadcast = broadcast();
+        broadcast.audience(0, RouteId(7), true, &mut Vec::new());
+        broadcast.tick(RouteId::picked(RouteId(7), 0), &tick("A", "1"));
+        assert_eq!(broadcast.topics(), 1);
+        broadcast.audience(0, RouteId(7), false, &mut Vec::new());
+        broadcast.tick(RouteId::picked(RouteId(7), 0), &tick("A", "2"));
+        broadcast.audience(0, RouteId(8), true, &mut Vec::new());
+        broadcast.tick(RouteId::picked(RouteId(7), 0), &tick("A", "3"));
+        assert_eq!(broadcast.topics(), 0);
+    }
+
+    #[test]
+    fn what_was_refused_is_asked_for_again_and_a_closed_client_is_replaced() {
+        use BroadcastEffect::{Ask, Close, Open};
+        let mut broadcast = broadcast();
+        audience(&mut broadcast, 0, true);
+        broadcast.answered(ClientId::own(0), true);
+        assert_eq!(due(&mut broadcast, 1_000).1, []);
+        broadcast.answered(ClientId::own(0), false);
+        assert_eq!(due(&mut broadcast, 2_000).1, [Ask(ClientId::own(0))]);
+        let mut effects = Vec::new();
+        broadcast.closed(ClientId::own(0), false, &mut effects);
+        assert_eq!(effects, [Close(ClientId::own(0))]);
+        assert_eq!(due(&mut broadcast, 3_000).1, [Open(ClientId::own(2)), Ask(ClientId::own(2))]);
+        broadcast.closed(ClientId::own(2), true, &mut effects);
+        assert_eq!(due(&mut broadcast, 9_000).1, [], "the gateway stops");
+    }
+}

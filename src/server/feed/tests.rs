@@ -1,0 +1,116 @@
+//! What waits where, when the feed is faster than those behind it.
+
+use std::time::Duration;
+
+use super::*;
+use crate::auth::{KeyTable, Verifier};
+use crate::config::Auth;
+use crate::runtime::{Runtime, Task, TokioRuntime};
+use crate::topic::{Instrument, Mode};
+use crate::zmtp::{Options, Pub};
+
+/// A feed with one publisher, and a shard whose mailbox nobody empties.
+struct Stalled {
+    publisher: Pub,
+    to_feed: mpsc::Sender<FeedMessage>,
+    shard: mpsc::Receiver<ShardMessage<tokio::io::DuplexStream>>,
+    _hub: mpsc::Receiver<HubMessage>,
+    _feed: Task,
+}
+
+async fn stalled() -> Stalled {
+    let runtime = TokioRuntime::new();
+    let bind = ["127.0.0.1:0".to_owned()];
+    let everything = [Bytes::new()];
+    let bus = Sub::start(&runtime, Options::default(), &bind, &[], &everything);
+    let bus = bus.await.expect("a free port");
+    let address = bus.bound()[0].to_string();
+    let (to_feed, mailbox) = mpsc::channel(1_024);
+    let (to_shard, shard) = mpsc::channel(1_024);
+    let (to_hub, hub) = mpsc::channel(1_024);
+    let clock = Clock::start();
+    let verifier = Verifier::new(runtime.clone(), clock, KeyTable::new(), &Auth::default());
+    let keeper = Arc::new(verifier).keeper();
+    let outlets = FeedOutlets { shards: vec![to_shard], hub: to_hub, keeper };
+    let tables = FeedTables {
+        index: Index::new(5_000),
+        wildcards: Wildcards::default(),
+        rules: TopicRules::default(),
+    };
+    let feed = run_feed(bus, mailbox, tables, clock, outlets);
+    let feed = runtime.spawn("feed", feed);
+    let topic = Topic::new(Instrument::new("NSE", "TCS"), Mode::Ltp);
+    let broker = "paper".into();
+    let interest =
+        FeedMessage::Interest { route: RouteId(1), topic, broker, shard: 0, wanted: true };
+    to_feed.send(interest).await.expect("the feed runs");
+    let publisher = Pub::connect(&runtime, Options::default(), 1_000_000, &address);
+    while publisher.stats().subscriptions == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    Stalled { publisher, to_feed, shard, _hub: hub, _feed: feed }
+}
+
+impl Stalled {
+    /// Publishes more than can wait anywhere, and waits until the feed takes no more.
+    async fn flood(&self, messages: usize, filler: usize) {
+        let payload = format!(r#"{{"ltp":1,"filler":"{}"}}"#, "x".repeat(filler));
+        let message = Message::pair("NSE_TCS_LTP", payload);
+        for _ in 0..messages {
+            self.publisher.publish(message.clone());
+        }
+        let mut before = 0;
+        loop {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            let waiting = self.shard.len();
+            if waiting > 0 && waiting == before {
+                return;
+            }
+            before = waiting;
+        }
+    }
+
+    /// Ticks that wait for the shard, and their bytes.
+    fn waiting(&mut self) -> (usize, usize) {
+        let (mut count, mut bytes) = (0, 0);
+        while let Ok(ShardMessage::Ticks { ticks, .. }) = self.shard.try_recv() {
+            count += ticks.len();
+            bytes += ticks.iter().map(|(_, frame)| frame.len()).sum::<usize>();
+        }
+        (count, bytes)
+    }
+}
+
+#[tokio::test]
+async fn answers_wait_behind_few_ticks_however_many_are_published() {
+    let mut stalled = stalled().await;
+    stalled.flood(100_000, 0).await;
+    let (ticks, _) = stalled.waiting();
+    assert!(ticks <= 8_192, "{ticks} ticks wait for the shard");
+}
+
+#[tokio::test]
+async fn invalidations_that_the_hub_has_no_time_for_wait_on_the_bus() {
+    let stalled = stalled().await;
+    for number in 0..100_000 {
+        let payload = format!(r#"{{"user_id":"user-{number}","cache_type":"ALL"}}"#);
+        stalled.publisher.publish(Message::pair("CACHE_INVALIDATE_ALL_x", payload));
+    }
+    let mut taken = (0, u64::MAX);
+    while taken.0 != taken.1 {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let (answer, counts) = oneshot::channel();
+        stalled.to_feed.send(FeedMessage::Query(answer)).await.expect("the feed runs");
+        taken = (counts.await.expect("it answers").messages, taken.0);
+    }
+    assert!(taken.0 <= 8_192, "{} invalidations wait for the hub", taken.0);
+}
+
+#[tokio::test]
+async fn large_ticks_that_wait_for_a_shard_take_little_memory() {
+    let mut stalled = stalled().await;
+    stalled.flood(400, 500_000).await;
+    let (_, bytes) = stalled.waiting();
+    assert!(bytes <= 8 << 20, "{bytes} bytes wait for the shard");
+    drop(stalled.to_feed);
+}
