@@ -196,7 +196,7 @@ async fn a_flood_of_pings_is_too_much_said() {
 #[tokio::test]
 async fn names_with_markup_in_them_are_no_mistake() {
     let gateway = limited(|config| {
-        (config.conduct.warn_at, config.conduct.throttle_at, config.conduct.close_at) = (6, 6, 6);
+        (config.conduct.warn_at, config.conduct.throttle_at, config.conduct.close_at) = (5, 5, 5);
     })
     .await;
     let mut client = Client::connect(&gateway).await;

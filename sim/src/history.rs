@@ -4,6 +4,7 @@
 //! Nothing in a line depends on the machine: no address, no pointer, no wall clock, no bytes of
 //! the wire.
 
+mod call;
 mod key_change;
 mod line;
 mod mention;
@@ -17,6 +18,7 @@ use tickgate::audit::Record;
 use tickgate::server::status::Status;
 use tickgate::topic::{Mode, UserId};
 
+pub use call::{Call, Op};
 pub use key_change::KeyChange;
 pub use mention::Mention;
 pub use recorder::{Counters, Recorder, Violation};
@@ -352,45 +354,6 @@ pub struct Tick {
     pub seq: u64,
     /// Whether it is the last known value, sent on subscribing.
     pub snapshot: bool,
-}
-
-/// A command that the broker got.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Call {
-    /// The gateway's number of it.
-    pub id: u64,
-    /// On whose behalf.
-    pub user: UserId,
-    /// In which session.
-    pub session: u64,
-    /// What to do.
-    pub op: Op,
-}
-
-/// What a broker can be asked to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Op {
-    /// Open the session.
-    Connect,
-    /// Close the session.
-    Disconnect,
-    /// Publish this topic.
-    Subscribe(TopicName),
-    /// Stop publishing this topic.
-    Unsubscribe(TopicName),
-    /// Stop publishing everything.
-    UnsubscribeAll,
-}
-
-impl Op {
-    /// The topic it is about, if it is about one.
-    #[must_use]
-    pub const fn topic(&self) -> Option<&TopicName> {
-        match self {
-            Self::Subscribe(topic) | Self::Unsubscribe(topic) => Some(topic),
-            Self::Connect | Self::Disconnect | Self::UnsubscribeAll => None,
-        }
-    }
 }
 
 impl fmt::Display for Actor {

@@ -9,6 +9,7 @@ mod check_faults;
 mod draw;
 mod draw_faults;
 mod draw_keys;
+mod draw_steps;
 mod faults;
 mod storm;
 mod swarm;

@@ -7,13 +7,13 @@ use tickgate::topic::UserId;
 use super::{
     Action, BrokerPlan, ClientPlan, FeedPlan, Incident, IncidentKind, Invalidation, NetworkPlan,
     OrderRhythm, Plan, SessionPlan, TimedAction, TopicPlan, TopicRhythm, administration,
-    draw_faults, draw_keys, storm, swarm,
+    draw_faults, draw_keys, draw_steps, storm, swarm,
 };
 use crate::fault::FaultKind;
-use crate::history::{Request, UnsubscribeEntry};
+use crate::history::Request;
 use crate::rng::Stream;
 use crate::runtime::TaskOrder;
-use crate::scenario::{Incidents, RangeMs, Scenario, Step, StepKind, Storm, TaskOrderChoice};
+use crate::scenario::{Incidents, RangeMs, Scenario, Storm, TaskOrderChoice};
 use crate::topic_name::TopicName;
 
 /// Clients leave within this time after the end of the story.
@@ -68,7 +68,7 @@ pub fn draw(scenario: &Scenario, seed: u64) -> Plan {
         faults: draw_faults::faults(scenario, seed),
     };
     for step in &scenario.steps {
-        happen(&step.value, &mut plan);
+        draw_steps::happen(&step.value, &mut plan);
         administration::from_step(&step.value, &mut plan);
     }
     if let Some(weather) = &scenario.storm {
@@ -185,7 +185,7 @@ fn client(scenario: &Scenario, seed: u64, name: String, user: &str, host: u32) -
         let step = &step.value;
         let meant = |who: &String| who == "all" || *who == name || who == user.as_str();
         if step.client.as_ref().is_some_and(meant) {
-            actions.extend(client_step(step, &user));
+            actions.extend(draw_steps::client_step(step, &user));
         }
     }
     let hit = |storm: &&Storm| {
@@ -231,91 +231,6 @@ const fn authenticates(timed: &TimedAction) -> bool {
 pub(super) fn join(at_ms: u64, user: &UserId) -> [TimedAction; 2] {
     let authenticate = Action::Send(Request::Authenticate(Some(user.clone())));
     [TimedAction { at_ms, action: Action::Connect }, TimedAction { at_ms, action: authenticate }]
-}
-
-/// The actions of a client that a step stands for.
-fn client_step(step: &Step, user: &UserId) -> Vec<TimedAction> {
-    let at_ms = step.at_ms;
-    let one = |action| vec![TimedAction { at_ms, action }];
-    let send = |request| one(Action::Send(request));
-    let named = || step.user.as_ref().map_or_else(|| user.clone(), |name| name.as_str().into());
-    let entries = |every_mode| {
-        let entry = |topic: &TopicName| UnsubscribeEntry { topic: topic.clone(), every_mode };
-        step.topics.iter().map(entry).collect()
-    };
-    match step.r#do {
-        StepKind::Join => join(at_ms, user).to_vec(),
-        StepKind::Connect => one(Action::Connect),
-        StepKind::Authenticate => send(Request::Authenticate(Some(named()))),
-        StepKind::WrongKey => send(Request::Authenticate(None)),
-        StepKind::Subscribe => send(Request::Subscribe(step.topics.clone())),
-        StepKind::Unsubscribe => send(Request::Unsubscribe(entries(false))),
-        StepKind::UnsubscribeEveryMode => send(Request::Unsubscribe(entries(true))),
-        StepKind::UnsubscribeAll => send(Request::UnsubscribeAll),
-        StepKind::SubscribeOrders => send(Request::SubscribeOrders),
-        StepKind::UnsubscribeOrders => send(Request::UnsubscribeOrders),
-        StepKind::Ping => send(Request::Ping),
-        StepKind::BrokerInfo => send(Request::BrokerInfo),
-        StepKind::SupportedBrokers => send(Request::SupportedBrokers),
-        StepKind::Garbage => send(Request::Garbage(GARBAGE[0].to_owned())),
-        StepKind::StopReading => {
-            one(Action::StopReading { for_ms: step.for_ms.unwrap_or_default() })
-        }
-        StepKind::Disconnect => one(Action::Leave { politely: true }),
-        StepKind::Vanish => one(Action::Leave { politely: false }),
-        // Not a client's doing.
-        StepKind::Invalidate
-        | StepKind::RevokeKey
-        | StepKind::GrantKey
-        | StepKind::LoseSession
-        | StepKind::KillBroker
-        | StepKind::Block
-        | StepKind::Unblock
-        | StepKind::RemoveUser
-        | StepKind::Broadcast => Vec::new(),
-    }
-}
-
-/// The incident that a step stands for.
-fn happen(step: &Step, plan: &mut Plan) {
-    let at_ms = step.at_ms;
-    let user = || UserId::from(step.user.as_deref().unwrap_or_default());
-    match step.r#do {
-        StepKind::Invalidate => {
-            plan.feed.invalidations.push(Invalidation { at_ms, user: user() });
-        }
-        StepKind::RevokeKey => draw_keys::revoke(at_ms, user(), plan),
-        StepKind::GrantKey => draw_keys::grant(at_ms, user(), step.role, plan),
-        StepKind::LoseSession => {
-            let what = IncidentKind::LoseSession(user());
-            plan.broker.incidents.push(Incident { at_ms, what });
-        }
-        StepKind::KillBroker => {
-            let what = IncidentKind::Die(step.for_ms.unwrap_or_default());
-            plan.broker.incidents.push(Incident { at_ms, what });
-        }
-        StepKind::Join
-        | StepKind::Connect
-        | StepKind::Authenticate
-        | StepKind::WrongKey
-        | StepKind::Subscribe
-        | StepKind::Unsubscribe
-        | StepKind::UnsubscribeEveryMode
-        | StepKind::UnsubscribeAll
-        | StepKind::SubscribeOrders
-        | StepKind::UnsubscribeOrders
-        | StepKind::Ping
-        | StepKind::BrokerInfo
-        | StepKind::SupportedBrokers
-        | StepKind::Garbage
-        | StepKind::StopReading
-        | StepKind::Disconnect
-        | StepKind::Vanish
-        | StepKind::Block
-        | StepKind::Unblock
-        | StepKind::RemoveUser
-        | StepKind::Broadcast => {}
-    }
 }
 
 /// The incidents of a storm.

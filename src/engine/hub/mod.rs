@@ -9,6 +9,7 @@ mod access;
 mod administer;
 mod admission;
 mod anonymous;
+mod answering;
 mod audience;
 mod brokers;
 mod check;

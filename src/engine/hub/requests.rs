@@ -33,12 +33,21 @@ impl Hub {
         if let Some(reject) = reject {
             self.note_forbidden(id, &request, effects);
             self.answer(id, request_id, Answer::Rejected(reject), effects);
-            return;
-        }
-        if user.is_none() && self.becomes_anonymous(id, &request) {
+        } else if user.is_none() && self.becomes_anonymous(id, &request) {
             self.enter_anonymously(id, request_id, request, effects);
-            return;
+        } else {
+            self.serve_permitted(id, request_id, request, user, effects);
         }
+    }
+
+    fn serve_permitted(
+        &mut self,
+        id: ClientId,
+        request_id: Option<RequestId>,
+        request: Request,
+        user: Option<UserId>,
+        effects: &mut Vec<Effect>,
+    ) {
         match (request, user) {
             (Request::Ready(answer), _) => self.answer(id, request_id, answer, effects),
             (Request::SupportedBrokers, _) => {
