@@ -15,11 +15,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
-/// Everybody's key is its role, or its name.
+/// Everybody's key is its name with `-key` behind it; those of roles are called as their roles.
 fn keys() -> KeyTable {
     let of_role = Role::ALL.into_iter().fold(KeyTable::new(), |keys, role| {
         let name = role.as_str();
-        keys.with_hash(KeyHash::of(name), name.into(), None, role)
+        keys.with_hash(KeyHash::of(&format!("{name}-key")), name.into(), None, role)
     });
     of_role.with_key("alice-key", "alice".into(), None).with_key("bob-key", "bob".into(), None)
 }
@@ -53,7 +53,7 @@ async fn try_from(gateway: &TestGateway, address: &str) -> Result<Client, u16> {
 
 async fn from(gateway: &TestGateway, address: &str, key: &str) -> Client {
     let mut client = try_from(gateway, address).await.ok().unwrap();
-    client.enter(key).await;
+    client.enter(&format!("{}-key", key.trim_end_matches("-key"))).await;
     client
 }
 

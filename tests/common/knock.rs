@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::TestGateway;
+use super::{TestGateway, ledger};
 
 pub const UPGRADE: &str = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
                        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
@@ -27,6 +27,7 @@ pub struct Page {
 impl Page {
     /// Reads the head, and what there is behind it within a moment.
     pub async fn of(address: SocketAddr, request: &str) -> Self {
+        ledger::upgrade(request);
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut bytes = Vec::new();
@@ -83,6 +84,7 @@ fn is_frame(bytes: &[u8]) -> bool {
 /// The status of the answer to an upgrade request, and the connection: what follows is not awaited.
 pub async fn knock_status(gateway: &TestGateway, target: &str, headers: &str) -> (u16, TcpStream) {
     let request = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n{UPGRADE}{headers}\r\n");
+    ledger::upgrade(&request);
     let mut stream = TcpStream::connect(gateway.addresses.websocket).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = [0; 12];

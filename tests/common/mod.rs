@@ -9,6 +9,7 @@
 
 pub mod agreeing;
 pub mod knock;
+pub mod ledger;
 pub mod program;
 pub mod raw;
 
@@ -65,6 +66,10 @@ impl TestGateway {
         config.admin.listen = "127.0.0.1:0".into();
         config.bus.bind = vec!["tcp://127.0.0.1:0".into()];
         change(&mut config);
+        ledger::log();
+        if config.audit.file.is_none() {
+            config.audit.file = ledger::audit_file();
+        }
         let runtime = TokioRuntime::new();
         let gateway = Gateway::start(runtime.clone(), config, credentials).await.unwrap();
         let addresses = gateway.addresses().clone();
@@ -82,6 +87,12 @@ impl TestGateway {
     }
 
     pub async fn stop(self) {
+        if let Some(admin) = self.addresses.admin {
+            for (name, path) in [("metrics", "/metrics"), ("status", "/status")] {
+                let request = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n");
+                ledger::said(name, &http(admin, &request).await);
+            }
+        }
         self.gateway.stop().await;
     }
 
@@ -207,6 +218,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     }
 
     pub async fn send(&mut self, text: &str) {
+        ledger::request(text);
         self.0.send(WsMessage::text(text)).await.unwrap();
     }
 
@@ -235,7 +247,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         loop {
             let message = tokio::time::timeout(PATIENCE, self.0.next()).await.expect("in time");
             match message.expect("a message").expect("a good frame") {
-                WsMessage::Text(text) => return text.to_string(),
+                WsMessage::Text(text) => {
+                    if text.contains(r#""error""#) {
+                        ledger::said("refusals", &text);
+                    }
+                    return text.to_string();
+                }
                 WsMessage::Ping(_) | WsMessage::Pong(_) => {}
                 other => panic!("{other:?}"),
             }

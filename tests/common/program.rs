@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::PATIENCE;
+use super::{PATIENCE, ledger};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_tickgate");
 
@@ -53,7 +53,9 @@ impl Program {
     /// Makes a key of this user in `keys.toml`.
     pub fn new_key(directory: &Path, user: &str) -> String {
         let made = program(directory, &["keys", "new", user, "--file", "keys.toml"]).output();
-        String::from_utf8(made.unwrap().stdout).unwrap().trim().to_owned()
+        let key = String::from_utf8(made.unwrap().stdout).unwrap().trim().to_owned();
+        ledger::secret(&key);
+        key
     }
 
     /// The page `/status`, as an operator reads it.
@@ -108,6 +110,7 @@ impl Drop for Program {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        ledger::said("process", &self.log());
     }
 }
 
