@@ -22,7 +22,7 @@ fn each_kind() -> Vec<What> {
     vec![
         What::Opened { channel: "/".into() },
         What::Closed { code: Some(4429), reason: Some("rules broken repeatedly") },
-        What::TurnedAway { reason: "crowded", status: Some(429) },
+        What::TurnedAway { reason: "crowded", status: Some(429), count: 4 },
         What::Authenticated {},
         What::AuthenticationFailed { reason: "AUTHENTICATION_ERROR", count: 4 },
         What::TokenIssued {},

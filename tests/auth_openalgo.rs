@@ -395,24 +395,27 @@ async fn a_one_use_token_is_good_once_and_goes_with_its_credential() {
     let keys = KeyTable::new().with_key("key-of-alice", "alice".into(), None).with_demo_key();
     let verifier = Verifier::new(Counting::default(), Clock::start(), keys, &Auth::default());
     let alice = verify(&verifier, "key-of-alice").await.expect("known");
-    let minted = verifier.mint(&alice).expect("room").token;
+    let minted = verifier.mint(&alice, verifier.generation()).expect("room").token;
     let way = |way| Presented { secret: minted.clone(), way };
     let first = verifier.verify(&way(Way::Query), false, NOW_UNIX_MS).await;
     assert_eq!(first, Ok(alice.clone()));
     let again = verifier.verify(&way(Way::Query), false, NOW_UNIX_MS).await;
     assert_eq!(again, Err(Denied::Bad(Refusal::Spent)));
 
-    let minted = verifier.mint(&alice).expect("room").token;
+    let minted = verifier.mint(&alice, verifier.generation()).expect("room").token;
     verifier.forget(&"alice".into());
     assert_eq!(verify(&verifier, minted.as_str()).await, Err(Denied::Bad(Refusal::Spent)));
-    let minted = verifier.mint(&alice).expect("room").token;
+    let minted = verifier.mint(&alice, verifier.generation()).expect("room").token;
     sleep(Duration::from_secs(30)).await;
     assert_eq!(verify(&verifier, minted.as_str()).await, Err(Denied::Bad(Refusal::Spent)));
 
-    let minted = verifier.mint(&Verified { demo: true, ..alice.clone() }).expect("room").token;
+    let minted = verifier
+        .mint(&Verified { demo: true, ..alice.clone() }, verifier.generation())
+        .expect("room")
+        .token;
     let from_afar = verify(&verifier, minted.as_str()).await;
     assert_eq!(from_afar, Err(Denied::Bad(Refusal::Spent)), "as the demo key itself");
     let short = Verified { expires_unix_ms: Some(NOW_UNIX_MS), ..alice };
-    let minted = verifier.mint(&short).expect("room").token;
+    let minted = verifier.mint(&short, verifier.generation()).expect("room").token;
     assert_eq!(verify(&verifier, minted.as_str()).await, Err(Denied::Bad(Refusal::Spent)));
 }

@@ -96,7 +96,7 @@ async fn nothing_that_can_be_printed_holds_a_secret_a_hash_or_a_token() {
     }
     let alice = Presented::from(Credential::ApiKey(KEY.into()));
     let alice = verifier.verify(&alice, true, NOW_UNIX_MS).await.expect("known");
-    let minted = verifier.mint(&alice).expect("room");
+    let minted = verifier.mint(&alice, 0).expect("room");
     note(&mut shown, &minted);
     let mut mint = TokenMint::new(30_000);
     let own = mint.mint(alice, [1, 2, 3, 4], 0).expect("room");

@@ -14,6 +14,7 @@ fn broadcast(topics: &[&str]) -> ChannelEntry {
         topics: topics.iter().map(|topic| (*topic).to_owned()).collect(),
         user: Some("indices".into()),
         interval_ms: 20,
+        linger_ms: 0,
         ..ChannelEntry::new("/ws/index", ChannelKind::Broadcast)
     }
 }

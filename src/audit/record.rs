@@ -58,6 +58,9 @@ pub enum What {
         /// The HTTP status it was answered with, if it was.
         #[serde(skip_serializing_if = "Option::is_none")]
         status: Option<u16>,
+        /// How many of its network were, within some ten minutes: the 1st, 2nd, 4th, 8th … is
+        /// written.
+        count: u64,
     },
     /// `authenticated`: the credential was good and the user is in.
     Authenticated {},

@@ -35,6 +35,17 @@ pub struct MintFull {
     pub retry_after_ms: u64,
 }
 
+/// Why there is no token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotMinted {
+    /// There are too many.
+    #[error(transparent)]
+    Full(#[from] MintFull),
+    /// Credentials have been read again meanwhile: show yours once more.
+    #[error("credentials have been read again meanwhile")]
+    Outdated,
+}
+
 /// Makes tokens and takes them back. Keeps their hashes alone.
 #[derive(Debug)]
 pub struct TokenMint {

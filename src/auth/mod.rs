@@ -16,7 +16,9 @@ mod verifier;
 
 pub use credentials::{BadCredentials, Credentials, Reloaded};
 pub use keys::{DEMO_KEY, DEMO_USER, KeyHash, KeyTable, new_key};
-pub use mint::{MintFull, Minted, TOKEN_PREFIX, TOKENS_MAX, TOKENS_PER_USER_MAX, TokenMint};
+pub use mint::{
+    MintFull, Minted, NotMinted, TOKEN_PREFIX, TOKENS_MAX, TOKENS_PER_USER_MAX, TokenMint,
+};
 pub use presented::{
     BadPresentation, SUBPROTOCOL, origin_allowed, presented, redact_uri, subprotocol,
 };

@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::credentials::{BadCredentials, Credentials, Reloaded, Source, Tables};
-use super::mint::{MintFull, Minted, TokenMint};
+use super::mint::{Minted, NotMinted, TokenMint};
 use super::openalgo::OpenAlgo;
 use super::verified::{Asked, Denied, Judgement, Presented, Provider, Refusal, Verified};
 use crate::config::Auth;
@@ -124,10 +124,16 @@ impl<R: Runtime> Verifier<R> {
     ///
     /// # Errors
     ///
-    /// Fails if there are too many unused ones; says when to try again.
-    pub fn mint(&self, verified: &Verified) -> Result<Minted, MintFull> {
+    /// Fails if there are too many unused ones, or if credentials have been read again since this
+    /// one was found good, `generation` having been theirs.
+    pub fn mint(&self, verified: &Verified, generation: u64) -> Result<Minted, NotMinted> {
         let entropy = std::array::from_fn(|_| self.runtime.entropy());
-        self.tokens().mint(verified.clone(), entropy, self.clock.now_ms())
+        let mut tokens = self.tokens();
+        // What is revoked from here on is forgotten behind this lock.
+        if self.generation() != generation {
+            return Err(NotMinted::Outdated);
+        }
+        Ok(tokens.mint(verified.clone(), entropy, self.clock.now_ms())?)
     }
 
     /// Forgets what is remembered of a user whose credentials may have changed: good keys, unused

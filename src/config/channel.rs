@@ -44,6 +44,9 @@ pub struct ChannelEntry {
     /// `broadcast`: how often.
     #[serde(default = "default_interval_ms")]
     pub interval_ms: u64,
+    /// Broadcast: how long its topics stay subscribed after the last listener has left.
+    #[serde(default = "default_linger_ms")]
+    pub linger_ms: u64,
     /// `broadcast`: topics whose latest value is kept.
     #[serde(default = "default_topics_max")]
     pub topics_max: usize,
@@ -129,6 +132,7 @@ impl ChannelEntry {
             ticks_max: 0,
             topics: Vec::new(),
             interval_ms: default_interval_ms(),
+            linger_ms: default_linger_ms(),
             topics_max: default_topics_max(),
             broker: None,
             user: None,
@@ -202,6 +206,10 @@ const fn default_interval_ms() -> u64 {
     1_000
 }
 
+const fn default_linger_ms() -> u64 {
+    10_000
+}
+
 const fn default_topics_max() -> usize {
     1_000
 }
@@ -270,6 +278,7 @@ pub(super) const CHANNEL_KEYS: &[Key<ChannelDraft>] = &[
     key("ticks_max", Slot::Count(|c| &mut c.entry.ticks_max, 0..=1_048_576)),
     key("topics", Slot::List(|c| &mut c.entry.topics)),
     key("interval_ms", Slot::Millis(|c| &mut c.entry.interval_ms, 10..=3_600_000)),
+    key("linger_ms", Slot::Millis(|c| &mut c.entry.linger_ms, 0..=3_600_000)),
     key("topics_max", Slot::Count(|c| &mut c.entry.topics_max, 1..=10_000)),
     key("broker", Slot::MaybeText(|c| &mut c.entry.broker)),
     key("user", Slot::MaybeText(|c| &mut c.entry.user)),

@@ -26,6 +26,8 @@ pub struct BroadcastOptions {
     pub subscribes: bool,
     /// The pause before what failed is asked for again.
     pub retry_ms: u64,
+    /// How long the client stays when nobody listens any more.
+    pub linger_ms: u64,
 }
 
 /// Something the hub is to be told.
@@ -60,6 +62,8 @@ pub struct Broadcast {
     opened: u64,
     /// When to open the client, or to ask, once more.
     retry_at_ms: Option<u64>,
+    /// When the client leaves, if nobody comes by then.
+    leave_at_ms: Option<u64>,
     /// Routes of the topics that it has subscribed to.
     expected: NumberSet<RouteId>,
     values: NumberMap<RouteId, Bytes>,
@@ -79,6 +83,7 @@ impl Broadcast {
             own: None,
             opened: 0,
             retry_at_ms: None,
+            leave_at_ms: None,
             expected: NumberSet::default(),
             values: NumberMap::default(),
             changed: false,
@@ -104,6 +109,7 @@ impl Broadcast {
             if self.audience.is_empty() {
                 mark!(AudienceBegins);
                 self.next_ms = self.now_ms + self.options.interval_ms;
+                self.leave_at_ms = None;
                 self.open(effects);
             }
             self.audience.insert(shard, route);
@@ -119,6 +125,14 @@ impl Broadcast {
             mark!(AudienceEnds);
             self.values.clear();
             self.retry_at_ms = None;
+            self.leave_at_ms = Some(self.now_ms + self.options.linger_ms);
+            self.leave_if_due(effects);
+        }
+    }
+
+    fn leave_if_due(&mut self, effects: &mut Vec<BroadcastEffect>) {
+        if self.leave_at_ms.is_some_and(|at_ms| at_ms <= self.now_ms) {
+            self.leave_at_ms = None;
             effects.extend(self.own.take().map(BroadcastEffect::Close));
         }
     }
@@ -167,13 +181,15 @@ impl Broadcast {
     pub fn closed(&mut self, client: ClientId, for_good: bool, effects: &mut Vec<BroadcastEffect>) {
         if self.own == Some(client) {
             self.own = None;
-            self.retry_at_ms = (!for_good).then(|| self.now_ms + self.options.retry_ms);
+            let again = !for_good && !self.audience.is_empty();
+            self.retry_at_ms = again.then(|| self.now_ms + self.options.retry_ms);
             effects.push(BroadcastEffect::Close(client));
         }
     }
 
     /// Does what is due. Says whether a frame is to be sent.
     pub fn due(&mut self, effects: &mut Vec<BroadcastEffect>) -> bool {
+        self.leave_if_due(effects);
         if self.retry_at_ms.is_some_and(|at_ms| at_ms <= self.now_ms) {
             self.retry_at_ms = None;
             match self.own {
@@ -199,7 +215,7 @@ impl Broadcast {
     #[must_use]
     pub fn next_deadline_ms(&self) -> Option<u64> {
         let interval_ms = (!self.audience.is_empty()).then_some(self.next_ms);
-        [interval_ms, self.retry_at_ms].into_iter().flatten().min()
+        [interval_ms, self.retry_at_ms, self.leave_at_ms].into_iter().flatten().min()
     }
 
     /// All that there is, as one frame for everybody.
@@ -238,6 +254,7 @@ mod tests {
             interval_ms: 100,
             subscribes: true,
             retry_ms: 1_000,
+            linger_ms: 0,
         })
     }
 

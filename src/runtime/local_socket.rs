@@ -9,6 +9,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::{UnixListener, UnixStream};
 
 /// A connection.
@@ -126,8 +127,11 @@ pub fn check_directory(directory: &Path) -> Result<(), LocalSocketError> {
 fn check_place(path: &Path) -> Result<(), LocalSocketError> {
     match fs::symlink_metadata(path) {
         Ok(found) if found.file_type().is_socket() => {
-            match std::os::unix::net::UnixStream::connect(path) {
-                Ok(_) => Err(LocalSocketError::InUse(path.to_owned())),
+            // One that listens and does not accept must not hold up the start.
+            let full = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;
+            match knock(path) {
+                Ok(()) => Err(LocalSocketError::InUse(path.to_owned())),
+                Err(error) if full(&error) => Err(LocalSocketError::InUse(path.to_owned())),
                 Err(_) => Ok(()),
             }
         }
@@ -138,6 +142,12 @@ fn check_place(path: &Path) -> Result<(), LocalSocketError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(failed(path, error)),
     }
+}
+
+fn knock(path: &Path) -> io::Result<()> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.connect(&SockAddr::unix(path)?)
 }
 
 /// What cannot be removed does no harm.

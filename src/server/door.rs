@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use super::administrator::Reply;
 use super::client::{ClientContext, Ejection, serve_client};
 use super::forwarded::is_trusted;
+use super::turned_away::TurnedAway;
 use super::upgrade::upgrade;
 use crate::audit::{Audit, Record, What};
 use crate::engine::{Arrival, Attempt, ChannelId, Gate, GateEffect, GateTotals, Refusal, Tried};
@@ -38,8 +39,8 @@ const BLOCKED: Ejection = Ejection { code: 1008, reason: "address blocked" };
 
 /// Something the gate is told or asked.
 pub(super) enum GateMessage {
-    /// A connection is over.
-    Left(ClientId),
+    /// A connection is over. With what is to be written down of it, if it has not come in.
+    Left(ClientId, Option<Box<Record>>),
     /// A trusted proxy stands for this address.
     Locate(ClientId, IpAddr, oneshot::Sender<Result<(), Refusal>>),
     /// A client wants a place in a channel.
@@ -146,12 +147,14 @@ impl DoorCounts {
 pub(super) struct Place {
     client: ClientId,
     leaving: Option<OwnedPermit<GateMessage>>,
+    /// What is to be written down of it when it is given back.
+    record: Option<Box<Record>>,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         if let Some(permit) = self.leaving.take() {
-            permit.send(GateMessage::Left(self.client));
+            permit.send(GateMessage::Left(self.client, self.record.take()));
         }
     }
 }
@@ -172,6 +175,7 @@ pub(super) struct Door<R: Runtime> {
     /// Whoever has come in.
     pub clients: Arc<TaskGroup>,
     pub counts: Arc<DoorCounts>,
+    pub turned_away: TurnedAway,
 }
 
 /// Somebody at the door.
@@ -193,19 +197,6 @@ impl Visitor {
     /// Where it is, as far as is known.
     pub fn address(&self) -> IpAddr {
         self.located.get().copied().unwrap_or_else(|| self.peer.ip())
-    }
-
-    /// What the audit log says of one that has not come in. `None`: it got what it wanted.
-    fn turned_away(&self, otherwise: &'static str) -> Option<Record> {
-        let status = self.status.get().copied();
-        let reason = match (self.why.get(), status) {
-            (Some(why), _) => why,
-            (None, Some(200)) => return None,
-            (None, Some(_)) => "request",
-            (None, None) => otherwise,
-        };
-        let record = What::TurnedAway { reason, status }.of(self.id);
-        Some(Record { address: Some(self.address()), ..record })
     }
 }
 
@@ -280,7 +271,7 @@ impl<R: Runtime> Door<R> {
         mark!(AddressCrowded if refusal == Some(Refusal::Crowded));
         let (throw_out, thrown_out) = oneshot::channel();
         guests.insert(id, Guest { throw_out: Some(throw_out), attempt: None });
-        let place = Place { client: id, leaving: Some(leaving) };
+        let place = Place { client: id, leaving: Some(leaving), record: None };
         let (located, why, status) = Default::default();
         let visitor = Visitor { id, peer, refusal, place, located, why, status };
         let (context, counts) = (self.context.clone(), self.counts.clone());
@@ -297,7 +288,10 @@ impl<R: Runtime> Door<R> {
     ) -> Option<Reply> {
         let now_ms = self.clock.now_ms();
         match message {
-            GateMessage::Left(id) => {
+            GateMessage::Left(id, record) => {
+                if let Some(record) = record {
+                    self.turned_away.write(now_ms, *record, &self.context.audit);
+                }
                 self.gate.leave(now_ms, id, effects);
                 guests.remove(&id);
             }
@@ -363,7 +357,7 @@ fn carry_out(effects: &mut Vec<GateEffect>, guests: &mut BTreeMap<ClientId, Gues
 async fn receive<R: Runtime>(
     context: Arc<ClientContext<R>>,
     stream: R::Stream,
-    visitor: Visitor,
+    mut visitor: Visitor,
     // Errs once the door is closed.
     mut thrown_out: oneshot::Receiver<Ejection>,
     counts: &DoorCounts,
@@ -387,9 +381,7 @@ async fn receive<R: Runtime>(
         Err(otherwise) => {
             mark!(HandshakeFailed);
             counts.turned_away.fetch_add(1, Ordering::Relaxed);
-            if let Some(record) = visitor.turned_away(otherwise) {
-                context.audit.put(record);
-            }
+            visitor.place.record = visitor.turned_away(otherwise).map(Box::new);
             return;
         }
     };

@@ -24,6 +24,7 @@ use super::parts::{broker_kind, start_broadcasts, start_broker, start_shards, wi
 use super::sockets::{Sockets, bind};
 use super::source::Source;
 use super::tls::Tls;
+use super::turned_away::TurnedAway;
 use crate::audit::{self, Audit};
 use crate::auth::{Credentials, Keeper, Verifier};
 use crate::config::Config;
@@ -220,7 +221,9 @@ impl Gateway {
             shards,
         });
         let gate = Gate::new(options).with_channels(&context.config);
-        let door = Door { context, clock, gate, clients: clients.clone(), counts: door_counts };
+        let turned_away = TurnedAway::default();
+        let (clients_of_door, counts) = (clients.clone(), door_counts);
+        let door = Door { context, clock, gate, clients: clients_of_door, counts, turned_away };
         let door = runtime.spawn("door", door.run(websocket, to_gate));
         ready.store(true, Ordering::Relaxed);
         Ok(Self {

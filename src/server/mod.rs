@@ -25,6 +25,7 @@ mod sockets;
 mod source;
 pub mod status;
 mod tls;
+mod turned_away;
 mod upgrade;
 
 pub use administrator::{Administrator, LogControl};

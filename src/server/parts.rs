@@ -75,6 +75,7 @@ pub(super) fn start_broadcasts<R: Runtime>(
             path: entry.path.clone(),
             interval_ms: entry.interval_ms,
             subscribes: !topics.is_empty(),
+            linger_ms: entry.linger_ms,
             retry_ms: config.broker.retry_min_ms,
         };
         let user = entry.user.clone().unwrap_or_default();

@@ -27,7 +27,9 @@ use super::door::Visitor;
 use super::forwarded::{came_through_a_proxy, client_of, is_trusted};
 use super::tls::{MaybeTls, secure};
 use crate::audit::{Record, What};
-use crate::auth::{BadPresentation, TOKEN_PREFIX, origin_allowed, presented, subprotocol};
+use crate::auth::{
+    BadPresentation, NotMinted, TOKEN_PREFIX, origin_allowed, presented, subprotocol,
+};
 use crate::config::ChannelAuth;
 use crate::engine::{ChannelId, Refusal};
 use crate::marks::mark;
@@ -63,6 +65,11 @@ pub(super) async fn upgrade<R: Runtime>(
     visitor: &Visitor,
     limit: Duration,
 ) -> Option<Upgraded<MaybeTls<R::Stream>>> {
+    if context.tls.is_some() && matches!(visitor.refusal, Some(Refusal::Blocked(_))) {
+        // A handshake costs more than whoever is blocked is worth.
+        let _ = visitor.why.set("blocked");
+        return None;
+    }
     let stream = match secure(context.tls.as_deref(), stream).await {
         Ok(stream) => stream,
         Err(error) => {
@@ -225,11 +232,11 @@ fn mint<R: Runtime>(
     visitor: &Visitor,
     found: Option<Found>,
 ) -> Box<Page> {
-    let Some(Found { verified, .. }) = found else {
+    let Some(Found { verified, generation }) = found else {
         let reject = Reject::new(ErrorCode::AuthenticationError, "Show a credential");
         return unauthorized(reject);
     };
-    match context.verifier.mint(&verified) {
+    match context.verifier.mint(&verified, generation) {
         Ok(minted) => {
             context.audit.put(Record {
                 address: Some(visitor.address()),
@@ -246,7 +253,8 @@ fn mint<R: Runtime>(
             page.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
             page
         }
-        Err(full) => {
+        Err(NotMinted::Outdated) => unauthorized(Reject::credential_revoked()),
+        Err(NotMinted::Full(full)) => {
             let message = "There are too many unused tokens; try again later";
             let mut reject = Reject::new(ErrorCode::LimitExceeded, message);
             reject.retry_after_ms = Some(full.retry_after_ms);

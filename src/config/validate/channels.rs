@@ -7,7 +7,7 @@ use crate::config::{
     CHANNELS_MAX, ChannelAuth, ChannelEntry, ChannelKind, Config, OutboxPolicy, SHARDS_MAX,
     TopicPattern,
 };
-use crate::topic::Role;
+use crate::topic::{ANONYMOUS, Role};
 
 const PATH_BYTES_MAX: usize = 64;
 
@@ -28,7 +28,7 @@ impl Findings {
             for (name, message) in channel.out_of_range() {
                 self.add(&[&key(name)], format!("`{}` {message}", key(name)));
             }
-            self.channel_roles(channel, &key);
+            self.channel_roles(config, channel, &key);
             match channel.kind {
                 ChannelKind::Interactive => self.interactive(channel, &key),
                 ChannelKind::Broadcast => self.broadcast(config, channel, &key),
@@ -52,13 +52,29 @@ impl Findings {
         }
     }
 
-    fn channel_roles(&mut self, channel: &ChannelEntry, key: &impl Fn(&str) -> String) {
+    fn channel_roles(
+        &mut self,
+        config: &Config,
+        channel: &ChannelEntry,
+        key: &impl Fn(&str) -> String,
+    ) {
         for word in &channel.roles {
             if word.parse::<Role>().is_err() {
                 let roles = Role::ALL.map(Role::as_str).join(", ");
                 let message = format!("`{}` takes {roles}, got {word:?}", key("roles"));
                 self.add(&[&key("roles")], message);
             }
+        }
+        let allowed = &config.roles.anonymous_allow;
+        if channel.auth == ChannelAuth::Anonymous && allowed.iter().any(|word| word != "ticks") {
+            self.add(
+                &[&key("auth"), "roles.anonymous_allow"],
+                format!(
+                    "`{}` lets everybody in, and `roles.anonymous_allow` lets them do more than \
+                     read ticks; take \"orders\" and \"admin\" out",
+                    key("auth")
+                ),
+            );
         }
         if channel.auth == ChannelAuth::Anonymous && !channel.admits(Role::Anonymous) {
             self.add(
@@ -121,6 +137,12 @@ impl Findings {
                 "`{user}` is missing: topics without `*` are subscribed at a broker as some user"
             );
             self.add(&[&user, &topics], message);
+        }
+        if channel.user.as_deref() == Some(ANONYMOUS) {
+            let user = key("user");
+            let message =
+                format!("`{user}` may not be {ANONYMOUS:?}: that is who shows no credential");
+            self.add(&[&user], message);
         }
         if let Some(name) = &channel.broker
             && config.effective_brokers().iter().all(|broker| broker.name != *name)

@@ -37,7 +37,8 @@ impl Gate {
         entry.strikes = entry.strikes.saturating_add(1);
         self.remember(network, now_ms);
         let Some(entry) = self.addresses.get_mut(&network) else { return };
-        if strikes_max > 0 && entry.strikes >= strikes_max && !address.is_loopback() {
+        if strikes_max > 0 && entry.strikes >= strikes_max && !address.to_canonical().is_loopback()
+        {
             entry.strikes = 0;
             entry.blocks = entry.blocks.saturating_add(1);
             let ms = doubled(options.block_ms, entry.blocks - 1, options.block_max_ms);

@@ -224,11 +224,14 @@ impl Gate {
         }
     }
 
-    /// A connection is gone. An attempt that it had begun counts for nothing.
+    /// A connection is gone. An attempt that it had begun counts as failed: otherwise whoever breaks
+    /// it off could try as often as it likes.
     pub fn leave(&mut self, now_ms: u64, id: ClientId, effects: &mut Vec<GateEffect>) {
         self.pass_time(now_ms);
-        if self.guests.contains_key(&id) {
-            self.end_attempt(id, Tried::Unknown, effects);
+        if let Some(guest) = self.guests.get(&id) {
+            let begun = guest.attempt == Trying::Yes;
+            let outcome = if begun { Tried::Wrong } else { Tried::Unknown };
+            self.end_attempt(id, outcome, effects);
         }
         let Some(guest) = self.guests.swap_remove(&id) else { return };
         self.admitted -= u32::from(guest.admitted);

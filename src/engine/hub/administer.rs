@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
-use super::client::{Current, CurrentKind};
+use super::client::{Client, Current, CurrentKind};
 use super::{Effect, Hub, Note, TimerKey};
 use crate::engine::Request;
 use crate::protocol::{AdminAnswer, AdminCommand, Answer, Reject, RequestId};
@@ -127,16 +127,17 @@ impl Hub {
         if own == Some(user) {
             return Err(Reject::not_administered("you cannot remove your own user"));
         }
+        let clients: Vec<ClientId> = self
+            .users
+            .get(user)
+            .map_or_else(Vec::new, |user| user.clients.iter().copied().collect());
+        clients.iter().try_for_each(|id| self.is_above(by, *id))?;
         if let Some(ms) = for_ms
             && !self.bans.set(user, now_ms, now_ms.saturating_add(ms))
         {
             let why = format!("{BANS_MAX} users are refused already; let one in again first");
             return Err(Reject::not_administered(&why));
         }
-        let clients: Vec<ClientId> = self
-            .users
-            .get(user)
-            .map_or_else(Vec::new, |user| user.clients.iter().copied().collect());
         let closed = clients.into_iter().filter(|id| self.remove_client(*id, effects));
         Ok(closed.count())
     }
@@ -157,6 +158,7 @@ impl Hub {
         if by == Some(id) {
             return Err(Reject::not_administered("that is your own connection"));
         }
+        self.is_above(by, id)?;
         if self.remove_client(id, effects) {
             Ok(())
         } else {
@@ -166,7 +168,8 @@ impl Hub {
 
     /// Gives a frame to all who have authenticated, and says how many there are.
     pub fn broadcast(&self, frame: Bytes, effects: &mut Vec<Effect>) -> usize {
-        let told = self.clients.iter().filter(|(_, at)| at.user().is_some() && !at.closing);
+        let told = |id: &ClientId, at: &Client| at.user().is_some() && !at.closing && !id.is_own();
+        let told = self.clients.iter().filter(|(id, at)| told(id, at));
         let clients: Vec<_> = told.map(|(id, at)| (*id, at.shard)).collect();
         let reached = clients.len();
         effects.push(Effect::Notice { clients, frame });
@@ -186,7 +189,7 @@ impl Hub {
         let fits = |id: &ClientId, of: Option<&UserId>| {
             user.is_none_or(|user| of == Some(user)) && among.is_none_or(|ids| ids.contains(id))
         };
-        let clients = self.clients.iter().filter(|(id, at)| fits(id, at.user()));
+        let clients = self.clients.iter().filter(|(id, at)| !id.is_own() && fits(id, at.user()));
         let mut ids: Vec<ClientId> = clients.map(|(id, _)| *id).collect();
         ids.sort_unstable();
         let row = |id: &ClientId| {
@@ -202,9 +205,21 @@ impl Hub {
         (ids.iter().take(rows_max).map(row).collect(), ids.len())
     }
 
-    /// `false`: it is not here, or being closed already.
+    /// Nobody sends away those who may do more.
+    fn is_above(&self, by: Option<ClientId>, id: ClientId) -> Result<(), Reject> {
+        let role = |id: ClientId| self.clients.get(&id).map(|client| client.role);
+        match (by.and_then(role), role(id)) {
+            (Some(own), Some(other)) if other > own => {
+                Err(Reject::not_administered("that is somebody whose role is above yours"))
+            }
+            (_, _) => Ok(()),
+        }
+    }
+
+    /// `false`: it is not here, being closed already, or the gateway's own.
     fn remove_client(&mut self, id: ClientId, effects: &mut Vec<Effect>) -> bool {
-        let Some(client) = self.clients.get_mut(&id).filter(|client| !client.closing) else {
+        let Some(client) = self.clients.get_mut(&id).filter(|at| !at.closing && !id.is_own())
+        else {
             return false;
         };
         let (code, reason) = REMOVED;

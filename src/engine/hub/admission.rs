@@ -4,14 +4,15 @@ use super::{Effect, Hub, Note, reject};
 use crate::engine::Identity;
 use crate::marks::mark;
 use crate::protocol::Reject;
-use crate::topic::ClientId;
+use crate::topic::{ClientId, Role, UserId};
 
 impl Hub {
     /// Whether the account can be served at all, on one client more if it has not this one.
     pub(super) fn admit(&self, id: ClientId, identity: Identity) -> Result<Identity, Reject> {
         self.still_holds(&identity)?;
-        if let Some(left_ms) = self.bans.left_ms(&identity.user, self.now_ms) {
-            return Err(Reject::removed_by_an_administrator(left_ms));
+        // An administrator below it must not lock a super admin out.
+        if identity.role < Role::SuperAdmin && !id.is_own() {
+            self.is_welcome(&identity.user)?;
         }
         if !id.is_own() {
             self.may_be_here(id, &identity)?;
@@ -30,6 +31,14 @@ impl Hub {
                 Err(Reject::too_many_clients_of_user(self.options.clients_per_user_max))
             }
             Some(_) | None => Ok(identity),
+        }
+    }
+
+    /// Whether no administrator has said that this user is to stay away.
+    pub(super) fn is_welcome(&self, user: &UserId) -> Result<(), Reject> {
+        match self.bans.left_ms(user, self.now_ms) {
+            Some(left_ms) => Err(Reject::removed_by_an_administrator(left_ms)),
+            None => Ok(()),
         }
     }
 

@@ -9,7 +9,7 @@ use super::client::{Client, Current, CurrentKind};
 use super::{Effect, Hub};
 use crate::engine::{ChannelRules, Identity, Request};
 use crate::marks::mark;
-use crate::protocol::RequestId;
+use crate::protocol::{Answer, RequestId};
 use crate::topic::{ANONYMOUS, ClientId, Role, UserId};
 
 impl Hub {
@@ -48,6 +48,10 @@ impl Hub {
         request: Request,
         effects: &mut Vec<Effect>,
     ) {
+        if let Err(reject) = self.is_welcome(&ANONYMOUS.into()) {
+            self.answer(id, request_id, Answer::Rejected(reject), effects);
+            return;
+        }
         mark!(BecomesAnonymous);
         self.clients[&id].queue.push_front((request_id, request));
         let identity = Identity {

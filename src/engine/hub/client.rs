@@ -261,6 +261,7 @@ impl Hub {
         self.take_on(id, &identity);
         self.timers.cancel(&TimerKey::Authenticate(id));
         let client = self.clients.get_mut(&id).expect("the client exists");
+        let enters = matches!(kind, CurrentKind::Enter);
         client.current = Some(Current { request_id, kind });
         self.timers.set(TimerKey::Request(id), self.now_ms + self.options.times.request_timeout_ms);
         let user = self.users.get_mut(&identity.user).expect("it was just joined");
@@ -268,7 +269,11 @@ impl Hub {
             self.authentication_done(id, effects);
         } else {
             mark!(ClientRejoinsDead if matches!(self.clients[&id].auth, Auth::Joined(_)));
-            user.session.backoff.hurry();
+            // Anybody can become anonymous as often as it likes: a broker that fails is not asked
+            // more often for that.
+            if !enters {
+                user.session.backoff.hurry();
+            }
             self.work.sessions.insert(identity.user);
         }
     }
