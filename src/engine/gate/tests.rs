@@ -168,15 +168,16 @@ fn whoever_waits_behind_attempts_that_fail_is_told_for_how_long() {
 }
 
 #[test]
-fn a_client_that_leaves_takes_its_attempt_with_it() {
+fn a_client_that_leaves_in_an_attempt_has_failed() {
     let mut gate = gate_with(1..=4);
     for id in 1..=4 {
         attempt(&mut gate, 0, id);
     }
     assert_eq!(leave(&mut gate, 0, 3), [], "it only waited");
-    assert_eq!(leave(&mut gate, 0, 1), go(4), "its attempt counts for nothing");
+    assert_eq!(leave(&mut gate, 0, 1), [], "with two failures at most there is room for one");
     assert_eq!(tried(&mut gate, 0, 1, Tried::Wrong), [], "it is not here");
-    assert_eq!(gate.totals().attempts_failed, 0);
+    assert_eq!(gate.totals().attempts_failed, 1);
+    assert_eq!(tried(&mut gate, 0, 2, Tried::Good), go(4));
 }
 
 #[test]
