@@ -64,6 +64,8 @@ pub struct Broadcast {
     retry_at_ms: Option<u64>,
     /// When the client leaves, if nobody comes by then.
     leave_at_ms: Option<u64>,
+    /// The client lacks something, and asks for it when somebody listens again.
+    lacks: bool,
     /// Routes of the topics that it has subscribed to.
     expected: NumberSet<RouteId>,
     values: NumberMap<RouteId, Bytes>,
@@ -84,6 +86,7 @@ impl Broadcast {
             opened: 0,
             retry_at_ms: None,
             leave_at_ms: None,
+            lacks: false,
             expected: NumberSet::default(),
             values: NumberMap::default(),
             changed: false,
@@ -110,6 +113,8 @@ impl Broadcast {
                 mark!(AudienceBegins);
                 self.next_ms = self.now_ms + self.options.interval_ms;
                 self.leave_at_ms = None;
+                let lacks = std::mem::take(&mut self.lacks) && self.own.is_some();
+                self.retry_at_ms = lacks.then_some(self.now_ms);
                 self.open(effects);
             }
             self.audience.insert(shard, route);
@@ -124,7 +129,7 @@ impl Broadcast {
         if self.audience.is_empty() {
             mark!(AudienceEnds);
             self.values.clear();
-            self.retry_at_ms = None;
+            self.lacks = self.retry_at_ms.take().is_some();
             self.leave_at_ms = Some(self.now_ms + self.options.linger_ms);
             self.leave_if_due(effects);
         }
@@ -173,7 +178,11 @@ impl Broadcast {
     pub fn answered(&mut self, client: ClientId, granted: bool) {
         if self.own == Some(client) && !granted {
             mark!(BroadcastAsksAgain);
-            self.retry_at_ms = Some(self.now_ms + self.options.retry_ms);
+            if self.audience.is_empty() {
+                self.lacks = true;
+            } else {
+                self.retry_at_ms = Some(self.now_ms + self.options.retry_ms);
+            }
         }
     }
 
@@ -359,5 +368,33 @@ mod tests {
         assert_eq!(due(&mut broadcast, 3_000).1, [Open(ClientId::own(2)), Ask(ClientId::own(2))]);
         broadcast.closed(ClientId::own(2), true, &mut effects);
         assert_eq!(due(&mut broadcast, 9_000).1, [], "the gateway stops");
+    }
+
+    #[test]
+    fn a_client_that_lingers_asks_for_what_it_lacks_when_somebody_listens_again() {
+        let options = BroadcastOptions { linger_ms: 500, ..broadcast().options };
+        let (mut broadcast, mut effects) = (Broadcast::new(options), Vec::new());
+        broadcast.audience(0, RouteId(1), true, &mut effects);
+        let Some(BroadcastEffect::Open(own)) = effects.first().copied() else {
+            panic!("it opens: {effects:?}")
+        };
+        broadcast.answered(own, false);
+        effects.clear();
+        broadcast.audience(0, RouteId(1), false, &mut effects);
+        assert_eq!(effects, [], "it lingers");
+        broadcast.set_now(400);
+        broadcast.audience(0, RouteId(2), true, &mut effects);
+        broadcast.due(&mut effects);
+        assert_eq!(effects, [BroadcastEffect::Ask(own)]);
+        effects.clear();
+        broadcast.audience(0, RouteId(2), false, &mut effects);
+        broadcast.answered(own, false);
+        broadcast.set_now(899);
+        broadcast.due(&mut effects);
+        assert_eq!(broadcast.next_deadline_ms(), Some(900));
+        broadcast.set_now(900);
+        broadcast.due(&mut effects);
+        assert_eq!(effects, [BroadcastEffect::Close(own)]);
+        assert_eq!(broadcast.next_deadline_ms(), None);
     }
 }

@@ -224,8 +224,8 @@ impl Gate {
         }
     }
 
-    /// A connection is gone. An attempt that it had begun has failed, or whoever breaks it off could
-    /// try as often as it likes.
+    /// A connection is gone. An attempt that it had begun has failed: whoever breaks it off could
+    /// otherwise try as often as it likes.
     pub fn leave(&mut self, now_ms: u64, id: ClientId, effects: &mut Vec<GateEffect>) {
         self.pass_time(now_ms);
         if let Some(guest) = self.guests.get(&id) {
