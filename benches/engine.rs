@@ -97,7 +97,8 @@ fn fan_out(c: &mut Criterion) {
     for clients in [1_u64, 10, 100, 1_000, 10_000] {
         let outbox =
             OutboxLimits { ticks_max: 1_024, tick_bytes_max: 4 << 20, control_bytes_max: 1 << 20 };
-        let mut shard = Shard::new(ShardOptions { outbox, close_timeout_ms: 1_000 });
+        let mut shard =
+            Shard::new(ShardOptions { outbox, close_timeout_ms: 1_000, stall_timeout_ms: 60_000 });
         shard.expect(RouteId(1));
         for client in 1..=clients {
             shard.attach(ClientId(client));

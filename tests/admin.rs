@@ -186,6 +186,7 @@ fn example() -> Status {
             ticks_conflated_total: 5,
             ticks_dropped_total: 0,
             overflows_total: 0,
+            stalls_total: 0,
             outbox_bytes: 512,
             outbox_ticks_most: 4,
             last_values: 2,

@@ -183,7 +183,8 @@ fn shard_of(clients: usize, routes: usize) -> Shard {
         tick_bytes_max: usize::MAX,
         control_bytes_max: usize::MAX,
     };
-    let mut shard = Shard::new(ShardOptions { outbox, close_timeout_ms: 1_000 });
+    let mut shard =
+        Shard::new(ShardOptions { outbox, close_timeout_ms: 1_000, stall_timeout_ms: 60_000 });
     let add: Vec<RouteId> = (0..routes).map(|route| RouteId(route as u64)).collect();
     for route in &add {
         shard.expect(*route);

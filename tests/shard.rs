@@ -13,7 +13,8 @@ const ROUTE: RouteId = RouteId(7);
 
 fn shard() -> Shard {
     let outbox = OutboxLimits { ticks_max: 4, tick_bytes_max: 4_000, control_bytes_max: 400 };
-    let mut shard = Shard::new(ShardOptions { outbox, close_timeout_ms: 1_000 });
+    let mut shard =
+        Shard::new(ShardOptions { outbox, close_timeout_ms: 1_000, stall_timeout_ms: 60_000 });
     shard.attach(A);
     shard.attach(B);
     shard.expect(ROUTE);
@@ -156,6 +157,30 @@ fn order_updates_go_to_the_followers_of_their_user_only() {
 }
 
 #[test]
+fn a_socket_that_takes_nothing_for_too_long_is_told() {
+    let mut shard = shard();
+    shard.stalls(A);
+    shard.stalls(ClientId(9));
+    assert_eq!(shard.next_deadline_ms(), Some(60_000), "nobody else is here");
+    shard.set_now(59_999);
+    shard.stalls(A);
+    assert_eq!(shard.pop_stalled(), None);
+    shard.set_now(60_000);
+    assert_eq!(shard.pop_stalled(), Some(A), "it has not moved in between");
+    assert_eq!((shard.pop_stalled(), shard.totals().stalls), (None, 1));
+}
+
+#[test]
+fn a_socket_that_takes_something_or_is_gone_does_not_stall() {
+    let mut shard = shard();
+    shard.stalls(A);
+    shard.stalls(B);
+    shard.moves(A);
+    shard.detach(B);
+    assert_eq!(shard.next_deadline_ms(), None);
+}
+
+#[test]
 fn too_many_unread_answers_close_the_client_with_1013() {
     let mut shard = shard();
     join(&mut shard, A);
@@ -271,6 +296,7 @@ fn every_counter_of_a_shard_counts_what_it_says() {
         unrouted: 3,
         orders: 2,
         overflows: 2,
+        stalls: 0,
         ..ShardTotals::default()
     };
     assert_eq!(shard.totals(), expected);

@@ -38,6 +38,7 @@ mod reference_counts;
 mod silent_are_closed;
 mod slow_delays_nobody_else;
 mod speaks_the_protocol;
+mod stalled_are_cut_off;
 mod status_adds_up;
 mod stops_cleanly;
 mod success_after_the_broker;
@@ -115,6 +116,7 @@ pub fn all(plan: &Plan) -> Vec<Box<dyn Invariant>> {
         Box::new(administrators_are_obeyed::AdministratorsAreObeyed::new(plan)),
         Box::new(blocked_are_out::BlockedAreOut::new(plan)),
         Box::new(silent_are_closed::SilentAreClosed::new(plan)),
+        Box::new(stalled_are_cut_off::StalledAreCutOff::new(plan)),
         Box::new(outboxes_are_bounded::OutboxesAreBounded::new(plan)),
         Box::new(success_after_the_broker::SuccessAfterTheBroker::new(plan)),
         Box::new(one_broker_call_per_want::OneBrokerCallPerWant::new(plan)),

@@ -38,6 +38,7 @@ macro_rules! scenarios {
 scenarios! {
     keys_that_come_and_go => "scenarios/keys.yaml",
     keys_that_go_while_requests_wait => "scenarios/keys_in_queue.yaml",
+    sockets_that_take_nothing => "scenarios/stalled.yaml",
     roles_and_what_they_may => "scenarios/roles.yaml",
     a_storm_over_shared_topics => "scenarios/smoke.yaml",
     the_standard_storm => "scenarios/standard_storm.yaml",

@@ -114,6 +114,8 @@ pub struct Outbox {
     pub control_bytes_max: usize,
     /// Bytes handed to the socket in one write.
     pub write_bytes_max: usize,
+    /// How long a client's socket may take nothing of what waits for it; then it is cut off.
+    pub stall_timeout_ms: u64,
 }
 
 /// `[bus]`
@@ -314,6 +316,7 @@ impl Default for Outbox {
             tick_bytes_max: 4_194_304,
             control_bytes_max: 1_048_576,
             write_bytes_max: 65_536,
+            stall_timeout_ms: 60_000,
         }
     }
 }

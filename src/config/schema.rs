@@ -150,6 +150,7 @@ pub(super) const KEYS: &[Key<Config>] = &[
         "write_bytes_max",
         Slot::Bytes(|c| &mut c.outbox.write_bytes_max, 1_024..=16 * MIB),
     ),
+    key("outbox", "stall_timeout_ms", millis(|c| &mut c.outbox.stall_timeout_ms)),
     key("bus", "bind", Slot::List(|c| &mut c.bus.bind)),
     key("bus", "connect", Slot::List(|c| &mut c.bus.connect)),
     key("bus", "source_window_ms", millis(|c| &mut c.bus.source_window_ms)),

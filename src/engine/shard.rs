@@ -2,6 +2,7 @@
 
 mod check;
 mod gauges;
+mod stalls;
 mod waiting;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -26,6 +27,8 @@ pub struct ShardOptions {
     pub outbox: OutboxLimits,
     /// How long a client being closed may take to read what waits for it.
     pub close_timeout_ms: u64,
+    /// How long the socket of a client may take nothing of what waits for it.
+    pub stall_timeout_ms: u64,
 }
 
 /// What changes for a client along with an answer.
@@ -74,6 +77,8 @@ pub struct ShardTotals {
     pub orders: u64,
     /// Clients closed because too much waited for them.
     pub overflows: u64,
+    /// Clients cut off because their sockets took nothing for too long.
+    pub stalls: u64,
 }
 
 /// Routes, last values and outboxes of the clients dealt to one shard.
@@ -90,6 +95,8 @@ pub struct Shard {
     dirty: VecDeque<usize>,
     /// Until when clients being closed have time.
     closing: Timers<ClientId>,
+    /// Until when sockets that take nothing have time.
+    stalled: Timers<ClientId>,
     /// Clients to be closed before the present step is over.
     overflowed: Vec<ClientId>,
     totals: ShardTotals,
@@ -128,6 +135,7 @@ impl Shard {
             orders: BTreeMap::new(),
             dirty: VecDeque::new(),
             closing: Timers::new(),
+            stalled: Timers::new(),
             overflowed: Vec::new(),
             totals: ShardTotals::default(),
         }
@@ -179,6 +187,7 @@ impl Shard {
             self.dirty.retain(|dirty| *dirty != slot);
         }
         self.closing.cancel(&id);
+        self.stalled.cancel(&id);
         self.slots[slot] = None;
         self.free.push(slot);
     }
@@ -306,10 +315,10 @@ impl Shard {
         overdue
     }
 
-    /// When [`Shard::pop_overdue`] is due next, if ever.
+    /// When [`Shard::pop_overdue`] or [`Shard::pop_stalled`] is due next, if ever.
     #[must_use]
     pub fn next_deadline_ms(&self) -> Option<u64> {
-        self.closing.next_ms()
+        [self.closing.next_ms(), self.stalled.next_ms()].into_iter().flatten().min()
     }
 
     /// Counters since the start.

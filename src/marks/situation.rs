@@ -102,6 +102,7 @@ words! {
         SlotReused = "a client gets the slot of one that has gone",
         SocketFull = "a socket takes no more",
         SocketTakesPart = "a socket takes a part of what is written",
+        Stalled = "a socket has taken nothing for too long",
         SocketBroken = "a socket breaks in a write",
         CreditSpent = "a client has as many unanswered requests as it may",
         ProtocolBroken = "a client breaks the protocol",

@@ -347,6 +347,9 @@ const FAMILIES: &[Family] = &[
         "Ticks that had to go because they were the oldest.",
         |s| labelled("shard", s.shards.iter().map(|shard| (shard.id, shard.ticks_dropped_total))),
     ),
+    family(Kind::Count, "shard_stalls", "Clients cut off because they read nothing.", |s| {
+        labelled("shard", s.shards.iter().map(|shard| (shard.id, shard.stalls_total)))
+    }),
     family(Kind::Count, "shard_overflows", "Clients closed for all that waits for them.", |s| {
         labelled("shard", s.shards.iter().map(|shard| (shard.id, shard.overflows_total)))
     }),

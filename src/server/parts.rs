@@ -36,6 +36,7 @@ pub(super) fn start_shards<R: Runtime>(
             control_bytes_max: config.outbox.control_bytes_max,
         },
         close_timeout_ms: config.server.close_timeout_ms,
+        stall_timeout_ms: config.outbox.stall_timeout_ms,
     };
     let count = match config.server.shards {
         0 => std::thread::available_parallelism().map_or(1, usize::from),

@@ -29,6 +29,9 @@ const MESSAGES_PER_TURN: usize = 256;
 /// Where a gateway's shard is told something.
 pub(super) type ShardMailbox<R> = mpsc::Sender<ShardMessage<MaybeTls<<R as Runtime>::Stream>>>;
 
+/// How a client is cut off that reads nothing. It cannot be told.
+const STALLED: Ejection = Ejection { code: 1013, reason: "nothing is read" };
+
 /// Something a shard is told. What is said first is done first.
 pub(super) enum ShardMessage<S> {
     /// A client finished its handshake.
@@ -186,6 +189,11 @@ impl<S: AsyncWrite + Send + Unpin + 'static> Shell<S> {
         while let Some(client) = self.shard.pop_overdue() {
             self.writers.remove(&client);
         }
+        while let Some(client) = self.shard.pop_stalled() {
+            if let Some(mut writer) = self.writers.remove(&client) {
+                writer.ended.closed_by.get_or_insert(STALLED);
+            }
+        }
         while let Some(client) = self.shard.pop_dirty() {
             self.write(client);
         }
@@ -286,6 +294,7 @@ impl<S: AsyncWrite + Send + Unpin + 'static> Shell<S> {
             match Pin::new(&mut writer.half).poll_write(&mut cx, bytes) {
                 Poll::Ready(Ok(written)) if written > 0 => {
                     mark!(SocketTakesPart if written < bytes.len());
+                    self.shard.moves(client);
                     if from_rest {
                         let _ = writer.rest.split_to(written);
                     } else if written < self.scratch.len() {
@@ -304,6 +313,7 @@ impl<S: AsyncWrite + Send + Unpin + 'static> Shell<S> {
                         writer.rest = Bytes::copy_from_slice(&self.scratch);
                     }
                     writer.blocked = true;
+                    self.shard.stalls(client);
                     return;
                 }
             }
@@ -311,8 +321,10 @@ impl<S: AsyncWrite + Send + Unpin + 'static> Shell<S> {
         // A TLS stream keeps what its socket did not take; a plain one has nothing to do.
         if Pin::new(&mut writer.half).poll_flush(&mut cx).is_pending() {
             writer.blocked = true;
+            self.shard.stalls(client);
             return;
         }
+        self.shard.moves(client);
         if self.shard.is_finished(client) {
             self.end(client);
         }

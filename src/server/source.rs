@@ -237,6 +237,7 @@ impl<R: Runtime> Source<R> {
             ticks_conflated_total: at.totals.conflated,
             ticks_dropped_total: at.totals.dropped,
             overflows_total: at.totals.overflows,
+            stalls_total: at.totals.stalls,
             outbox_bytes: at.outbox_bytes as u64,
             outbox_ticks_most: at.outbox_ticks_most as u64,
             last_values: at.last_values as u64,

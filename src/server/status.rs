@@ -360,6 +360,9 @@ pub struct ShardStatus {
     /// Clients closed because too much waited for them.
     #[serde(default)]
     pub overflows_total: u64,
+    /// Clients cut off because their sockets took nothing for too long.
+    #[serde(default)]
+    pub stalls_total: u64,
     /// Bytes that wait in all outboxes together.
     pub outbox_bytes: u64,
     /// Ticks that wait for the client for whom most wait.

@@ -21,6 +21,7 @@ pub(super) struct NobodyIsThrownOut {
     trouble: Trouble,
     misconduct: Misconduct,
     silence_timeout_us: u64,
+    stall_timeout_us: u64,
     /// From when to when each client does not read, and so answers no pings.
     deaf: BTreeMap<ClientName, (u64, u64)>,
     /// Since when each client is connected without being anybody.
@@ -39,6 +40,7 @@ impl NobodyIsThrownOut {
             trouble: Trouble::new(plan),
             misconduct: Misconduct::new(plan),
             silence_timeout_us: plan.gateway.silence_timeout_ms * 1_000,
+            stall_timeout_us: plan.gateway.outbox_stall_timeout_ms * 1_000,
             deaf: BTreeMap::new(),
             nobody_since: BTreeMap::new(),
             removed: BTreeSet::new(),
@@ -105,6 +107,9 @@ impl Invariant for NobodyIsThrownOut {
                 let is_deaf = self.deaf.get(client).is_some_and(|(from_us, _)| {
                     event.at_us + TOLERANCE_US >= from_us + self.silence_timeout_us
                 });
+                let is_stalled = self.deaf.get(client).is_some_and(|(from_us, _)| {
+                    event.at_us + TOLERANCE_US >= from_us + self.stall_timeout_us
+                });
                 return match code {
                     _ if may_be_cut_off => Ok(()),
                     Some(4408) if is_deaf => Ok(()),
@@ -117,7 +122,7 @@ impl Invariant for NobodyIsThrownOut {
                     Some(1012) if self.stopping => Ok(()),
                     Some(1013) if is_slow => Ok(()),
                     // It did not read why.
-                    None if (is_slow && overdue) || is_deaf => Ok(()),
+                    None if (is_slow && overdue) || is_deaf || is_stalled => Ok(()),
                     Some(code) => Err(format!("{client} was closed with {code} ({reason})")),
                     None => Err(format!("{client} was cut off: {reason}")),
                 };

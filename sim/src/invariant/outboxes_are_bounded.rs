@@ -70,6 +70,7 @@ mod tests {
             ticks_conflated_total: 0,
             ticks_dropped_total: 0,
             overflows_total: 0,
+            stalls_total: 0,
             outbox_bytes: 0,
             outbox_ticks_most: 0,
             last_values: 0,

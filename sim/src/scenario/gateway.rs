@@ -32,6 +32,8 @@ pub struct Gateway {
     pub outbox_ticks_max: usize,
     /// Bytes of answers and order updates that wait for one client before it is closed.
     pub outbox_control_bytes_max: usize,
+    /// How long a client's socket may take nothing of what waits for it.
+    pub outbox_stall_timeout_ms: u64,
     /// Connections of one host of clients.
     pub connections_per_address_max: usize,
     /// Authenticated clients of one user.
@@ -132,6 +134,7 @@ impl Default for Gateway {
             subscriptions_per_client_max: 1_000,
             outbox_ticks_max: 1_024,
             outbox_control_bytes_max: 1_048_576,
+            outbox_stall_timeout_ms: 60_000,
             connections_per_address_max: limits.connections_per_address_max,
             clients_per_user_max: limits.clients_per_user_max,
             subscriptions_per_user_max: limits.subscriptions_per_user_max,

@@ -67,7 +67,7 @@ impl Way {
     fn new(walk: Walk<Hub>, ticks_max: usize, tamper: Tamper) -> Self {
         let (tick_bytes_max, control_bytes_max) = (BYTES_MAX, BYTES_MAX);
         let outbox = OutboxLimits { ticks_max, tick_bytes_max, control_bytes_max };
-        let options = ShardOptions { outbox, close_timeout_ms: 2_000 };
+        let options = ShardOptions { outbox, close_timeout_ms: 2_000, stall_timeout_ms: 60_000 };
         Self {
             walk,
             index: Index::new(WINDOW_MS),

@@ -103,6 +103,7 @@ pub fn config(plan: &Plan) -> Config {
         outbox: Outbox {
             ticks_max: times.outbox_ticks_max,
             control_bytes_max: times.outbox_control_bytes_max,
+            stall_timeout_ms: times.outbox_stall_timeout_ms,
             ..Outbox::default()
         },
         admin: Admin { listen: "0.0.0.0:8766".into(), socket: String::new() },

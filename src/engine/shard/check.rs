@@ -51,7 +51,8 @@ mod tests {
     #[test]
     fn a_shard_that_has_drifted_is_noticed() {
         let limits = OutboxLimits { ticks_max: 9, tick_bytes_max: 99, control_bytes_max: 99 };
-        let options = ShardOptions { outbox: limits, close_timeout_ms: 9 };
+        let options =
+            ShardOptions { outbox: limits, close_timeout_ms: 9, stall_timeout_ms: 60_000 };
         let drifts: [fn(&mut Shard); 4] = [
             |shard| shard.free.push(0),
             |shard| shard.dirty.push_back(0),

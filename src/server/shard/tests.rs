@@ -52,7 +52,7 @@ impl AsyncWrite for Hoarder {
 #[tokio::test]
 async fn what_a_buffering_stream_still_holds_goes_out_before_the_end() {
     let outbox = OutboxLimits { ticks_max: 8, tick_bytes_max: 4_096, control_bytes_max: 4_096 };
-    let options = ShardOptions { outbox, close_timeout_ms: 60_000 };
+    let options = ShardOptions { outbox, close_timeout_ms: 60_000, stall_timeout_ms: 60_000 };
     let (mailbox, messages) = mpsc::channel(8);
     let shard = run_shard(Shard::new(options), messages, Clock::start(), 4_096);
     let _shard = TokioRuntime::new().spawn("shard", shard);
@@ -72,4 +72,37 @@ async fn what_a_buffering_stream_still_holds_goes_out_before_the_end() {
     peer.read_to_end(&mut all).await.expect("it ends");
     assert_eq!(all[..2], [0x88, 24]);
     assert_eq!(&all[4..], b"longer than the socket");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_whose_socket_takes_nothing_is_cut_off_and_one_that_reads_a_little_is_not() {
+    for reads in [false, true] {
+        let outbox = OutboxLimits { ticks_max: 8, tick_bytes_max: 4_096, control_bytes_max: 4_096 };
+        let options = ShardOptions { outbox, close_timeout_ms: 60_000, stall_timeout_ms: 1_000 };
+        let (mailbox, messages) = mpsc::channel(8);
+        let shard = run_shard(Shard::new(options), messages, Clock::start(), 4_096);
+        let _shard = TokioRuntime::new().spawn("shard", shard);
+        let (mut peer, socket) = tokio::io::duplex(7);
+        let (_reader, writer) = tokio::io::split(socket);
+        let client = ClientId(1);
+        let (ended, mut end) = oneshot::channel();
+        let credit = Arc::new(Semaphore::new(1));
+        let manner = Manner { policy: OutboxPolicy::default(), ticks_max: 1_024 };
+        let attach = ShardMessage::Attach { client, writer, ended, credit, manner };
+        let frame = Bytes::from_static(&[0x8a; 400]);
+        for message in [attach, ShardMessage::Control { client, frame }] {
+            assert!(mailbox.send(message).await.is_ok());
+        }
+        for _ in 0..3 {
+            tokio::time::sleep(std::time::Duration::from_millis(600)).await;
+            if reads {
+                let _ = peer.read(&mut [0; 7]).await.expect("there is more");
+            }
+        }
+        match (reads, end.try_recv()) {
+            (false, Ok(ejection)) => assert_eq!(ejection.code, 1013),
+            (true, Err(oneshot::error::TryRecvError::Empty)) => {}
+            (reads, end) => panic!("reads: {reads}, {end:?}"),
+        }
+    }
 }
