@@ -190,9 +190,10 @@ impl<S: AsyncWrite + Send + Unpin + 'static> Shell<S> {
             self.writers.remove(&client);
         }
         while let Some(client) = self.shard.pop_stalled() {
-            if let Some(mut writer) = self.writers.remove(&client) {
+            if let Some(writer) = self.writers.get_mut(&client) {
                 writer.ended.closed_by.get_or_insert(STALLED);
             }
+            self.end(client);
         }
         while let Some(client) = self.shard.pop_dirty() {
             self.write(client);
