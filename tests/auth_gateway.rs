@@ -109,3 +109,26 @@ async fn an_invalidation_on_the_bus_has_a_new_key_taken_at_once() {
     assert_eq!(refused["code"], "AUTHENTICATION_ERROR");
     gateway.stop().await;
 }
+
+#[tokio::test]
+async fn whoever_is_in_by_a_key_of_openalgo_that_is_gone_is_sent_away_and_its_tokens_with_it() {
+    let (gateway, database, _directory) = start().await;
+    let mut alice = Client::connect(&gateway).await;
+    assert_eq!(answer(&mut alice, "api_key", "key-of-alice").await["status"], "success");
+    let request = "POST /api/ws-token HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\
+                   Connection: close\r\nAuthorization: Bearer key-of-alice\r\n\r\n";
+    let page = common::http(gateway.addresses.websocket, request).await;
+    let (_, body) = page.split_once("\r\n\r\n").expect("a page");
+    let body: Value = serde_json::from_str(body).expect("JSON");
+    let token = body["token"].as_str().expect("a token").to_owned();
+    // A logout is no reason to leave: the next login will come.
+    database.log_in("alice", "paper", true);
+    assert!(alice.is_quiet(std::time::Duration::from_millis(2_500)).await, "she stays");
+    database.log_in("alice", "paper", false);
+    database.set_hash("alice", &cheap_hash("another-key-of-alice"));
+    assert_eq!(alice.closed().await, Some(4403));
+    let mut other = Client::connect(&gateway).await;
+    assert_eq!(answer(&mut other, "token", &token).await["code"], "AUTHENTICATION_ERROR");
+    assert_eq!(answer(&mut other, "api_key", "another-key-of-alice").await["status"], "success");
+    gateway.stop().await;
+}

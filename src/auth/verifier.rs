@@ -40,6 +40,8 @@ pub struct Keeper(Arc<dyn Keep>);
 trait Keep: Send + Sync {
     fn reload(self: Arc<Self>) -> BoxFuture<'static, Result<Reloaded, BadCredentials>>;
     fn forget(&self, user: &UserId);
+    fn look(self: Arc<Self>) -> BoxFuture<'static, Option<Reloaded>>;
+    fn looks(&self) -> bool;
 }
 
 impl<R: Runtime> Keep for Verifier<R> {
@@ -49,6 +51,14 @@ impl<R: Runtime> Keep for Verifier<R> {
 
     fn forget(&self, user: &UserId) {
         Self::forget(self, user);
+    }
+
+    fn look(self: Arc<Self>) -> BoxFuture<'static, Option<Reloaded>> {
+        async move { Self::look(&self).await }.boxed()
+    }
+
+    fn looks(&self) -> bool {
+        self.openalgo.is_some()
     }
 }
 
@@ -60,6 +70,17 @@ impl Keeper {
     /// As [`Verifier::reload`].
     pub async fn reload(&self) -> Result<Reloaded, BadCredentials> {
         self.0.clone().reload().await
+    }
+
+    /// Looks whether keys have gone that nobody announces, as [`Verifier::look`] does.
+    pub async fn look(&self) -> Option<Reloaded> {
+        self.0.clone().look().await
+    }
+
+    /// Whether there is anything to look at.
+    #[must_use]
+    pub fn looks(&self) -> bool {
+        self.0.looks()
     }
 
     /// Has a user forgotten whose credentials may have changed, as [`Verifier::forget`] does.
@@ -163,6 +184,19 @@ impl<R: Runtime> Verifier<R> {
         reloaded.generation = self.generation.fetch_add(1, Ordering::SeqCst) + 1;
         self.tokens().forget(|verified| reloaded.concerns(verified.tag));
         Ok(reloaded)
+    }
+
+    /// Looks at OpenAlgo's database, if its files have changed, at most once a second. `Some`: keys
+    /// have gone; whoever is in by one has to leave.
+    pub async fn look(&self) -> Option<Reloaded> {
+        let revoked = self.openalgo.as_ref()?.revoked(self.clock.now_ms()).await;
+        if revoked.is_empty() {
+            return None;
+        }
+        let generation = self.generation.fetch_add(1, Ordering::SeqCst) + 1;
+        let reloaded = Reloaded { generation, revoked, changed: Vec::new() };
+        self.tokens().forget(|verified| reloaded.concerns(verified.tag));
+        Some(reloaded)
     }
 
     /// How often the files have been read again. Ask before you verify: what is revoked with a

@@ -204,6 +204,10 @@ impl Gateway {
             parts.push(("admin port", runtime.spawn("admin", admin)));
         }
 
+        if keeper.looks() {
+            let watch = reload::watch_keys(keeper.clone(), hub_mailbox.clone(), audit.clone());
+            parts.push(("key watch", runtime.spawn("key_watch", watch)));
+        }
         let clients = Arc::new(TaskGroup::new());
         let drain_timeout = Duration::from_millis(config.server.drain_timeout_ms);
         let options = GateOptions::new(&config, TOLD_MAX);

@@ -19,7 +19,7 @@ use self::cache::{Cache, Digest};
 use self::store::{Account, Stamp, Store};
 use super::verified::{Asked, Judgement, Provider, Refusal, Verified};
 use crate::runtime::{Runtime, TaskGroup};
-use crate::topic::{Role, UserId};
+use crate::topic::{CredentialTag, Role, UserId};
 
 /// How long a good key is remembered.
 const GOOD_TTL_MS: u64 = 3_600_000;
@@ -57,6 +57,18 @@ struct State {
     generation: u64,
     looked_at_ms: Option<u64>,
     stamp: Option<Stamp>,
+    /// The keys that there were when the database was read last.
+    tags: Vec<CredentialTag>,
+    /// Those that have gone since, of which nobody was told.
+    gone: Vec<CredentialTag>,
+}
+
+impl State {
+    /// Takes in which keys there are. A login or logout changes none.
+    fn remember(&mut self, tags: Vec<CredentialTag>) {
+        self.gone.extend(self.tags.iter().filter(|tag| !tags.contains(tag)));
+        self.tags = tags;
+    }
 }
 
 /// What a check found, and as of which generation.
@@ -89,6 +101,8 @@ impl<R: Runtime> OpenAlgo<R> {
             generation: 0,
             looked_at_ms: None,
             stamp: None,
+            tags: Vec::new(),
+            gone: Vec::new(),
         };
         Self {
             runtime,
@@ -135,11 +149,18 @@ impl<R: Runtime> OpenAlgo<R> {
                 state.stamp = Some(stamp);
                 state.generation += 1;
                 state.good.retain(|account| accounts.contains(account));
+                state.remember(accounts.iter().map(|account| account.tag).collect());
                 state.bad.clear();
             }
             // Nothing is known of a change; it is looked for again.
             Err(error) => tracing::warn!(%error, "OpenAlgo's database cannot be looked at"),
         }
+    }
+
+    /// Looks at the database; the keys that have gone since this was asked last.
+    pub(super) async fn revoked(&self, now_ms: u64) -> Vec<CredentialTag> {
+        self.look(now_ms).await;
+        std::mem::take(&mut lock(&self.state).gone)
     }
 
     fn known(&self, key: &str, now_ms: u64) -> Known {

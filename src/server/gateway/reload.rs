@@ -1,8 +1,12 @@
 //! Files that are read again while a gateway serves.
 
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
 use super::Gateway;
-use crate::audit::What;
-use crate::auth::{BadCredentials, Reloaded};
+use crate::audit::{Audit, What};
+use crate::auth::{BadCredentials, Keeper, Reloaded};
 use crate::engine::Event;
 use crate::server::hub::HubMessage;
 use crate::server::tls::{BadCertificate, Certificate};
@@ -39,15 +43,33 @@ impl Gateway {
             }
         };
         if reloaded.generation > 0 {
-            let (revoked, changed) = (reloaded.revoked.len(), reloaded.changed.len());
-            let (revoked, changed) = (revoked as u64, changed as u64);
-            self.audit.put(What::CredentialsReloaded { revoked, changed }.record());
-            let changed = reloaded.changed.iter().map(|(tag, _)| *tag);
-            let tags = reloaded.revoked.iter().copied().chain(changed).collect();
-            let event = Event::Revoke { generation: reloaded.generation, tags };
-            // If the hub is gone, nobody is in.
-            let _ = self.hub_mailbox.send(HubMessage::Event(event)).await;
+            revoke(&reloaded, &self.hub_mailbox, &self.audit).await;
         }
         Ok(reloaded)
+    }
+}
+
+/// How often OpenAlgo's database is looked at for keys that have gone.
+const LOOK_PAUSE: Duration = Duration::from_secs(2);
+
+/// Sends away whoever came in by what is gone or changed.
+async fn revoke(reloaded: &Reloaded, hub: &mpsc::Sender<HubMessage>, audit: &Audit) {
+    let (revoked, changed) = (reloaded.revoked.len() as u64, reloaded.changed.len() as u64);
+    audit.put(What::CredentialsReloaded { revoked, changed }.record());
+    let changed = reloaded.changed.iter().map(|(tag, _)| *tag);
+    let tags = reloaded.revoked.iter().copied().chain(changed).collect();
+    let event = Event::Revoke { generation: reloaded.generation, tags };
+    // If the hub is gone, nobody is in.
+    let _ = hub.send(HubMessage::Event(event)).await;
+}
+
+/// OpenAlgo announces no key that is gone: looks for them, until it is dropped.
+pub(super) async fn watch_keys(keeper: Keeper, hub: mpsc::Sender<HubMessage>, audit: Audit) {
+    loop {
+        if let Some(reloaded) = keeper.look().await {
+            tracing::info!(revoked = reloaded.revoked.len(), "keys of OpenAlgo are gone");
+            revoke(&reloaded, &hub, &audit).await;
+        }
+        tokio::time::sleep(LOOK_PAUSE).await;
     }
 }
