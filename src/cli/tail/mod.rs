@@ -72,7 +72,7 @@ pub fn run(args: TailArgs) -> Result<(), Failure> {
     current_thread_runtime()?.block_on(async {
         let mut signals = Signals::install()?;
         let mut view = if in_place {
-            View::Table(Table::new(&options.instruments, options.mode, &options.url.text))
+            View::Table(Table::new(&options.instruments, options.mode, &options.url.shown()))
         } else {
             View::Lines(Lines::new(json))
         };

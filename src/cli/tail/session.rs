@@ -97,7 +97,8 @@ impl<'a, R: Runtime> Tail<'a, R> {
         let (user, broker) = connection.authenticate(&self.options.key).await?;
         let mut answers = self.subscribe(&mut connection).await?;
         self.away = false;
-        self.view.notice(&format!("connected to {} as {user} on {broker}", self.options.url.text));
+        self.view
+            .notice(&format!("connected to {} as {user} on {broker}", self.options.url.shown()));
 
         let mut redraw = tokio::time::interval(REDRAW_INTERVAL);
         redraw.set_missed_tick_behavior(MissedTickBehavior::Delay);

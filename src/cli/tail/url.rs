@@ -51,11 +51,27 @@ impl Url {
         text.parse::<Uri>().map_err(|error| error.to_string())?;
         Ok(Self { text, address, tls: scheme == "wss" })
     }
+
+    /// As it can be shown: a query may be a token.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        match self.text.split_once('?') {
+            Some((before, _)) => format!("{before}?***"),
+            None => self.text.clone(),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_token_is_not_shown() {
+        let shown = |text| Url::parse(text).map(|url| url.shown());
+        assert_eq!(shown("ws://a/x?token=tgt_1"), Ok("ws://a:8765/x?***".into()));
+        assert_eq!(shown("ws://a/x"), Ok("ws://a:8765/x".into()));
+    }
 
     fn parse(text: &str) -> Result<(String, String), String> {
         Url::parse(text).map(|url| (url.text, url.address.to_string()))
