@@ -18,7 +18,7 @@ use futures_util::{FutureExt, SinkExt, StreamExt};
 use ipnet::IpNet;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::error::{CapacityError, Error as WsError};
+use tokio_tungstenite::tungstenite::error::{CapacityError, Error as WsError, ProtocolError};
 
 use super::credential::Found;
 use super::door::GateHandle;
@@ -298,6 +298,10 @@ fn over(error: &WsError) -> Over {
             Over::Broke(1009, "message too big")
         }
         WsError::Utf8(_) => Over::Broke(1007, "text is not UTF-8"),
+        // It has gone without a word, which is no offence.
+        WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
+            Over::Ended(Parting::default())
+        }
         WsError::Protocol(_) | WsError::Capacity(_) | WsError::AttackAttempt => {
             Over::Broke(1002, "protocol error")
         }
