@@ -17,6 +17,8 @@ const TICK_START: &[u8] = br#"{"type":"market_data","#;
 /// How every broadcast begins; `"snapshot":true` goes right behind it.
 const BROADCAST_START: &[u8] = br#"{"type":"broadcast","#;
 const SNAPSHOT: &[u8] = br#""snapshot":true,"#;
+/// How a tick says that values before it were left out; the number and a comma follow.
+const SKIPPED: &[u8] = br#""skipped":"#;
 
 /// A text frame. `json` is UTF-8.
 #[must_use]
@@ -88,7 +90,8 @@ pub fn broadcast_frame<'a>(
     text_frame(&json)
 }
 
-/// The same tick or broadcast with `"snapshot":true`.
+/// The same tick or broadcast with `"snapshot":true`. What was skipped before it, it says no more:
+/// a snapshot is where its receiver begins.
 ///
 /// # Panics
 ///
@@ -99,11 +102,40 @@ pub fn with_snapshot(frame: &Bytes) -> Bytes {
     let starts = [TICK_START, BROADCAST_START];
     let split = starts.iter().find_map(|start| Some((start, payload.strip_prefix(*start)?)));
     let Some((start, rest)) = split else { panic!("only a tick can become a snapshot") };
+    let (_, rest) = split_skipped(rest);
     let mut snapshot = self::frame(FINAL_TEXT, start.len() + SNAPSHOT.len() + rest.len());
     snapshot.put_slice(start);
     snapshot.put_slice(SNAPSHOT);
     snapshot.put_slice(rest);
     snapshot.freeze()
+}
+
+/// The same tick with `"skipped":n`: so many values of its topic, right before it, are never sent to
+/// its receiver. What it says already is added up.
+///
+/// # Panics
+///
+/// If `frame` is not one of [`tick_frame`].
+#[must_use]
+pub fn with_skipped(frame: &Bytes, skipped: u64) -> Bytes {
+    let rest = payload(frame).and_then(|payload| payload.strip_prefix(TICK_START));
+    let Some(rest) = rest else { panic!("only a tick follows others") };
+    let snapshot = if rest.starts_with(SNAPSHOT) { SNAPSHOT } else { b"" };
+    let (before, rest) = split_skipped(&rest[snapshot.len()..]);
+    let skipped = before.saturating_add(skipped).to_string();
+    let parts = [TICK_START, snapshot, SKIPPED, skipped.as_bytes(), b",", rest];
+    let mut told = self::frame(FINAL_TEXT, parts.iter().map(|part| part.len()).sum());
+    parts.iter().for_each(|part| told.put_slice(part));
+    told.freeze()
+}
+
+/// How many values a tick says were skipped, and what comes behind that.
+fn split_skipped(rest: &[u8]) -> (u64, &[u8]) {
+    let Some(said) = rest.strip_prefix(SKIPPED) else { return (0, rest) };
+    let digits = said.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let number = std::str::from_utf8(&said[..digits]).ok().and_then(|text| text.parse().ok());
+    // One comma behind the digits, since nothing else is ever written there.
+    (number.unwrap_or(0), said.get(digits + 1..).unwrap_or_default())
 }
 
 /// A buffer that holds the header and has room for the payload.
@@ -151,6 +183,23 @@ pub fn payload(frame: &[u8]) -> Option<&[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_skipped_is_told_once_and_added_up() {
+        let tick = tick_frame(&reliance(), Mode::Ltp, "paper", br#"{"ltp":1}"#);
+        let text = |frame: &Bytes| String::from_utf8(payload(frame).unwrap().to_vec()).unwrap();
+        let rest =
+            r#""symbol":"RELIANCE","exchange":"NSE","mode":1,"broker":"paper","data":{"ltp":1}}"#;
+
+        let once = with_skipped(&tick, 3);
+        assert_eq!(text(&once), format!(r#"{{"type":"market_data","skipped":3,{rest}"#));
+        let twice = with_skipped(&once, 7);
+        assert_eq!(text(&twice), format!(r#"{{"type":"market_data","skipped":10,{rest}"#));
+        assert_eq!(with_snapshot(&twice), with_snapshot(&tick), "a snapshot is a beginning");
+        let late = with_skipped(&with_snapshot(&tick), 2);
+        let expected = format!(r#"{{"type":"market_data","snapshot":true,"skipped":2,{rest}"#);
+        assert_eq!(text(&late), expected);
+    }
 
     fn reliance() -> Instrument {
         Instrument::new("NSE", "RELIANCE")
