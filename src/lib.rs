@@ -6,6 +6,8 @@
 
 pub mod audit;
 pub mod auth;
+#[cfg(target_os = "linux")]
+pub mod bench;
 pub mod broker;
 pub mod cli;
 pub mod config;

@@ -159,6 +159,8 @@ fn example() -> Status {
             routed_total: 90,
             dropped_total: [("bad_topic".into(), 3), ("no_interest".into(), 7)].into(),
             nulled_total: 2,
+            shed_total: 5,
+            shedding: false,
             reconnects_total: 1,
             protocol_errors_total: 0,
         },

@@ -39,17 +39,25 @@ const ARROWS: &[(&str, &[&str])] = &[
             "zmtp",
         ],
     ),
+    ("bench", &["auth", "protocol", "runtime", "topic", "zmtp"]),
     (
         "cli",
-        &["audit", "auth", "broker", "config", "protocol", "runtime", "server", "topic", "zmtp"],
+        &[
+            "audit", "auth", "bench", "broker", "config", "protocol", "runtime", "server", "topic",
+            "zmtp",
+        ],
     ),
 ];
 
 /// Names, the only places that may use them, and why.
 const RESERVED: &[(&str, &[&str], &str)] = &[
-    ("tokio::net", &["src/runtime/"], "sockets come from the runtime, or they escape simulation"),
-    ("std::net::TcpStream", &["src/runtime/"], "sockets come from the runtime"),
-    ("std::net::TcpListener", &["src/runtime/"], "sockets come from the runtime"),
+    (
+        "tokio::net",
+        &["src/runtime/", "src/bench/"],
+        "sockets come from the runtime, or they escape simulation",
+    ),
+    ("std::net::TcpStream", &["src/runtime/", "src/bench/"], "sockets come from the runtime"),
+    ("std::net::TcpListener", &["src/runtime/", "src/bench/"], "sockets come from the runtime"),
     ("UdpSocket", &["src/runtime/"], "sockets come from the runtime"),
     (
         "tokio::spawn",
@@ -217,7 +225,7 @@ fn reserved_findings(source: &Source) -> Vec<String> {
         for at in source.uses(clock) {
             // The simulator may tell its user how long it took, and says so where it does.
             let before = &source.code[..at];
-            let explained = source.path.starts_with("sim/src/")
+            let explained = ["sim/src/", "src/bench/"].iter().any(|at| source.path.starts_with(at))
                 && before.contains("expect(clippy::disallowed_methods");
             if !source.path.starts_with("src/runtime/") && !explained {
                 let place = source.place(at);

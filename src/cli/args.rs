@@ -7,10 +7,11 @@ use clap::{Args, Parser, Subcommand};
 use ipnet::IpNet;
 
 use super::audit::Moment;
+use super::keys::KeysArgs;
 use super::tail::Url;
 use crate::audit::What;
 use crate::auth::keys_file::is_user_name;
-use crate::topic::{Instrument, Mode, Role};
+use crate::topic::{Instrument, Mode};
 
 /// A market-data gateway: ZeroMQ in, WebSocket out, one broker subscription shared by all who
 /// want it.
@@ -118,6 +119,26 @@ The gateway finds it by
   kind = \"remote\"
   address = \"tcp://127.0.0.1:5560\"")]
     PaperHost(PaperHostArgs),
+    /// Load a gateway and say how many ticks it delivers, how late, and what that costs
+    #[cfg(target_os = "linux")]
+    #[command(after_help = "\
+Examples:
+  tickgate bench                                      1,000 clients, one topic, as fast as it goes
+  tickgate bench --topics 500 --topics-per-client 50
+  tickgate bench --rate 100 --raw-loop 5              against a loop that does nothing but write
+  tickgate bench --clients 10000 --rate 1             what clients cost that have little to do
+  tickgate bench --rate 1000 --stall-every 10         what slow clients do to the others
+  tickgate bench --rate 500 --churn 50 --seconds 600  what is left behind
+  tickgate bench --server-cores 0 --load-cores 1 --json
+
+It starts a gateway of its own; one that runs already is given by --url and --bus. Ticks go through
+ZeroMQ. Lateness counts from when a tick was due, so that nothing hides behind a slow publisher. A
+load that is as busy as its cores are many says more of itself than of the gateway.")]
+    Bench(super::bench::BenchArgs),
+    /// The loop that `bench --raw-loop` compares with
+    #[cfg(target_os = "linux")]
+    #[command(hide = true)]
+    RawLoop(super::bench::RawLoopArgs),
 }
 
 #[derive(Args, Debug)]
@@ -184,71 +205,6 @@ impl std::fmt::Debug for TailArgs {
 pub(super) struct CheckArgs {
     /// Configuration file
     pub(super) file: PathBuf,
-}
-
-#[derive(Args, Debug)]
-pub(super) struct KeysArgs {
-    #[command(subcommand)]
-    pub(super) command: KeysCommand,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum KeysCommand {
-    /// Make a key and print it, this once
-    #[command(after_help = "\
-Examples:
-  tickgate keys new alice
-  tickgate keys new alice --broker zerodha --role analyst
-  KEY=$(tickgate keys new alice)                      only the key goes to standard output
-
-The file holds only hashes. A user may have several keys, so that one can be replaced without a
-gap. A running gateway reads them when it starts and on SIGHUP.")]
-    New(NewKeyArgs),
-    /// List whose keys there are
-    #[command(after_help = "\
-Examples:
-  tickgate keys list
-  tickgate keys list --file /etc/tickgate-keys.toml")]
-    List(KeysFileArgs),
-    /// Remove all keys of a user
-    #[command(after_help = "\
-Examples:
-  tickgate keys remove alice")]
-    Remove(RemoveKeyArgs),
-}
-
-#[derive(Args, Debug)]
-pub(super) struct NewKeyArgs {
-    /// Whose key
-    #[arg(value_parser = user)]
-    pub(super) user: String,
-    /// The user's broker [default: the first one configured]
-    #[arg(long, value_name = "NAME")]
-    pub(super) broker: Option<String>,
-    /// How much the user may do with it: viewer, trader, analyst, admin or super_admin
-    #[arg(long, value_name = "ROLE", default_value_t)]
-    pub(super) role: Role,
-    #[command(flatten)]
-    pub(super) file: KeysFileArgs,
-}
-
-#[derive(Args, Debug)]
-pub(super) struct RemoveKeyArgs {
-    /// Whose keys
-    #[arg(value_parser = user)]
-    pub(super) user: String,
-    #[command(flatten)]
-    pub(super) file: KeysFileArgs,
-}
-
-#[derive(Args, Debug)]
-pub(super) struct KeysFileArgs {
-    /// File of keys [default: auth.keys_file of the configuration, else tickgate-keys.toml]
-    #[arg(long, value_name = "FILE")]
-    pub(super) file: Option<PathBuf>,
-    /// Configuration file [default: ./tickgate.toml, if there is one]
-    #[arg(long, value_name = "FILE")]
-    pub(super) config: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]

@@ -1,8 +1,12 @@
 //! `tickgate keys`: making, listing and removing API keys.
 
+mod args;
+
 use std::path::PathBuf;
 
-use super::args::{KeysArgs, KeysCommand, KeysFileArgs, NewKeyArgs, RemoveKeyArgs};
+pub(super) use args::KeysArgs;
+use args::{KeysCommand, KeysFileArgs, NewKeyArgs, RemoveKeyArgs};
+
 use super::{Failure, complain, load, print};
 use crate::auth::keys_file::{self, KeyEntry, KeysFileError};
 use crate::auth::{DEMO_USER, KeyHash, new_key};

@@ -1,5 +1,6 @@
 //! The command line: `serve`, `tail`, `check`, `config`, `keys`, `audit`, `admin`,
-//! `paper-host`.
+//! `paper-host`,
+//! `bench`.
 //!
 //! Errors are one sentence on standard error. Exit code 2 stands for what has to be typed or
 //! configured differently (a port in use among it), 1 for what went wrong at work.
@@ -8,6 +9,8 @@
 mod admin;
 mod args;
 mod audit;
+#[cfg(target_os = "linux")]
+mod bench;
 mod check;
 mod keys;
 mod logging;
@@ -61,6 +64,10 @@ pub fn main() -> ExitCode {
         #[cfg(unix)]
         Some(Command::Admin(args)) => admin::run(&args),
         Some(Command::PaperHost(args)) => paper_host::run(&args),
+        #[cfg(target_os = "linux")]
+        Some(Command::Bench(args)) => bench::run(&args),
+        #[cfg(target_os = "linux")]
+        Some(Command::RawLoop(args)) => bench::run_raw_loop(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -138,6 +138,8 @@ pub struct Bus {
     pub reconnect_max_ms: u64,
     /// Bytes of one frame from a publisher; a larger one closes the connection.
     pub frame_bytes_max: usize,
+    /// Ticks, and KiB of them, that may wait for one shard before they are conflated.
+    pub waiting_ticks_max: usize,
     /// Exchanges whose names have two segments, like `NSE_INDEX`.
     pub two_segment_exchanges: Vec<String>,
 }
@@ -332,6 +334,7 @@ impl Default for Bus {
             reconnect_min_ms: 100,
             reconnect_max_ms: 5_000,
             frame_bytes_max: 1_048_576,
+            waiting_ticks_max: 4_096,
             two_segment_exchanges: ["NSE_INDEX", "BSE_INDEX", "MCX_INDEX", "GLOBAL_INDEX"]
                 .map(String::from)
                 .to_vec(),

@@ -164,6 +164,7 @@ pub(super) const KEYS: &[Key<Config>] = &[
     key("bus", "reconnect_min_ms", millis(|c| &mut c.bus.reconnect_min_ms)),
     key("bus", "reconnect_max_ms", millis(|c| &mut c.bus.reconnect_max_ms)),
     key("bus", "frame_bytes_max", Slot::Bytes(|c| &mut c.bus.frame_bytes_max, 1_024..=256 * MIB)),
+    key("bus", "waiting_ticks_max", Slot::Count(|c| &mut c.bus.waiting_ticks_max, 1..=MIB)),
     key("bus", "two_segment_exchanges", Slot::List(|c| &mut c.bus.two_segment_exchanges)),
     key("admin", "listen", Slot::Text(|c| &mut c.admin.listen)),
     key("admin", "socket", Slot::Text(|c| &mut c.admin.socket)),

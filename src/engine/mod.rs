@@ -5,6 +5,7 @@
 //! [`Index`] tells the feed which routes a tick serves. None of them knows a socket, a task or a
 //! clock: time comes in as milliseconds of the gateway's own clock.
 
+mod backlog;
 mod backoff;
 mod broadcast;
 mod channel;
@@ -28,6 +29,7 @@ use crate::protocol::{
 };
 use crate::topic::{BrokerName, ClientId, CredentialTag, Role, Topic, UserId};
 
+pub use backlog::{Backlog, BacklogLimits};
 pub use broadcast::{Broadcast, BroadcastEffect, BroadcastOptions, BroadcastTotals};
 pub use channel::{ChannelId, ChannelRules};
 pub use conduct::{Conduct, Escalation, Rates, Reaction, Violation};

@@ -1,11 +1,12 @@
 //! The data half of the engine: who gets which tick, and what waits for whom.
 
 mod check;
+mod dirty;
 mod gauges;
 mod stalls;
 mod waiting;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
@@ -17,6 +18,8 @@ use crate::config::OutboxPolicy;
 use crate::marks::mark;
 use crate::protocol::frame;
 use crate::topic::{ClientId, UserId};
+
+use dirty::{Dirty, Turn};
 
 pub use waiting::Manner;
 
@@ -92,7 +95,7 @@ pub struct Shard {
     routes: NumberMap<RouteId, Route>,
     orders: BTreeMap<UserId, NumberSet<usize>>,
     /// Slots with something new to write.
-    dirty: VecDeque<usize>,
+    dirty: Dirty,
     /// Until when clients being closed have time.
     closing: Timers<ClientId>,
     /// Until when sockets that take nothing have time.
@@ -111,7 +114,9 @@ struct Client {
     /// Its routes, with its place among their subscribers.
     routes: NumberMap<RouteId, usize>,
     orders: Option<UserId>,
-    dirty: bool,
+    turn: Turn,
+    /// Whether it is in the queue of those who wait for their turn.
+    queued: bool,
     closing: bool,
 }
 
@@ -133,7 +138,7 @@ impl Shard {
             by_id: BTreeMap::new(),
             routes: NumberMap::default(),
             orders: BTreeMap::new(),
-            dirty: VecDeque::new(),
+            dirty: Dirty::default(),
             closing: Timers::new(),
             stalled: Timers::new(),
             overflowed: Vec::new(),
@@ -162,7 +167,8 @@ impl Shard {
             policy,
             routes: NumberMap::default(),
             orders: None,
-            dirty: false,
+            turn: Turn::None,
+            queued: false,
             closing: false,
         };
         mark!(SlotReused if !self.free.is_empty());
@@ -183,12 +189,11 @@ impl Shard {
             self.leave(slot, route);
         }
         self.stop_orders(slot);
-        if self.client(slot).dirty {
-            self.dirty.retain(|dirty| *dirty != slot);
-        }
         self.closing.cancel(&id);
         self.stalled.cancel(&id);
-        self.slots[slot] = None;
+        if let Some(client) = self.slots[slot].take() {
+            self.dirty.forget(slot, &client);
+        }
         self.free.push(slot);
     }
 
@@ -248,10 +253,7 @@ impl Shard {
                 }
                 Err(Overflow) => self.overflowed.push(client.id),
             }
-            if !client.dirty {
-                client.dirty = true;
-                self.dirty.push_back(slot);
-            }
+            self.dirty.later(slot, client);
         }
         self.close_overflowed();
     }
@@ -282,15 +284,7 @@ impl Shard {
         }
         self.stop_orders(slot);
         self.closing.set(id, self.now_ms + self.options.close_timeout_ms);
-        self.mark_dirty(slot);
-    }
-
-    /// The next client that has something to write. It counts as clean from now on.
-    pub fn pop_dirty(&mut self) -> Option<ClientId> {
-        let slot = self.dirty.pop_front()?;
-        let client = self.client_mut(slot);
-        client.dirty = false;
-        Some(client.id)
+        self.mark_urgent(slot);
     }
 
     /// Moves frames of a client to the end of `out` until it holds `bytes_max` or more.
@@ -367,14 +361,6 @@ impl Shard {
         followers.swap_remove(&slot);
         if followers.is_empty() {
             self.orders.remove(&user);
-        }
-    }
-
-    fn mark_dirty(&mut self, slot: usize) {
-        let client = self.client_mut(slot);
-        if !client.dirty {
-            client.dirty = true;
-            self.dirty.push_back(slot);
         }
     }
 

@@ -110,6 +110,7 @@ words! {
         HandshakeFailed = "a connection does not become a client",
         // The feed, and the link to a broker.
         NoInterest = "a tick comes that nobody wants",
+        FeedSheds = "a tick replaces one that waits for a shard that is behind",
         OtherSource = "a tick is served by a leaner topic",
         LinkDown = "a command is given while the broker cannot be reached",
         LinkSilent = "a broker is given up for its silence",

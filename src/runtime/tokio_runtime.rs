@@ -38,6 +38,10 @@ const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
     .with_interval(Duration::from_secs(15))
     .with_retries(4);
 
+/// Connections that may wait to be accepted; the system may allow fewer. After a restart all
+/// clients come at once, and whoever finds no room tries again only after a second.
+const BACKLOG: i32 = 4_096;
+
 /// Sets what every connection has: no Nagle, keepalive.
 fn prepared(stream: TcpStream) -> io::Result<TcpStream> {
     stream.set_nodelay(true)?;
@@ -50,7 +54,10 @@ impl Runtime for TokioRuntime {
     type Listener = TcpListener;
 
     async fn bind(&self, addr: &str) -> io::Result<TcpListener> {
-        TcpListener::bind(addr).await
+        let listener = TcpListener::bind(addr).await?;
+        // Asked again, the system takes the new number.
+        SockRef::from(&listener).listen(BACKLOG)?;
+        Ok(listener)
     }
 
     async fn connect(&self, addr: &str) -> io::Result<TcpStream> {

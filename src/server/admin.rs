@@ -159,15 +159,17 @@ enum Page {
 }
 
 async fn ready<S: StatusSource>(source: &S) -> Response<Full<Bytes>> {
-    let reasons = match snapshot(source, 0).await {
-        Ok(status) => status.not_ready(),
-        Err(reason) => vec![reason.to_owned()],
+    let (reasons, warnings) = match snapshot(source, 0).await {
+        Ok(status) => (status.not_ready(), status.warnings()),
+        Err(reason) => (vec![reason.to_owned()], Vec::new()),
     };
-    if reasons.is_empty() {
-        json(StatusCode::OK, &json!({ "status": "ready" }))
-    } else {
+    if !reasons.is_empty() {
         let body = json!({ "status": "not_ready", "reasons": reasons });
         json(StatusCode::SERVICE_UNAVAILABLE, &body)
+    } else if warnings.is_empty() {
+        json(StatusCode::OK, &json!({ "status": "ready" }))
+    } else {
+        json(StatusCode::OK, &json!({ "status": "ready", "warnings": warnings }))
     }
 }
 

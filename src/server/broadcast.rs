@@ -102,9 +102,9 @@ impl<R: Runtime> Broadcaster<R> {
             }
             ShardMessage::Expect { route } => self.broadcast.expect(route),
             ShardMessage::Forget { route } => self.broadcast.forget(route),
-            ShardMessage::Ticks { ticks, _room } => {
-                for (route, tick) in &ticks {
-                    self.broadcast.tick(*route, tick);
+            ShardMessage::Ticks { ticks, .. } => {
+                for (route, tick) in ticks {
+                    self.broadcast.tick(route, &tick);
                 }
             }
             ShardMessage::Deliver { client, answer: Some(answer), .. } => {
@@ -157,10 +157,10 @@ impl<R: Runtime> Broadcaster<R> {
         let frame = self.broadcast.frame(self.runtime.unix_ms());
         for (shard, route) in self.broadcast.routes() {
             // An error means that the semaphore is closed, which nobody does.
-            let Ok(_room) = room[shard].clone().acquire_owned().await else { return };
-            let ticks = vec![(route, frame.clone())];
+            let Ok(room) = room[shard].clone().acquire_owned().await else { return };
+            let ticks = vec![(route, frame.clone())].into_iter();
             // A closed mailbox means that the gateway is ending.
-            let _ = self.shards[shard].send(ShardMessage::Ticks { ticks, _room }).await;
+            let _ = self.shards[shard].send(ShardMessage::Ticks { ticks, room }).await;
         }
     }
 }

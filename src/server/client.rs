@@ -112,9 +112,29 @@ pub(super) async fn serve_client<R: Runtime>(
     upgraded: Upgraded<MaybeTls<R::Stream>>,
     thrown_out: oneshot::Receiver<Ejection>,
 ) {
+    // Boxes, so that what an idle client keeps is not as large as all that it once needed.
+    let entered = Box::pin(enter(&context, id, upgraded)).await;
+    let Some((mut session, mut end)) = entered else { return };
+    let run = Box::pin(session.run(&mut end, thrown_out));
+    let parting = AssertUnwindSafe(run).catch_unwind().await.unwrap_or_else(|_| {
+        tracing::error!(client = %id, "the task of a client panicked; its connection is closed");
+        Parting::default()
+    });
+    // The hub ends everything the client had; what is left is to let its last bytes arrive.
+    if context.hub.send(HubMessage::Left(id, parting)).await.is_ok() {
+        session.linger().await;
+    }
+}
+
+/// Has a client's shard and the hub take it in. `None`: the gateway is ending.
+async fn enter<R: Runtime>(
+    context: &Arc<ClientContext<R>>,
+    id: ClientId,
+    upgraded: Upgraded<MaybeTls<R::Stream>>,
+) -> Option<(Box<Session<R>>, oneshot::Receiver<Ejection>)> {
     let shard: ShardId = usize::try_from(id.0).unwrap_or(0) % context.shards.len();
     let (reader, writer) = tokio::io::split(upgraded.stream);
-    let (ended, mut end) = oneshot::channel();
+    let (ended, end) = oneshot::channel();
     let credit = Arc::new(Semaphore::new(context.config.limits.requests_in_flight_max));
     let attach = ShardMessage::Attach {
         client: id,
@@ -123,17 +143,13 @@ pub(super) async fn serve_client<R: Runtime>(
         credit: credit.clone(),
         manner: context.manner(upgraded.channel),
     };
-    if context.shards[shard].send(attach).await.is_err() {
-        return;
-    }
+    context.shards[shard].send(attach).await.ok()?;
     let address = Some(upgraded.address);
     let channel = upgraded.channel;
     let path = channel.path(&context.config.channel).into();
     context.audit.put(Record { address, ..What::Opened { channel: path }.of(id) });
     let opened = Event::Opened { client: id, shard, channel };
-    if context.hub.send(HubMessage::Event(opened)).await.is_err() {
-        return;
-    }
+    context.hub.send(HubMessage::Event(opened)).await.ok()?;
     let socket = open_socket(&context.config, reader, upgraded.early).await;
     let now_ms = context.clock.now_ms();
     let limits = &context.config.limits;
@@ -146,16 +162,7 @@ pub(super) async fn serve_client<R: Runtime>(
         desk.welcome(found).await;
     }
     let heartbeat = Heartbeat::new(&context.config.server, context.clock);
-    let mut session = Session { desk, socket, credit, heartbeat };
-    let run = session.run(&mut end, thrown_out);
-    let parting = AssertUnwindSafe(run).catch_unwind().await.unwrap_or_else(|_| {
-        tracing::error!(client = %id, "the task of a client panicked; its connection is closed");
-        Parting::default()
-    });
-    // The hub ends everything the client had; what is left is to let its last bytes arrive.
-    if context.hub.send(HubMessage::Left(id, parting)).await.is_ok() {
-        session.linger().await;
-    }
+    Some((Box::new(Session { desk, socket, credit, heartbeat }), end))
 }
 
 struct Session<R: Runtime> {
@@ -228,13 +235,14 @@ impl<R: Runtime> Session<R> {
             self.heartbeat.heard();
             let Some(message) = message else { return Over::Ended(Parting::default()) };
             let served = match message {
+                // Boxed, as it is large and gone most of the time.
                 Ok(Message::Text(text)) => {
                     permit.forget();
-                    self.desk.request(text.as_bytes()).await
+                    Box::pin(self.desk.request(text.as_bytes())).await
                 }
                 Ok(Message::Binary(bytes)) => {
                     permit.forget();
-                    self.desk.request(&bytes).await
+                    Box::pin(self.desk.request(&bytes)).await
                 }
                 // tungstenite hands on whole messages alone, and no frame.
                 Ok(Message::Ping(bytes) | Message::Pong(bytes)) => {
@@ -276,7 +284,7 @@ impl<R: Runtime> Session<R> {
     }
 
     /// Reads and drops what the client still sends, so that the last frames reach it.
-    async fn linger(mut self) {
+    async fn linger(mut self: Box<Self>) {
         let pause = Duration::from_millis(self.desk.context.config.server.close_timeout_ms);
         let reader = &mut self.socket.get_mut().reader;
         let _ = tokio::time::timeout(pause, discard(reader)).await;

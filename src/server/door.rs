@@ -363,7 +363,8 @@ async fn receive<R: Runtime>(
     counts: &DoorCounts,
 ) {
     let limit = Duration::from_millis(context.config.server.handshake_timeout_ms);
-    let upgrading = upgrade(&context, stream, &visitor, limit);
+    // On the heap, and gone when the client is in: what it needs then is much less.
+    let upgrading = Box::pin(upgrade(&context, stream, &visitor, limit));
     let upgraded = tokio::select! {
         biased;
         thrown = &mut thrown_out => {
@@ -385,6 +386,6 @@ async fn receive<R: Runtime>(
             return;
         }
     };
-    serve_client(context, visitor.id, upgraded, thrown_out).await;
+    Box::pin(serve_client(context, visitor.id, upgraded, thrown_out)).await;
     drop(visitor.place);
 }

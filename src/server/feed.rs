@@ -6,13 +6,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::future::OptionFuture;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::hub::HubMessage;
 use super::shard::ShardMessage;
 use crate::auth::Keeper;
 use crate::engine::{
-    ChannelId, Event, Index, Picked, RouteId, Served, ShardId, TickAddress, Wildcards,
+    Backlog, BacklogLimits, ChannelId, Event, Index, Picked, RouteId, Served, ShardId, TickAddress,
+    Wildcards,
 };
 use crate::marks::mark;
 use crate::protocol::{self, BusTopic, TopicRules, frame};
@@ -20,9 +22,11 @@ use crate::runtime::Clock;
 use crate::topic::{BrokerName, Topic, UserId};
 use crate::zmtp::{Message, Sub};
 
-/// Ticks, and KiB of them, that may wait for one shard. Answers go through the same mailbox, so
-/// this is what they may have to wait behind; beyond, the bus is not read.
-const WAITING_MAX: u32 = 4_096;
+/// Bytes of ticks that count as one tick where it is said how many may wait.
+const BYTES_PER_TICK: usize = 1_024;
+
+/// How long after a tick was shed the feed counts as outrunning this machine, in milliseconds.
+const SHEDDING_MS: u64 = 5_000;
 
 /// Users whose invalidation may wait for the hub; beyond, the bus is not read.
 const INVALIDATED_MAX: usize = 4_096;
@@ -56,6 +60,10 @@ pub(super) struct FeedCounts {
     pub routed: u64,
     pub nulled: u64,
     pub dropped: BTreeMap<&'static str, u64>,
+    /// Ticks that a later one replaced because a shard was behind.
+    pub shed: u64,
+    /// Whether that was so within the last [`SHEDDING_MS`].
+    pub shedding: bool,
     /// Ticks that a broadcast had no place for, by channel.
     pub left_out: Vec<(ChannelId, u64)>,
 }
@@ -73,17 +81,21 @@ pub(super) struct FeedTables {
     pub index: Index,
     pub wildcards: Wildcards,
     pub rules: TopicRules,
+    /// Ticks, and KiB of them, that may wait for one shard, and as many before it. Answers go
+    /// through the same mailbox, so this is what they may have to wait behind.
+    pub waiting_max: usize,
 }
 
 /// Routes what publishers send until the bus or the mailbox ends.
-pub(super) async fn run_feed<S: Send>(
+pub(super) async fn run_feed<S: Send + 'static>(
     mut bus: Sub,
     mut mailbox: mpsc::Receiver<FeedMessage>,
     tables: FeedTables,
     clock: Clock,
     outlets: FeedOutlets<S>,
 ) {
-    let batches = outlets.shards.iter().map(|_| Batch::default()).collect();
+    let waiting_max = tables.waiting_max;
+    let shard = |mailbox: &mpsc::Sender<_>| ToShard::new(mailbox.clone(), waiting_max);
     let mut feed = Feed {
         tables,
         counts: FeedCounts {
@@ -93,15 +105,18 @@ pub(super) async fn run_feed<S: Send>(
         },
         served: Vec::new(),
         picked: Vec::new(),
-        batches,
+        shards: outlets.shards.iter().map(shard).collect(),
+        shed_ms: None,
         orders: Vec::new(),
         invalidated: BTreeSet::new(),
     };
     loop {
+        let behind = feed.shards.iter().position(|shard| !shard.backlog.is_empty());
+        let room = behind.map(|shard| feed.shards[shard].room());
         tokio::select! {
             biased;
             message = mailbox.recv() => match message {
-                Some(message) => feed.take(message),
+                Some(message) => feed.take(message, clock.now_ms()),
                 None => return,
             },
             // Without waiting for the hub, which may be waiting for the feed.
@@ -112,63 +127,104 @@ pub(super) async fn run_feed<S: Send>(
                     permit.send(HubMessage::Event(Event::Invalidate { user }));
                 }
             }
+            room = OptionFuture::from(room), if behind.is_some() => {
+                if let (Some(shard), Some(Some(room))) = (behind, room) {
+                    feed.shards[shard].send(room);
+                }
+            }
             batch = bus.recv(), if feed.invalidated.len() < INVALIDATED_MAX => {
                 let Some(batch) = batch else { return };
                 let now_ms = clock.now_ms();
                 for message in batch {
                     feed.route(now_ms, &message);
                 }
-                feed.hand_over(&outlets.shards).await;
+                feed.hand_over(now_ms).await;
+                if behind.is_some() {
+                    // Whoever is behind needs this core more.
+                    tokio::task::yield_now().await;
+                }
             }
         }
     }
 }
 
-struct Feed {
+struct Feed<S> {
     tables: FeedTables,
     counts: FeedCounts,
     served: Vec<Served>,
     picked: Vec<Picked>,
-    /// For each shard.
-    batches: Vec<Batch>,
+    shards: Vec<ToShard<S>>,
+    /// When a tick was shed last.
+    shed_ms: Option<u64>,
     orders: Vec<(UserId, Bytes)>,
     /// Users whose credentials changed; a set, so that a storm of the same stays small.
     invalidated: BTreeSet<UserId>,
 }
 
-/// Ticks for one shard.
-struct Batch {
-    ticks: Vec<(RouteId, Bytes)>,
-    bytes: usize,
-    /// What is left of [`WAITING_MAX`]; the shard gives it back.
+/// The way to one shard.
+struct ToShard<S> {
+    mailbox: mpsc::Sender<ShardMessage<S>>,
+    backlog: Backlog,
+    limits: BacklogLimits,
+    /// For ticks, and KiB of them, in the mailbox; the shard gives it back.
     room: Arc<Semaphore>,
 }
 
-impl Default for Batch {
-    fn default() -> Self {
-        let room = Arc::new(Semaphore::new(WAITING_MAX as usize));
-        Self { ticks: Vec::new(), bytes: 0, room }
-    }
-}
+/// A place in a shard's mailbox, and for so many ticks in what it holds.
+type Room<S> = (mpsc::OwnedPermit<ShardMessage<S>>, OwnedSemaphorePermit);
 
-impl Batch {
+impl<S> ToShard<S> {
+    fn new(mailbox: mpsc::Sender<ShardMessage<S>>, waiting_max: usize) -> Self {
+        let bytes_max = waiting_max.saturating_mul(BYTES_PER_TICK);
+        let limits = BacklogLimits { ticks_max: waiting_max, bytes_max };
+        Self {
+            mailbox,
+            backlog: Backlog::default(),
+            limits,
+            room: Arc::new(Semaphore::new(waiting_max)),
+        }
+    }
+
     fn push(&mut self, route: RouteId, tick: Bytes) {
-        self.bytes += tick.len();
-        self.ticks.push((route, tick));
+        self.backlog.push(self.limits, route, tick);
     }
 
-    /// Takes the ticks out once there is room for them. One batch always finds room.
-    async fn take(&mut self) -> Option<(Vec<(RouteId, Bytes)>, OwnedSemaphorePermit)> {
-        let size = self.ticks.len() + std::mem::take(&mut self.bytes) / 1_024;
-        let size = u32::try_from(size).unwrap_or(WAITING_MAX).min(WAITING_MAX);
-        // An error means that the semaphore is closed, which nobody does.
-        let room = self.room.clone().acquire_many_owned(size).await.ok()?;
-        Some((std::mem::take(&mut self.ticks), room))
+    /// What the ticks that wait need; a quarter of what there is at most, so that a shard that is
+    /// behind is never out of work.
+    fn size(&self) -> u32 {
+        let size = self.backlog.len() + self.backlog.bytes() / BYTES_PER_TICK;
+        u32::try_from(size.min(self.limits.ticks_max.div_ceil(4))).unwrap_or(u32::MAX)
+    }
+
+    /// Waits until some of the ticks that wait can be sent. `None`: the gateway is ending.
+    fn room(&self) -> impl Future<Output = Option<Room<S>>> + use<S> {
+        let (mailbox, room, size) = (self.mailbox.clone(), self.room.clone(), self.size());
+        async move {
+            let place = mailbox.reserve_owned().await.ok()?;
+            Some((place, room.acquire_many_owned(size).await.ok()?))
+        }
+    }
+
+    /// Sends what there is room for at once.
+    fn try_send(&mut self) {
+        while !self.backlog.is_empty() {
+            let Ok(place) = self.mailbox.clone().try_reserve_owned() else { return };
+            let room = self.room.clone().try_acquire_many_owned(self.size());
+            let Ok(room) = room else { return };
+            self.send((place, room));
+        }
+    }
+
+    fn send(&mut self, (place, room): Room<S>) {
+        let size = room.num_permits();
+        let limits = BacklogLimits { ticks_max: size, bytes_max: size * BYTES_PER_TICK };
+        let ticks = self.backlog.take(limits).into_iter();
+        place.send(ShardMessage::Ticks { ticks, room });
     }
 }
 
-impl Feed {
-    fn take(&mut self, message: FeedMessage) {
+impl<S> Feed<S> {
+    fn take(&mut self, message: FeedMessage, now_ms: u64) {
         match message {
             FeedMessage::Interest { route, topic, broker, shard, wanted } => {
                 self.tables.index.set_interest(route, &topic, &broker, shard, wanted);
@@ -179,7 +235,11 @@ impl Feed {
             FeedMessage::Query(answer) => {
                 // Whoever asked may have given up.
                 let left_out = self.tables.wildcards.left_out();
-                let _ = answer.send(FeedCounts { left_out, ..self.counts.clone() });
+                let shed = self.shed();
+                let recent = |shed_ms| now_ms.saturating_sub(shed_ms) <= SHEDDING_MS;
+                let shedding = self.shed_ms.is_some_and(recent);
+                let counts = self.counts.clone();
+                let _ = answer.send(FeedCounts { left_out, shed, shedding, ..counts });
             }
         }
     }
@@ -225,13 +285,13 @@ impl Feed {
                     let Served { instrument, mode, broker, .. } = served;
                     let broker = broker.as_str();
                     let tick = frame::tick_frame(instrument, *mode, broker, &checked.json);
-                    push(&mut self.batches, served, &tick);
+                    push(&mut self.shards, served, &tick);
                 }
                 for picked in &self.picked {
                     let Picked { outlet, route, instrument, mode, broker } = picked;
                     let broker = broker.as_str();
                     let tick = frame::tick_frame(instrument, *mode, broker, &checked.json);
-                    self.batches[*outlet].push(*route, tick);
+                    self.shards[*outlet].push(*route, tick);
                 }
                 Ok(())
             }
@@ -252,21 +312,33 @@ impl Feed {
         }
     }
 
-    async fn hand_over<S>(&mut self, shards: &[mpsc::Sender<ShardMessage<S>>]) {
-        for (batch, shard) in self.batches.iter_mut().zip(shards) {
-            if !batch.ticks.is_empty()
-                && let Some((ticks, room)) = batch.take().await
-            {
-                // A closed mailbox means that the gateway is ending.
-                let _ = shard.send(ShardMessage::Ticks { ticks, _room: room }).await;
+    async fn hand_over(&mut self, now_ms: u64) {
+        for shard in &mut self.shards {
+            shard.try_send();
+        }
+        let shed = self.shed();
+        if shed > self.counts.shed {
+            self.counts.shed = shed;
+            if self.shed_ms.is_none_or(|shed_ms| now_ms.saturating_sub(shed_ms) > SHEDDING_MS) {
+                tracing::warn!(
+                    shed,
+                    "more ticks come than can be delivered: topics are conflated to their latest"
+                );
             }
+            self.shed_ms = Some(now_ms);
         }
         for (user, frame) in self.orders.drain(..) {
-            for shard in shards {
+            for shard in &self.shards {
                 let message = ShardMessage::Order { user: user.clone(), frame: frame.clone() };
-                let _ = shard.send(message).await;
+                // A closed mailbox means that the gateway is ending.
+                let _ = shard.mailbox.send(message).await;
             }
         }
+    }
+
+    /// Ticks that were shed so far.
+    fn shed(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.backlog.shed()).sum()
     }
 
     fn drop_one(&mut self, reason: &'static str, topic: &[u8]) {
@@ -281,11 +353,10 @@ impl Feed {
     }
 }
 
-fn push(batches: &mut [Batch], served: &Served, tick: &Bytes) {
+fn push<S>(to: &mut [ToShard<S>], served: &Served, tick: &Bytes) {
     let mut shards = served.shards;
     while shards != 0 {
-        let shard = shards.trailing_zeros() as usize;
-        batches[shard].push(served.route, tick.clone());
+        to[shards.trailing_zeros() as usize].push(served.route, tick.clone());
         shards &= shards - 1;
     }
 }

@@ -275,6 +275,9 @@ const FAMILIES: &[Family] = &[
         "Payloads in which a NaN or an infinity became null.",
         |s| one(s.feed.nulled_total),
     ),
+    family(Kind::Count, "feed_shed", "Ticks replaced because a shard was behind.", |s| {
+        one(s.feed.shed_total)
+    }),
     family(
         Kind::Count,
         "feed_reconnects",

@@ -45,6 +45,9 @@ pub(super) fn start_shards<R: Runtime>(
     let start = |_| {
         let (mailbox, messages) = mpsc::channel(MAILBOX_MAX);
         let shard = run_shard(Shard::new(options), messages, clock, config.outbox.write_bytes_max);
+        // It yields by itself. Otherwise, after 128 sockets, tokio would have the others look full
+        // that are not.
+        let shard = tokio::task::unconstrained(shard);
         parts.push(("shard", runtime.spawn("shard", shard)));
         mailbox
     };

@@ -4,106 +4,46 @@
 //! waits in the mailbox, then gives every client that has something new one write: under load the
 //! frames of a turn leave together, and no client has a task, a lock or a wake-up of its own.
 
-use std::collections::BTreeMap;
+mod message;
+mod ready;
+
+use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Wake, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncWrite, WriteHalf};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::broadcast::BroadcastSnapshot;
 use super::client::Ejection;
 use super::tls::MaybeTls;
-use crate::engine::{Change, Manner, RouteId, Shard, ShardId, ShardTotals};
+use crate::engine::Shard;
 use crate::marks::mark;
 use crate::runtime::{Clock, Runtime};
-use crate::topic::{ClientId, UserId};
+use crate::topic::ClientId;
+
+pub(super) use message::{ShardMessage, ShardSnapshot};
+use ready::{ClientWaker, Ready};
 
 /// Messages taken from the mailbox before the sockets get their turn.
 const MESSAGES_PER_TURN: usize = 256;
+
+/// Ticks put into outboxes, counted for each client, before the sockets get their turn: about a
+/// third of a millisecond.
+const DELIVERIES_PER_TURN: u64 = 16_384;
+
+/// Sockets written to before others on the same core get their turn: about a third of a
+/// millisecond, as a write takes some 5 us. A tick for thousands of clients must not keep a request
+/// from being read and answered.
+const WRITES_PER_TURN: usize = 64;
 
 /// Where a gateway's shard is told something.
 pub(super) type ShardMailbox<R> = mpsc::Sender<ShardMessage<MaybeTls<<R as Runtime>::Stream>>>;
 
 /// How a client is cut off that reads nothing. It cannot be told.
 const STALLED: Ejection = Ejection { code: 1013, reason: "nothing is read" };
-
-/// Something a shard is told. What is said first is done first.
-pub(super) enum ShardMessage<S> {
-    /// A client finished its handshake.
-    Attach {
-        client: ClientId,
-        writer: WriteHalf<S>,
-        /// Dropped when the shard is done with the client, with what it was closed by.
-        ended: oneshot::Sender<Ejection>,
-        /// Gets a permit back for each answer.
-        credit: Arc<Semaphore>,
-        /// How its ticks wait.
-        manner: Manner,
-    },
-    Deliver {
-        client: ClientId,
-        change: Change,
-        answer: Option<Bytes>,
-    },
-    Control {
-        client: ClientId,
-        frame: Bytes,
-    },
-    /// The client has closed; this is the reply, and the last frame it gets.
-    CloseReply {
-        client: ClientId,
-        frame: Bytes,
-    },
-    Close {
-        client: ClientId,
-        code: u16,
-        reason: &'static str,
-    },
-    Detach {
-        client: ClientId,
-    },
-    Expect {
-        route: RouteId,
-    },
-    Forget {
-        route: RouteId,
-    },
-    Ticks {
-        ticks: Vec<(RouteId, Bytes)>,
-        /// Held until the ticks are in the outboxes.
-        _room: OwnedSemaphorePermit,
-    },
-    Order {
-        user: UserId,
-        frame: Bytes,
-    },
-    Query(oneshot::Sender<ShardSnapshot>),
-    /// Broadcast: a shard has somebody who listens, on this route, or no longer.
-    Audience {
-        shard: ShardId,
-        route: RouteId,
-        wanted: bool,
-    },
-    /// Broadcast: how are you?
-    QueryBroadcast(oneshot::Sender<BroadcastSnapshot>),
-}
-
-/// A shard at one moment.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ShardSnapshot {
-    pub clients: usize,
-    pub routes: usize,
-    pub subscriptions: usize,
-    pub last_values: usize,
-    pub outbox_bytes: usize,
-    pub outbox_ticks_most: usize,
-    pub totals: ShardTotals,
-}
 
 /// Serves a shard until every sender of its mailbox is gone.
 pub(super) async fn run_shard<S>(
@@ -121,22 +61,31 @@ pub(super) async fn run_shard<S>(
         writers: BTreeMap::new(),
         ready: Arc::default(),
         scratch: Vec::new(),
+        waiting: VecDeque::new(),
     };
     let mut messages = Vec::with_capacity(MESSAGES_PER_TURN);
     loop {
+        if shell.has_work() {
+            // Whatever else is to be done on this core, the sockets' reactor included.
+            tokio::task::yield_now().await;
+        }
         let deadline_ms = shell.shard.next_deadline_ms();
         let ready = shell.ready.clone();
         tokio::select! {
             biased;
-            taken = mailbox.recv_many(&mut messages, MESSAGES_PER_TURN) => {
+            taken = mailbox.recv_many(&mut messages, MESSAGES_PER_TURN),
+                if shell.waiting.is_empty() =>
+            {
                 if taken == 0 {
                     return;
                 }
+                shell.waiting.extend(messages.drain(..));
             }
+            () = std::future::ready(()), if shell.has_work() => {}
             () = poll_fn(|cx| ready.poll_any(cx)) => {}
             () = clock.sleep_until_ms(deadline_ms.unwrap_or(0)), if deadline_ms.is_some() => {}
         }
-        shell.turn(&mut messages);
+        shell.turn();
     }
 }
 
@@ -147,6 +96,8 @@ struct Shell<S> {
     writers: BTreeMap<ClientId, Writer<S>>,
     ready: Arc<Ready>,
     scratch: Vec<u8>,
+    /// Taken from the mailbox and not done yet, the first first.
+    waiting: VecDeque<ShardMessage<S>>,
 }
 
 struct Writer<S> {
@@ -177,14 +128,23 @@ impl Drop for Ended {
 }
 
 impl<S: AsyncWrite + Send + Unpin + 'static> Shell<S> {
-    fn turn(&mut self, messages: &mut Vec<ShardMessage<S>>) {
+    /// Whether there is something to do without waiting for anything.
+    fn has_work(&self) -> bool {
+        !self.waiting.is_empty() || self.shard.has_dirty()
+    }
+
+    /// Does a part of what there is to do, short enough for others to wait for.
+    fn turn(&mut self) {
         self.shard.set_now(self.clock.now_ms());
         // Every turn, so that a full mailbox cannot keep the slow from catching up.
         for client in self.ready.take() {
             self.unblock(client);
         }
-        for message in messages.drain(..) {
-            self.take(message);
+        let enough = self.shard.totals().ticks + DELIVERIES_PER_TURN;
+        while self.shard.totals().ticks < enough
+            && let Some(message) = self.waiting.pop_front()
+        {
+            self.take(message, enough);
         }
         while let Some(client) = self.shard.pop_overdue() {
             self.writers.remove(&client);
@@ -195,14 +155,17 @@ impl<S: AsyncWrite + Send + Unpin + 'static> Shell<S> {
             }
             self.end(client);
         }
-        while let Some(client) = self.shard.pop_dirty() {
+        for _ in 0..WRITES_PER_TURN {
+            let Some(client) = self.shard.pop_dirty() else { break };
             self.write(client);
         }
         #[cfg(debug_assertions)]
         self.shard.check();
     }
 
-    fn take(&mut self, message: ShardMessage<S>) {
+    /// Does what a message says. What would take longer than until `enough` ticks are delivered
+    /// waits on.
+    fn take(&mut self, message: ShardMessage<S>, enough: u64) {
         match message {
             ShardMessage::Attach { client, writer, ended, credit, manner } => {
                 let waker =
@@ -237,9 +200,14 @@ impl<S: AsyncWrite + Send + Unpin + 'static> Shell<S> {
             ShardMessage::Detach { client } => self.detach(client),
             ShardMessage::Expect { route } => self.shard.expect(route),
             ShardMessage::Forget { route } => self.shard.forget(route),
-            ShardMessage::Ticks { ticks, _room } => {
-                for (route, frame) in &ticks {
-                    self.shard.tick(*route, frame);
+            ShardMessage::Ticks { mut ticks, room } => {
+                while self.shard.totals().ticks < enough
+                    && let Some((route, frame)) = ticks.next()
+                {
+                    self.shard.tick(route, &frame);
+                }
+                if !ticks.as_slice().is_empty() {
+                    self.waiting.push_front(ShardMessage::Ticks { ticks, room });
                 }
             }
             ShardMessage::Order { user, frame } => self.shard.order(&user, &frame),
@@ -337,45 +305,6 @@ impl<S: AsyncWrite + Send + Unpin + 'static> Shell<S> {
             let mut cx = Context::from_waker(Waker::noop());
             let _ = Pin::new(&mut writer.half).poll_shutdown(&mut cx);
         }
-    }
-}
-
-/// Clients whose sockets have room again.
-#[derive(Debug, Default)]
-struct Ready {
-    clients: Mutex<Vec<ClientId>>,
-    shard: AtomicWaker,
-}
-
-impl Ready {
-    fn poll_any(&self, cx: &Context<'_>) -> Poll<()> {
-        self.shard.register(cx.waker());
-        if self.lock().is_empty() { Poll::Pending } else { Poll::Ready(()) }
-    }
-
-    fn take(&self) -> Vec<ClientId> {
-        std::mem::take(&mut *self.lock())
-    }
-
-    /// A panic elsewhere cannot leave the list half-changed.
-    fn lock(&self) -> MutexGuard<'_, Vec<ClientId>> {
-        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-struct ClientWaker {
-    client: ClientId,
-    ready: Arc<Ready>,
-}
-
-impl Wake for ClientWaker {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.ready.lock().push(self.client);
-        self.ready.shard.wake();
     }
 }
 

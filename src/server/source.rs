@@ -220,6 +220,8 @@ impl<R: Runtime> Source<R> {
             routed_total: counts.routed,
             dropped_total: dropped.map(|(reason, count)| (reason.to_owned(), count)).collect(),
             nulled_total: counts.nulled,
+            shed_total: counts.shed,
+            shedding: counts.shedding,
             reconnects_total: bus.reconnects,
             protocol_errors_total: bus.protocol_errors + bus.heartbeat_losses,
         }

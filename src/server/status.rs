@@ -6,6 +6,7 @@
 
 mod audit;
 mod channels;
+mod feed;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -17,6 +18,7 @@ use crate::topic::{BrokerName, UserId};
 
 pub use audit::AuditStatus;
 pub use channels::{BroadcastStatus, ChannelStatus};
+pub use feed::FeedStatus;
 
 /// Rows of each list that `/status` shows unless asked otherwise.
 pub const ROWS_DEFAULT: usize = 1_000;
@@ -314,29 +316,6 @@ pub enum BrokerState {
     Up,
 }
 
-/// The ZeroMQ bus.
-///
-/// `messages_total` is `routed_total` plus the sum of `dropped_total`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FeedStatus {
-    /// Publishers connected now.
-    pub publishers: u64,
-    /// Messages received.
-    pub messages_total: u64,
-    /// Bytes of these messages, without framing.
-    pub bytes_total: u64,
-    /// Messages handed on: ticks that somebody wants, order updates, invalidations.
-    pub routed_total: u64,
-    /// Messages dropped, by reason: `no_interest`, `bad_topic`, `bad_payload`, `private`, ….
-    pub dropped_total: BTreeMap<String, u64>,
-    /// Payloads in which `NaN` or an infinity became `null`.
-    pub nulled_total: u64,
-    /// Connections to publishers that were made again after a loss.
-    pub reconnects_total: u64,
-    /// Publishers given up because they broke ZMTP or fell silent.
-    pub protocol_errors_total: u64,
-}
-
 /// One shard: the routes and queues of some of the clients.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardStatus {
@@ -382,6 +361,13 @@ pub struct QueueStatus {
 }
 
 impl Status {
+    /// What an operator should know although clients may be sent here.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<&'static str> {
+        let shedding = "more ticks come than can be delivered: topics are conflated";
+        self.feed.shedding.then_some(shedding).into_iter().collect()
+    }
+
     /// Why clients should not be sent here now; empty if they may.
     ///
     /// A gateway is ready when its sockets are bound and none of its brokers is down.

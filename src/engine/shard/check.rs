@@ -15,7 +15,7 @@ impl Shard {
             let client = self.client(slot);
             assert_eq!(client.id, *id, "a slot holds somebody else");
             client.outbox.check();
-            assert_eq!(self.dirty.contains(&slot), client.dirty, "{id}: dirty");
+            self.dirty.check(slot, client);
             assert!(
                 client.closing || !self.closing.contains(id),
                 "{id} has a deadline and is not being closed"
@@ -55,7 +55,7 @@ mod tests {
             ShardOptions { outbox: limits, close_timeout_ms: 9, stall_timeout_ms: 60_000 };
         let drifts: [fn(&mut Shard); 4] = [
             |shard| shard.free.push(0),
-            |shard| shard.dirty.push_back(0),
+            |shard| shard.slots[0].as_mut().unwrap().queued = true,
             |shard| shard.closing.set(ClientId(1), 9),
             |shard| shard.routes.entry(RouteId(1)).or_default().subscribers.push(0),
         ];

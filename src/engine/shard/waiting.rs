@@ -26,7 +26,7 @@ impl Shard {
         let limits = self.options.outbox;
         let client = self.client_mut(slot);
         match client.outbox.push_control(&limits, frame) {
-            Ok(()) => self.mark_dirty(slot),
+            Ok(()) => self.mark_urgent(slot),
             Err(Overflow) => {
                 let id = client.id;
                 client.outbox.clear();

@@ -12,8 +12,9 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use crate::config::Config;
 use crate::protocol::{Lengths, LongLength};
 
-/// Bytes of tungstenite's read buffer: its default of 128 KiB is zeroed before every read.
-const READ_BUFFER_BYTES: usize = 4 * 1024;
+/// Bytes of tungstenite's read buffer, which every client has, idle or not. Most requests fit; a
+/// longer one takes a few reads more. Its default of 128 KiB is zeroed before every read.
+const READ_BUFFER_BYTES: usize = 512;
 
 /// Reads what a client sends; what tungstenite would write is kept in its [`ReadSide`].
 pub(super) type Socket<S> = WebSocketStream<ReadSide<S>>;
@@ -38,6 +39,8 @@ pub(super) async fn open_socket<S: AsyncRead + AsyncWrite + Unpin>(
         .max_frame_size(bytes_max)
         .write_buffer_size(0)
         .max_write_buffer_size(READ_BUFFER_BYTES);
+    // A copy, since a few bytes would keep hyper's whole buffer otherwise, and even none would.
+    let early = Bytes::copy_from_slice(&early);
     let (lengths, wrong) = Default::default();
     let side = ReadSide { reader, early, lengths, wrong, written: Vec::new() };
     WebSocketStream::from_raw_socket(side, Role::Server, Some(config)).await

@@ -36,6 +36,7 @@ async fn stalled() -> Stalled {
         index: Index::new(5_000),
         wildcards: Wildcards::default(),
         rules: TopicRules::default(),
+        waiting_max: 4_096,
     };
     let feed = run_feed(bus, mailbox, tables, clock, outlets);
     let feed = runtime.spawn("feed", feed);
@@ -75,7 +76,7 @@ impl Stalled {
         let (mut count, mut bytes) = (0, 0);
         while let Ok(ShardMessage::Ticks { ticks, .. }) = self.shard.try_recv() {
             count += ticks.len();
-            bytes += ticks.iter().map(|(_, frame)| frame.len()).sum::<usize>();
+            bytes += ticks.as_slice().iter().map(|(_, frame)| frame.len()).sum::<usize>();
         }
         (count, bytes)
     }

@@ -4,6 +4,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, DuplexStream, ReadBuf};
 
 use super::*;
 use crate::config::OutboxPolicy;
+use crate::engine::Manner;
 use crate::engine::{OutboxLimits, ShardOptions};
 use crate::runtime::{Runtime, TokioRuntime};
 

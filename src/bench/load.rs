@@ -1,0 +1,314 @@
+//! A thread full of clients.
+//!
+//! One thread, one epoll, one large buffer: what a client costs here is what the system's `read`
+//! costs, so that the gateway and not the load is what is measured.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
+use std::time::Duration;
+
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Token};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::client::{Client, Greeting, Progress, State};
+use super::stopwatch::Stopwatch;
+use super::tally::{Live, Tally, Times, add};
+use super::workload::Workload;
+
+/// Connections that are being opened at the same time.
+const OPENING_MAX: usize = 256;
+/// Bytes read at once.
+const BUFFER_BYTES: usize = 256 * 1_024;
+/// How long a thread waits for something to read before it looks whether it is told something.
+const LOOK_PAUSE: Duration = Duration::from_millis(2);
+
+/// What a thread is told.
+pub(super) enum Order {
+    /// Count from here on; what was counted before comes back.
+    Count(SyncSender<Tally>),
+    /// Every n-th client reads no more (`true`), or all do again.
+    Stall(usize, bool),
+    /// So many clients a second close and come again as others do.
+    Churn(f64),
+    /// A client asks again and again for a topic that others have, with this pause.
+    Probe(Duration),
+    /// Says what was published of each topic; what the clients have missed of it comes back, those
+    /// that churn left out.
+    Missing(Arc<Vec<u32>>, SyncSender<u64>),
+    /// How long clients took to be ready, in nanoseconds.
+    ReadyTimes(SyncSender<Times>),
+}
+
+/// What a thread of clients is.
+pub(super) struct Load {
+    pub address: SocketAddr,
+    pub greeting: Greeting,
+    pub workload: Workload,
+    /// Of the workload's clients: the first, and the distance to the next.
+    pub first: usize,
+    pub step: usize,
+    pub watch: Stopwatch,
+    pub live: Arc<Live>,
+}
+
+struct Crowd {
+    load: Load,
+    poll: Poll,
+    clients: Vec<Option<Client>>,
+    /// Which client of the workload each is.
+    opened: usize,
+    opening: usize,
+    tally: Tally,
+    ready_times: Times,
+    stalled: Option<usize>,
+    churn: Churn,
+    probe: Option<Probe>,
+    random: ChaCha8Rng,
+}
+
+#[derive(Default)]
+struct Churn {
+    per_second: f64,
+    since_ns: u64,
+    done: u64,
+}
+
+struct Probe {
+    pause_ns: u64,
+    next_ns: u64,
+    subscribed: bool,
+    asked: u64,
+    /// What it reads besides its answers, which counts for nothing.
+    tally: Tally,
+}
+
+/// Opens the clients and reads what they are sent until the orders end.
+///
+/// # Errors
+///
+/// Fails if the system gives no epoll.
+pub(super) fn run(load: Load, orders: &Receiver<Order>) -> io::Result<()> {
+    let count = (load.first..load.workload.clients).step_by(load.step).count();
+    let mut crowd = Crowd {
+        poll: Poll::new()?,
+        clients: (0..count).map(|_| None).collect(),
+        opened: 0,
+        opening: 0,
+        tally: Tally::new(),
+        ready_times: Times::new(),
+        stalled: None,
+        churn: Churn::default(),
+        probe: None,
+        random: ChaCha8Rng::seed_from_u64(load.first as u64),
+        load,
+    };
+    let mut events = Events::with_capacity(1_024);
+    let mut buffer = vec![0; BUFFER_BYTES];
+    loop {
+        match orders.try_recv() {
+            Ok(order) => crowd.obey(order),
+            Err(TryRecvError::Empty) => {}
+            Err(TryRecvError::Disconnected) => return Ok(()),
+        }
+        crowd.open_more();
+        crowd.churn();
+        crowd.ask();
+        match crowd.poll.poll(&mut events, Some(LOOK_PAUSE)) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            other => other?,
+        }
+        let (delivered, skipped) = (crowd.tally.delivered, crowd.tally.skipped);
+        for event in &events {
+            crowd.serve(event.token().0, &mut buffer);
+        }
+        let read = crowd.tally.delivered - delivered;
+        add(&crowd.load.live.delivered, read);
+        add(&crowd.load.live.settled, read + crowd.tally.skipped - skipped);
+    }
+}
+
+impl Crowd {
+    fn obey(&mut self, order: Order) {
+        // Whoever asked may have given up.
+        match order {
+            Order::Count(answer) => {
+                let counted = std::mem::replace(&mut self.tally, Tally::new());
+                let _ = answer.send(counted);
+            }
+            Order::Stall(every, true) => self.stall(every),
+            Order::Stall(_, false) => self.resume(),
+            Order::Churn(per_second) => {
+                self.churn = Churn { per_second, since_ns: self.load.watch.ns(), done: 0 };
+            }
+            Order::Probe(pause) => {
+                self.probe = Some(Probe {
+                    pause_ns: u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX),
+                    next_ns: 0,
+                    subscribed: true,
+                    asked: 0,
+                    tally: Tally::new(),
+                });
+                self.clients.push(None);
+                self.open(self.clients.len() - 1);
+            }
+            Order::Missing(published, answer) => {
+                let missing =
+                    self.clients.iter().flatten().map(|client| client.missing(&published));
+                let _ = answer.send(missing.sum());
+            }
+            Order::ReadyTimes(answer) => {
+                let _ = answer.send(self.ready_times.clone());
+            }
+        }
+    }
+
+    /// Whether a place is the client's that asks again and again.
+    fn is_probe(&self, place: usize) -> bool {
+        self.probe.is_some() && place + 1 == self.clients.len()
+    }
+
+    fn open_more(&mut self) {
+        let residents = self.clients.len() - usize::from(self.probe.is_some());
+        while self.opening < OPENING_MAX && self.opened < residents {
+            self.opened += 1;
+            self.open(self.opened - 1);
+        }
+    }
+
+    fn open(&mut self, place: usize) {
+        let now_ns = self.load.watch.ns();
+        let topics = if self.is_probe(place) {
+            vec![0]
+        } else {
+            self.load.workload.topics_of(self.load.first + place * self.load.step)
+        };
+        let from_start = self.churn.per_second == 0.0;
+        let opened = TcpStream::connect(self.load.address).and_then(|mut stream| {
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            self.poll.registry().register(&mut stream, Token(place), interest)?;
+            Ok(stream)
+        });
+        match opened {
+            Ok(stream) => {
+                self.opening += 1;
+                self.clients[place] = Some(Client::new(stream, topics, from_start, now_ns));
+            }
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    fn failed(&mut self, error: &io::Error) {
+        add(&self.load.live.failed, 1);
+        self.tally.trouble.get_or_insert_with(|| error.to_string());
+    }
+
+    fn serve(&mut self, place: usize, buffer: &mut [u8]) {
+        let probe = self.is_probe(place);
+        let Some(client) = self.clients.get_mut(place).and_then(Option::as_mut) else { return };
+        if client.state == State::Connecting {
+            if let Err(error) = client.connected(&self.load.greeting) {
+                self.gone(place, &error);
+            }
+            return;
+        }
+        if self.stalled.is_some_and(|every| place % every == 0) {
+            return;
+        }
+        let watch = self.load.watch;
+        let tally = match &mut self.probe {
+            Some(asking) if probe => &mut asking.tally,
+            _ => &mut self.tally,
+        };
+        let result = client
+            .flush()
+            .and_then(|()| client.read(buffer, &self.load.greeting, tally, || watch.ns()));
+        match result {
+            Ok(Progress::None | Progress::Answered(_)) => {}
+            Ok(Progress::Ready) => {
+                self.opening -= 1;
+                let began_ns = client.began_ns;
+                if !probe {
+                    add(&self.load.live.ready, 1);
+                    self.ready_times.record(watch.ns().saturating_sub(began_ns));
+                }
+            }
+            Err(error) => self.gone(place, &error),
+        }
+        if probe && let Some(asking) = &mut self.probe {
+            self.tally.answers.add(&asking.tally.answers);
+            asking.tally = Tally::new();
+        }
+    }
+
+    fn gone(&mut self, place: usize, error: &io::Error) {
+        if let Some(client) = self.clients[place].take()
+            && client.state != State::Ready
+        {
+            self.opening -= 1;
+        }
+        self.failed(error);
+    }
+
+    fn stall(&mut self, every: usize) {
+        self.stalled = Some(every);
+        for client in self.clients.iter_mut().step_by(every).flatten() {
+            // An epoll that forgets a socket has nothing to fail at.
+            let _ = self.poll.registry().deregister(&mut client.stream);
+        }
+    }
+
+    fn resume(&mut self) {
+        let Some(every) = self.stalled.take() else { return };
+        let mut failed = Vec::new();
+        for (place, client) in self.clients.iter_mut().enumerate().step_by(every) {
+            let Some(client) = client else { continue };
+            let registry = self.poll.registry();
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            if let Err(error) = registry.register(&mut client.stream, Token(place), interest) {
+                failed.push((place, error));
+            }
+        }
+        for (place, error) in failed {
+            self.gone(place, &error);
+        }
+    }
+
+    fn churn(&mut self) {
+        if self.churn.per_second == 0.0 || self.clients.is_empty() {
+            return;
+        }
+        let elapsed_ns = self.load.watch.ns().saturating_sub(self.churn.since_ns);
+        let due = Duration::from_nanos(elapsed_ns).as_secs_f64() * self.churn.per_second;
+        while (self.churn.done as f64) < due && self.opening < OPENING_MAX {
+            self.churn.done += 1;
+            let place = self.random.random_range(0..self.clients.len());
+            let ready = |client: &Client| client.state == State::Ready;
+            if !self.is_probe(place) && self.clients[place].as_ref().is_some_and(ready) {
+                self.clients[place] = None;
+                self.tally.reconnects += 1;
+                self.open(place);
+            }
+        }
+    }
+
+    /// Has the client that asks again and again ask, if it is time.
+    fn ask(&mut self) {
+        let Some(probe) = &mut self.probe else { return };
+        let Some(Some(client)) = self.clients.last_mut() else { return };
+        let now_ns = self.load.watch.ns();
+        if client.state != State::Ready || client.asked.is_some() || now_ns < probe.next_ns {
+            return;
+        }
+        let action = if probe.subscribed { "unsubscribe" } else { "subscribe" };
+        probe.subscribed = !probe.subscribed;
+        probe.asked += 1;
+        probe.next_ns = now_ns + probe.pause_ns;
+        if let Err(error) = client.ask(action, &[0], probe.asked, now_ns) {
+            self.gone(self.clients.len() - 1, &error);
+        }
+    }
+}
