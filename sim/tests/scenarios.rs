@@ -43,6 +43,8 @@ scenarios! {
     a_storm_over_shared_topics => "scenarios/smoke.yaml",
     the_standard_storm => "scenarios/standard_storm.yaml",
     a_storm_of_faults => "scenarios/fault_storm.yaml",
+    more_ticks_than_can_be_handed_on => "scenarios/overload.yaml",
+    ticks_that_leave_together => "scenarios/batched.yaml",
     a_storm_over_four_shards => "scenarios/many_shards.yaml",
     administrators_block_remove_and_tell => "scenarios/administrators.yaml",
     several_modes_of_one_instrument => "scenarios/modes.yaml",

@@ -8,12 +8,16 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 
 use bytes::Bytes;
+use socket2::SockRef;
 
 use super::wire::http_head;
 use crate::protocol::frame::{text_frame, tick_frame};
 use crate::runtime::TokioRuntime;
 use crate::topic::{Instrument, Mode};
 use crate::zmtp::{Options, Sub};
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 4_096;
 
 /// What every client is told as soon as it is there, whatever it asks.
 const WELCOME: [&str; 2] =
@@ -27,6 +31,8 @@ const WELCOME: [&str; 2] =
 pub fn raw_loop(clients: usize) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let listener = TcpListener::bind(("127.0.0.1", 0))?;
+    // All come at once; asked again, the system takes the new number.
+    SockRef::from(&listener).listen(BACKLOG)?;
     let mut bus = runtime.block_on(async {
         let (bind, all) = (["127.0.0.1:0".to_owned()], [Bytes::new()]);
         let tasks = TokioRuntime::new();

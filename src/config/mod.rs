@@ -116,6 +116,8 @@ pub struct Outbox {
     pub write_bytes_max: usize,
     /// How long a client's socket may take nothing of what waits for it; then it is cut off.
     pub stall_timeout_ms: u64,
+    /// How long ticks wait for others, to leave in one write; 0: not at all.
+    pub batch_window_ms: u64,
 }
 
 /// `[bus]`
@@ -319,6 +321,7 @@ impl Default for Outbox {
             control_bytes_max: 1_048_576,
             write_bytes_max: 65_536,
             stall_timeout_ms: 60_000,
+            batch_window_ms: 0,
         }
     }
 }

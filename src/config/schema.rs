@@ -151,6 +151,7 @@ pub(super) const KEYS: &[Key<Config>] = &[
         Slot::Bytes(|c| &mut c.outbox.write_bytes_max, 1_024..=16 * MIB),
     ),
     key("outbox", "stall_timeout_ms", millis(|c| &mut c.outbox.stall_timeout_ms)),
+    key("outbox", "batch_window_ms", Slot::Millis(|c| &mut c.outbox.batch_window_ms, 0..=1_000)),
     key("bus", "bind", Slot::List(|c| &mut c.bus.bind)),
     key("bus", "connect", Slot::List(|c| &mut c.bus.connect)),
     key("bus", "source_window_ms", millis(|c| &mut c.bus.source_window_ms)),

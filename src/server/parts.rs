@@ -8,7 +8,7 @@ use super::broadcast::{Broadcaster, Outlet};
 use super::broker::{reachable, run_broker};
 use super::gateway::{MAILBOX_MAX, StartError};
 use super::hub::HubMessage;
-use super::shard::{ShardMailbox, run_shard};
+use super::shard::{ShardMailbox, WriteOptions, run_shard};
 use super::tls::MaybeTls;
 use crate::broker::Command;
 use crate::broker::paper::{Paper, PaperOptions};
@@ -38,13 +38,17 @@ pub(super) fn start_shards<R: Runtime>(
         close_timeout_ms: config.server.close_timeout_ms,
         stall_timeout_ms: config.outbox.stall_timeout_ms,
     };
+    let writes = WriteOptions {
+        bytes_max: config.outbox.write_bytes_max,
+        batch_window_ms: config.outbox.batch_window_ms,
+    };
     let count = match config.server.shards {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         count => count,
     };
     let start = |_| {
         let (mailbox, messages) = mpsc::channel(MAILBOX_MAX);
-        let shard = run_shard(Shard::new(options), messages, clock, config.outbox.write_bytes_max);
+        let shard = run_shard(Shard::new(options), messages, clock, writes);
         // It yields by itself. Otherwise, after 128 sockets, tokio would have the others look full
         // that are not.
         let shard = tokio::task::unconstrained(shard);

@@ -4,6 +4,7 @@
 //! waits in the mailbox, then gives every client that has something new one write: under load the
 //! frames of a turn leave together, and no client has a task, a lock or a wake-up of its own.
 
+mod batch;
 mod message;
 mod ready;
 
@@ -24,6 +25,7 @@ use crate::marks::mark;
 use crate::runtime::{Clock, Runtime};
 use crate::topic::ClientId;
 
+use batch::Batch;
 pub(super) use message::{ShardMessage, ShardSnapshot};
 use ready::{ClientWaker, Ready};
 
@@ -45,15 +47,25 @@ pub(super) type ShardMailbox<R> = mpsc::Sender<ShardMessage<MaybeTls<<R as Runti
 /// How a client is cut off that reads nothing. It cannot be told.
 const STALLED: Ejection = Ejection { code: 1013, reason: "nothing is read" };
 
+/// How a shard writes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WriteOptions {
+    /// Bytes handed to a socket in one write.
+    pub bytes_max: usize,
+    /// How long ticks wait for others to leave together with.
+    pub batch_window_ms: u64,
+}
+
 /// Serves a shard until every sender of its mailbox is gone.
 pub(super) async fn run_shard<S>(
     shard: Shard,
     mut mailbox: mpsc::Receiver<ShardMessage<S>>,
     clock: Clock,
-    write_bytes_max: usize,
+    options: WriteOptions,
 ) where
     S: AsyncWrite + Send + Unpin + 'static,
 {
+    let WriteOptions { bytes_max: write_bytes_max, batch_window_ms } = options;
     let mut shell = Shell {
         shard,
         clock,
@@ -62,6 +74,7 @@ pub(super) async fn run_shard<S>(
         ready: Arc::default(),
         scratch: Vec::new(),
         waiting: VecDeque::new(),
+        batch: Batch::new(batch_window_ms),
     };
     let mut messages = Vec::with_capacity(MESSAGES_PER_TURN);
     loop {
@@ -69,7 +82,8 @@ pub(super) async fn run_shard<S>(
             // Whatever else is to be done on this core, the sockets' reactor included.
             tokio::task::yield_now().await;
         }
-        let deadline_ms = shell.shard.next_deadline_ms();
+        let deadlines = [shell.shard.next_deadline_ms(), shell.batch.until_ms()];
+        let deadline_ms = deadlines.into_iter().flatten().min();
         let ready = shell.ready.clone();
         tokio::select! {
             biased;
@@ -98,6 +112,7 @@ struct Shell<S> {
     scratch: Vec<u8>,
     /// Taken from the mailbox and not done yet, the first first.
     waiting: VecDeque<ShardMessage<S>>,
+    batch: Batch,
 }
 
 struct Writer<S> {
@@ -130,7 +145,8 @@ impl Drop for Ended {
 impl<S: AsyncWrite + Send + Unpin + 'static> Shell<S> {
     /// Whether there is something to do without waiting for anything.
     fn has_work(&self) -> bool {
-        !self.waiting.is_empty() || self.shard.has_dirty()
+        let open = self.batch.is_over(self.clock.now_ms());
+        !self.waiting.is_empty() || self.shard.has_urgent() || open && self.shard.has_dirty()
     }
 
     /// Does a part of what there is to do, short enough for others to wait for.
@@ -155,10 +171,15 @@ impl<S: AsyncWrite + Send + Unpin + 'static> Shell<S> {
             }
             self.end(client);
         }
+        let now_ms = self.clock.now_ms();
+        self.batch.begin(now_ms, self.shard.has_dirty());
+        let open = self.batch.is_over(now_ms);
         for _ in 0..WRITES_PER_TURN {
-            let Some(client) = self.shard.pop_dirty() else { break };
+            let next = if open { self.shard.pop_dirty() } else { self.shard.pop_urgent() };
+            let Some(client) = next else { break };
             self.write(client);
         }
+        self.batch.end(self.shard.has_dirty());
         #[cfg(debug_assertions)]
         self.shard.check();
     }

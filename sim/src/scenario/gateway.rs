@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use tickgate::config::{ChannelEntry, Conduct, Config, Limits, Roles, Server};
 
-/// `[broker]`, `[server]`, `[limits]`, `[conduct]`, `[roles]` and `[outbox]` keys of its
-/// configuration.
+/// `[broker]`, `[server]`, `[limits]`, `[conduct]`, `[roles]`, `[outbox]` and `[bus]` keys
+/// of its configuration.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Gateway {
@@ -34,6 +34,10 @@ pub struct Gateway {
     pub outbox_control_bytes_max: usize,
     /// How long a client's socket may take nothing of what waits for it.
     pub outbox_stall_timeout_ms: u64,
+    /// How long ticks wait for others to leave with.
+    pub batch_window_ms: u64,
+    /// Ticks that may wait for one shard before they are conflated.
+    pub waiting_ticks_max: usize,
     /// Connections of one host of clients.
     pub connections_per_address_max: usize,
     /// Authenticated clients of one user.
@@ -135,6 +139,8 @@ impl Default for Gateway {
             outbox_ticks_max: 1_024,
             outbox_control_bytes_max: 1_048_576,
             outbox_stall_timeout_ms: 60_000,
+            batch_window_ms: 0,
+            waiting_ticks_max: 4_096,
             connections_per_address_max: limits.connections_per_address_max,
             clients_per_user_max: limits.clients_per_user_max,
             subscriptions_per_user_max: limits.subscriptions_per_user_max,

@@ -98,12 +98,14 @@ pub fn config(plan: &Plan) -> Config {
         bus: Bus {
             bind: vec!["tcp://0.0.0.0:5555".into()],
             source_window_ms: times.source_window_ms,
+            waiting_ticks_max: times.waiting_ticks_max,
             ..Bus::default()
         },
         outbox: Outbox {
             ticks_max: times.outbox_ticks_max,
             control_bytes_max: times.outbox_control_bytes_max,
             stall_timeout_ms: times.outbox_stall_timeout_ms,
+            batch_window_ms: times.batch_window_ms,
             ..Outbox::default()
         },
         admin: Admin { listen: "0.0.0.0:8766".into(), socket: String::new() },

@@ -84,12 +84,24 @@ impl Shard {
         !self.dirty.is_empty()
     }
 
+    /// Whether there is somebody with more than ticks to write.
+    #[must_use]
+    pub fn has_urgent(&self) -> bool {
+        !self.dirty.first.is_empty()
+    }
+
+    /// The next client that has more than ticks to write. It counts as clean from now on.
+    pub fn pop_urgent(&mut self) -> Option<ClientId> {
+        let slot = self.dirty.first.pop_front()?;
+        let client = self.client_mut(slot);
+        client.turn = Turn::None;
+        Some(client.id)
+    }
+
     /// The next client that has something to write. It counts as clean from now on.
     pub fn pop_dirty(&mut self) -> Option<ClientId> {
-        if let Some(slot) = self.dirty.first.pop_front() {
-            let client = self.client_mut(slot);
-            client.turn = Turn::None;
-            return Some(client.id);
+        if let Some(urgent) = self.pop_urgent() {
+            return Some(urgent);
         }
         while let Some(slot) = self.dirty.later.pop_front() {
             let client = self.client_mut(slot);

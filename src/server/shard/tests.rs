@@ -4,9 +4,10 @@ use tokio::io::{AsyncRead, AsyncReadExt, DuplexStream, ReadBuf};
 
 use super::*;
 use crate::config::OutboxPolicy;
-use crate::engine::Manner;
-use crate::engine::{OutboxLimits, ShardOptions};
+use crate::engine::{Change, Manner, OutboxLimits, RouteId, ShardOptions};
 use crate::runtime::{Runtime, TokioRuntime};
+
+const WRITES: WriteOptions = WriteOptions { bytes_max: 4_096, batch_window_ms: 0 };
 
 /// Takes everything at once, and passes it on when it is flushed, as TLS does.
 struct Hoarder {
@@ -55,7 +56,7 @@ async fn what_a_buffering_stream_still_holds_goes_out_before_the_end() {
     let outbox = OutboxLimits { ticks_max: 8, tick_bytes_max: 4_096, control_bytes_max: 4_096 };
     let options = ShardOptions { outbox, close_timeout_ms: 60_000, stall_timeout_ms: 60_000 };
     let (mailbox, messages) = mpsc::channel(8);
-    let shard = run_shard(Shard::new(options), messages, Clock::start(), 4_096);
+    let shard = run_shard(Shard::new(options), messages, Clock::start(), WRITES);
     let _shard = TokioRuntime::new().spawn("shard", shard);
     // A socket that takes seven bytes at a time.
     let (mut peer, socket) = tokio::io::duplex(7);
@@ -81,7 +82,7 @@ async fn a_client_whose_socket_takes_nothing_is_cut_off_and_one_that_reads_a_lit
         let outbox = OutboxLimits { ticks_max: 8, tick_bytes_max: 4_096, control_bytes_max: 4_096 };
         let options = ShardOptions { outbox, close_timeout_ms: 60_000, stall_timeout_ms: 1_000 };
         let (mailbox, messages) = mpsc::channel(8);
-        let shard = run_shard(Shard::new(options), messages, Clock::start(), 4_096);
+        let shard = run_shard(Shard::new(options), messages, Clock::start(), WRITES);
         let _shard = TokioRuntime::new().spawn("shard", shard);
         let (mut peer, socket) = tokio::io::duplex(7);
         let (_reader, writer) = tokio::io::split(socket);
@@ -106,4 +107,93 @@ async fn a_client_whose_socket_takes_nothing_is_cut_off_and_one_that_reads_a_lit
             (reads, end) => panic!("reads: {reads}, {end:?}"),
         }
     }
+}
+
+/// A shard with clients on one route, and what they read.
+async fn crowd(count: u64, writes: WriteOptions) -> Crowd {
+    let outbox = OutboxLimits { ticks_max: 64, tick_bytes_max: 65_536, control_bytes_max: 4_096 };
+    let options = ShardOptions { outbox, close_timeout_ms: 60_000, stall_timeout_ms: 60_000 };
+    let (mailbox, messages) = mpsc::channel(1_024);
+    let shard = run_shard(Shard::new(options), messages, Clock::start(), writes);
+    let task = TokioRuntime::new().spawn("shard", shard);
+    assert!(mailbox.send(ShardMessage::Expect { route: RouteId(1) }).await.is_ok());
+    let mut peers = Vec::new();
+    for client in (1..=count).map(ClientId) {
+        let (peer, socket) = tokio::io::duplex(65_536);
+        let (_, writer) = tokio::io::split(socket);
+        let (ended, _) = oneshot::channel();
+        let credit = Arc::new(Semaphore::new(1));
+        let manner = Manner { policy: OutboxPolicy::default(), ticks_max: 64 };
+        let attach = ShardMessage::Attach { client, writer, ended, credit, manner };
+        let change = Change { add: vec![RouteId(1)], ..Change::default() };
+        let deliver = ShardMessage::Deliver { client, change, answer: None };
+        for message in [attach, deliver] {
+            assert!(mailbox.send(message).await.is_ok());
+        }
+        peers.push(peer);
+    }
+    Crowd { mailbox, peers, _task: task }
+}
+
+struct Crowd {
+    mailbox: mpsc::Sender<ShardMessage<DuplexStream>>,
+    peers: Vec<DuplexStream>,
+    _task: crate::runtime::Task,
+}
+
+impl Crowd {
+    async fn tick(&self, frame: &'static [u8]) {
+        let room = Arc::new(Semaphore::new(1)).acquire_owned().await.expect("there is room");
+        let ticks = vec![(RouteId(1), Bytes::from_static(frame))].into_iter();
+        assert!(self.mailbox.send(ShardMessage::Ticks { ticks, room }).await.is_ok());
+    }
+
+    async fn control(&self, client: u64, frame: &'static [u8]) {
+        let (client, frame) = (ClientId(client), Bytes::from_static(frame));
+        assert!(self.mailbox.send(ShardMessage::Control { client, frame }).await.is_ok());
+    }
+
+    /// What a client can read at once.
+    async fn read(&mut self, client: usize) -> Vec<u8> {
+        let mut buffer = [0; 256];
+        let read = self.peers[client - 1].read(&mut buffer);
+        match tokio::time::timeout(std::time::Duration::from_micros(100), read).await {
+            Ok(read) => buffer[..read.expect("it lives")].to_vec(),
+            Err(_) => Vec::new(),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn ticks_gather_for_the_window_and_answers_do_not_wait() {
+    let mut crowd = crowd(2, WriteOptions { batch_window_ms: 5, ..WRITES }).await;
+    crowd.tick(b"a").await;
+    crowd.control(2, b"!").await;
+    assert_eq!(crowd.read(2).await, b"a!", "in their order, and at once");
+    tokio::time::sleep(std::time::Duration::from_millis(3)).await;
+    crowd.tick(b"b").await;
+    assert_eq!(crowd.read(1).await, b"");
+    tokio::time::sleep(std::time::Duration::from_millis(3)).await;
+    assert_eq!(crowd.read(1).await, b"ab", "in one write");
+    assert_eq!(crowd.read(2).await, b"b");
+    crowd.tick(b"c").await;
+    assert_eq!(crowd.read(1).await, b"", "another window");
+    tokio::time::sleep(std::time::Duration::from_millis(6)).await;
+    assert_eq!(crowd.read(1).await, b"c");
+}
+
+#[tokio::test]
+async fn a_tick_for_many_lets_others_on_the_same_core_have_their_turn() {
+    let many = 40 * WRITES_PER_TURN as u64;
+    let mut crowd = crowd(many, WRITES).await;
+    // On this one thread the shard runs when this test waits, and this test when the shard yields.
+    tokio::task::yield_now().await;
+    crowd.tick(b"t").await;
+    while crowd.read(1).await.is_empty() {}
+    crowd.control(many, b"!").await;
+    let last = usize::try_from(many).expect("small");
+    while crowd.read(last).await.is_empty() {}
+    let behind = last - 1;
+    assert_eq!(crowd.read(behind).await, b"", "who has only ticks to read is not served yet");
+    while crowd.read(behind).await.is_empty() {}
 }
