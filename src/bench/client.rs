@@ -1,9 +1,11 @@
 //! One client of the load: what it has sent, what it waits for, what it has counted.
 
 use std::io::{self, ErrorKind, Read, Write};
+use std::mem::MaybeUninit;
 
 use mio::net::TcpStream;
 use serde_json::Value;
+use socket2::SockRef;
 
 use super::tally::Tally;
 use super::wire::{self, Kind};
@@ -47,7 +49,20 @@ pub(super) struct Client {
     out: Vec<u8>,
     /// A request on which it waits, and since when.
     pub asked: Option<(u64, u64)>,
+    trimmed: Option<Trimmed>,
 }
+
+/// How a client counts that looks at nothing: its ticks are all equally long.
+#[derive(Clone, Copy, Debug, Default)]
+struct Trimmed {
+    /// Bytes of a tick's frame; 0 until the first has come.
+    frame: u64,
+    /// Bytes read of a tick that is not whole.
+    begun: u64,
+}
+
+/// Has the system throw away what it was to read (`recv(2)`, Linux).
+const MSG_TRUNC: i32 = 0x20;
 
 /// What a client has read may mean something to whoever looks after all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +81,44 @@ impl Client {
         let next = vec![from_start.then_some(0); topics.len()];
         let (rest, out) = (Vec::new(), Vec::new());
         let state = State::Connecting;
-        Self { stream, state, began_ns: now_ns, topics, next, rest, out, asked: None }
+        let (asked, trimmed) = (None, None);
+        Self { stream, state, began_ns: now_ns, topics, next, rest, out, asked, trimmed }
+    }
+
+    /// Has it count the ticks of its one topic by their bytes, which the system throws away unread:
+    /// as little load as there can be. It knows no lateness then, and no order.
+    pub fn trim(&mut self) {
+        self.trimmed.get_or_insert_default();
+    }
+
+    /// Whether it has nothing to look at any more.
+    pub fn looks_at_nothing(&self) -> bool {
+        self.trimmed.is_some_and(|trimmed| trimmed.frame > 0)
+    }
+
+    /// Has the system throw away what is there, and counts it. `sink` stays as it is.
+    pub fn discard(&mut self, sink: &mut [MaybeUninit<u8>], tally: &mut Tally) -> io::Result<()> {
+        let Some(trimmed) = &mut self.trimmed else { return Ok(()) };
+        let socket = SockRef::from(&self.stream);
+        loop {
+            let read = match socket.recv_with_flags(sink, MSG_TRUNC) {
+                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(read) => read,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            };
+            tally.bytes += read as u64;
+            trimmed.begun += read as u64;
+            let ticks = trimmed.begun / trimmed.frame;
+            trimmed.begun %= trimmed.frame;
+            tally.delivered += ticks;
+            if let Some(Some(next)) = self.next.first_mut() {
+                *next += u32::try_from(ticks).unwrap_or(u32::MAX);
+            }
+            if read < sink.len() {
+                return Ok(());
+            }
+        }
     }
 
     /// The connection is there or has failed.
@@ -136,6 +188,10 @@ impl Client {
             }
             self.rest.clear();
             self.rest.extend_from_slice(&buffer[used..filled]);
+            if let Some(trimmed) = self.trimmed.as_mut().filter(|trimmed| trimmed.frame > 0) {
+                trimmed.begun = self.rest.len() as u64;
+                self.rest = Vec::new();
+            }
             if filled < buffer.len() {
                 break;
             }
@@ -177,6 +233,9 @@ impl Client {
                 Kind::Message => match stamp(payload) {
                     Some(stamp) => {
                         self.count(stamp.topic, stamp.sequence, tally);
+                        if let Some(trimmed) = &mut self.trimmed {
+                            trimmed.frame = length as u64;
+                        }
                         // How old a snapshot is says nothing of how fast it came.
                         if !payload.starts_with(SNAPSHOT_START) {
                             tally.latency.record(now_ns.saturating_sub(stamp.due_ns));

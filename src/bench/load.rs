@@ -4,6 +4,7 @@
 //! costs, so that the gateway and not the load is what is measured.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
@@ -51,6 +52,8 @@ pub(super) struct Load {
     /// Of the workload's clients: the first, and the distance to the next.
     pub first: usize,
     pub step: usize,
+    /// Whether clients look at nothing that they read.
+    pub trimmed: bool,
     pub watch: Stopwatch,
     pub live: Arc<Live>,
 }
@@ -108,6 +111,7 @@ pub(super) fn run(load: Load, orders: &Receiver<Order>) -> io::Result<()> {
     };
     let mut events = Events::with_capacity(1_024);
     let mut buffer = vec![0; BUFFER_BYTES];
+    let mut sink = vec![MaybeUninit::uninit(); BUFFER_BYTES];
     loop {
         match orders.try_recv() {
             Ok(order) => crowd.obey(order),
@@ -123,7 +127,7 @@ pub(super) fn run(load: Load, orders: &Receiver<Order>) -> io::Result<()> {
         }
         let (delivered, skipped) = (crowd.tally.delivered, crowd.tally.skipped);
         for event in &events {
-            crowd.serve(event.token().0, &mut buffer);
+            crowd.serve(event.token().0, &mut buffer, &mut sink);
         }
         let read = crowd.tally.delivered - delivered;
         add(&crowd.load.live.delivered, read);
@@ -195,7 +199,11 @@ impl Crowd {
         match opened {
             Ok(stream) => {
                 self.opening += 1;
-                self.clients[place] = Some(Client::new(stream, topics, from_start, now_ns));
+                let mut client = Client::new(stream, topics, from_start, now_ns);
+                if self.load.trimmed {
+                    client.trim();
+                }
+                self.clients[place] = Some(client);
             }
             Err(error) => self.failed(&error),
         }
@@ -206,7 +214,7 @@ impl Crowd {
         self.tally.trouble.get_or_insert_with(|| error.to_string());
     }
 
-    fn serve(&mut self, place: usize, buffer: &mut [u8]) {
+    fn serve(&mut self, place: usize, buffer: &mut [u8], sink: &mut [MaybeUninit<u8>]) {
         let probe = self.is_probe(place);
         let Some(client) = self.clients.get_mut(place).and_then(Option::as_mut) else { return };
         if client.state == State::Connecting {
@@ -216,6 +224,12 @@ impl Crowd {
             return;
         }
         if self.stalled.is_some_and(|every| place % every == 0) {
+            return;
+        }
+        if client.looks_at_nothing() {
+            if let Err(error) = client.discard(sink, &mut self.tally) {
+                self.gone(place, &error);
+            }
             return;
         }
         let watch = self.load.watch;

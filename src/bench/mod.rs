@@ -62,6 +62,8 @@ pub struct Bench {
     pub load_cores: Vec<usize>,
     /// Threads of clients.
     pub load_threads: usize,
+    /// Whether clients only count bytes.
+    pub trimmed: bool,
 }
 
 impl Bench {
@@ -119,7 +121,7 @@ impl Bench {
 
     fn open(&self, target: Target, show: Show<'_>) -> Result<(Session, TargetReport), String> {
         let name = target.name.to_owned();
-        let mut session = Session::start(target, self.workload, self.load_threads);
+        let mut session = Session::start(target, self.workload, self.load_threads, self.trimmed);
         let opening = session.open(show)?;
         let (idle_bytes_per_client, idle_cpu) = session.idle(self.idle, show);
         let phases = Vec::new();

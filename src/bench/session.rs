@@ -44,11 +44,12 @@ pub(super) struct Session {
     resident_before: Option<u64>,
     trouble: Arc<Mutex<Option<String>>>,
     churns: bool,
+    trimmed: bool,
 }
 
 impl Session {
     /// Has `threads` threads open the clients.
-    pub fn start(target: Target, workload: Workload, threads: usize) -> Self {
+    pub fn start(target: Target, workload: Workload, threads: usize, trimmed: bool) -> Self {
         let (watch, live) = (Stopwatch::start(), Arc::<Live>::default());
         let resident_before = target.pid.and_then(resident_bytes);
         let trouble = Arc::<Mutex<Option<String>>>::default();
@@ -63,6 +64,7 @@ impl Session {
             resident_before,
             trouble,
             churns: false,
+            trimmed,
         };
         for first in 0..threads {
             session.start_thread(first, threads);
@@ -83,6 +85,7 @@ impl Session {
             workload: self.workload,
             first,
             step,
+            trimmed: self.trimmed,
             watch: self.watch,
             live: self.live.clone(),
         };

@@ -90,6 +90,10 @@ pub(super) struct BenchArgs {
     #[arg(long, value_name = "N", default_value_t = 1,
         value_parser = clap::value_parser!(u32).range(1..=256))]
     load_threads: u32,
+    /// Clients count bytes and look at nothing, so that little of the machine is theirs; with one
+    /// topic. Lateness and order are not known then
+    #[arg(long, conflicts_with_all = ["stall_every", "churn", "probe_ms", "raw_loop"])]
+    trimmed: bool,
     /// Print what was found as JSON
     #[arg(long)]
     json: bool,
@@ -159,6 +163,9 @@ impl BenchArgs {
         if self.raw_loop.is_some() && self.topics > 1 {
             return Err(Failure::Usage("the raw loop knows one topic alone".into()));
         }
+        if self.trimmed && self.topics > 1 {
+            return Err(Failure::Usage("--trimmed needs one topic alone".into()));
+        }
         Ok(Bench {
             workload: Workload {
                 clients: self.clients as usize,
@@ -179,6 +186,7 @@ impl BenchArgs {
             server_cores: self.server_cores.clone(),
             load_cores: self.load_cores.clone(),
             load_threads: self.load_threads as usize,
+            trimmed: self.trimmed,
         })
     }
 
