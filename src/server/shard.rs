@@ -100,6 +100,7 @@ pub(super) struct ShardSnapshot {
     pub routes: usize,
     pub subscriptions: usize,
     pub last_values: usize,
+    pub paced: usize,
     pub outbox_bytes: usize,
     pub outbox_ticks_most: usize,
     pub totals: ShardTotals,
@@ -179,6 +180,7 @@ impl Drop for Ended {
 impl<S: AsyncWrite + Send + Unpin + 'static> Shell<S> {
     fn turn(&mut self, messages: &mut Vec<ShardMessage<S>>) {
         self.shard.set_now(self.clock.now_ms());
+        self.shard.fire_paces();
         // Every turn, so that a full mailbox cannot keep the slow from catching up.
         for client in self.ready.take() {
             self.unblock(client);
@@ -253,6 +255,7 @@ impl<S: AsyncWrite + Send + Unpin + 'static> Shell<S> {
                     routes,
                     subscriptions: self.shard.subscriptions(),
                     last_values,
+                    paced: self.shard.paced(),
                     outbox_bytes: self.shard.outbox_bytes(),
                     outbox_ticks_most: self.shard.outbox_ticks_most(),
                     totals: self.shard.totals(),
