@@ -63,7 +63,8 @@ fn hub_events(c: &mut Criterion) {
             for at in 0..200_u64 {
                 let client = ClientId(1 + at % clients);
                 let instrument = instruments[at as usize % 100].clone();
-                let entry = SubscribeEntry { instrument, mode: Mode::Ltp, depth: 5 };
+                let entry =
+                    SubscribeEntry { instrument, mode: Mode::Ltp, depth: 5, interval_ms: 0 };
                 let request = Request::Subscribe(vec![Ok(entry)]);
                 let event = Event::Request { client, request_id: None, request };
                 events += step(hub, &mut effects, event);

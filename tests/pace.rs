@@ -30,10 +30,9 @@ fn tick(price: u64) -> Bytes {
 
 /// Joins at an interval; 0: at none.
 fn join(shard: &mut Shard, client: ClientId, interval_ms: u64) {
-    let mut change = Change::default();
-    match interval_ms {
-        0 => change.add.push(ROUTE),
-        _ => change.paced.push((ROUTE, interval_ms)),
+    let mut change = Change { add: vec![ROUTE], ..Change::default() };
+    if interval_ms > 0 {
+        change.paces.insert(ROUTE, interval_ms);
     }
     shard.deliver(client, change, None);
 }

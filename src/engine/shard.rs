@@ -41,8 +41,8 @@ pub struct Change {
     pub remove: Vec<RouteId>,
     /// Routes that it joins, after the answer. Each begins with its last value, if there is one.
     pub add: Vec<RouteId>,
-    /// The same for those of which only the latest value is wanted, every so many milliseconds.
-    pub paced: Vec<(RouteId, u64)>,
+    /// Those of them of which only the latest value is wanted, every so many milliseconds.
+    pub paces: NumberMap<RouteId, u64>,
     /// What happens to its order updates.
     pub orders: Orders,
 }
@@ -63,8 +63,7 @@ impl Change {
     /// Whether nothing changes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let adds = !(self.add.is_empty() && self.paced.is_empty());
-        self.remove.is_empty() && !adds && self.orders == Orders::Keep
+        self.remove.is_empty() && self.add.is_empty() && self.orders == Orders::Keep
     }
 }
 
@@ -231,10 +230,7 @@ impl Shard {
             self.push_control(slot, answer);
         }
         for route in change.add {
-            self.join(slot, route, 0);
-        }
-        for (route, interval_ms) in change.paced {
-            self.join(slot, route, interval_ms);
+            self.join(slot, route, change.paces.get(&route).copied());
         }
         self.close_overflowed();
     }
@@ -323,13 +319,12 @@ impl Shard {
         self.totals
     }
 
-    /// `interval_ms`: 0 for every value.
-    fn join(&mut self, slot: usize, route: RouteId, interval_ms: u64) {
+    fn join(&mut self, slot: usize, route: RouteId, interval_ms: Option<u64>) {
         let Some(state) = self.routes.get_mut(&route) else {
             unreachable!("a route is expected before anybody joins it");
         };
         let client = self.slots[slot].as_mut().expect("the client exists");
-        let place = if interval_ms > 0 {
+        let place = if let Some(interval_ms) = interval_ms {
             let paces = state.paces.get_or_insert_default();
             self.paces.join(route, paces, interval_ms, slot)
         } else {

@@ -94,7 +94,7 @@ mod tests {
             ShardOptions { outbox: limits, close_timeout_ms: 9, stall_timeout_ms: 60_000 };
         let drifts: [fn(&mut Shard); 6] = [
             |shard| shard.routes[&RouteId(1)].paces = None,
-            |shard| drop(shard.paces.pop_due(10)),
+            |shard| assert!(shard.paces.pop_due(10).is_some()),
             |shard| shard.paces.group_mut(0).members.clear(),
             |shard| shard.paces.group_mut(0).members[0].seen = 9,
             |shard| shard.paces.group_mut(1).members[0].seen = 9,
@@ -105,7 +105,8 @@ mod tests {
             shard.attach(ClientId(1));
             for route in [1, 2] {
                 shard.expect(RouteId(route));
-                let change = Change { paced: vec![(RouteId(route), 10)], ..Change::default() };
+                let mut change = Change { add: vec![RouteId(route)], ..Change::default() };
+                change.paces.insert(RouteId(route), 10);
                 shard.deliver(ClientId(1), change, None);
             }
             shard.tick(RouteId(1), &Bytes::from_static(b"x"));
