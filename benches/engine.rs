@@ -123,6 +123,47 @@ fn fan_out(c: &mut Criterion) {
     group.finish();
 }
 
+/// A tick a millisecond on one topic to 1,000 clients that drain at once: at full rate, at 1,000
+/// paces from 10 ms to 1,009 ms, and all at the pace of 100 ms. What one tick costs.
+fn paces(c: &mut Criterion) {
+    const CLIENTS: u64 = 1_000;
+    let mut group = c.benchmark_group("paces");
+    let paces: [(&str, fn(u64) -> u64); 3] =
+        [("full_rate", |_| 0), ("1000_paces", |client| 9 + client), ("one_pace", |_| 100)];
+    for (name, interval_ms) in paces {
+        let outbox =
+            OutboxLimits { ticks_max: 1_024, tick_bytes_max: 4 << 20, control_bytes_max: 1 << 20 };
+        let mut shard =
+            Shard::new(ShardOptions { outbox, close_timeout_ms: 1_000, stall_timeout_ms: 60_000 });
+        shard.expect(RouteId(1));
+        for client in 1..=CLIENTS {
+            shard.attach(ClientId(client));
+            let mut change = Change { add: vec![RouteId(1)], ..Change::default() };
+            if interval_ms(client) > 0 {
+                change.paces.insert(RouteId(1), interval_ms(client));
+            }
+            shard.deliver(ClientId(client), change, None);
+        }
+        let tick = tick();
+        let mut out = Vec::with_capacity(64 * 1024);
+        let mut now_ms = 0;
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                now_ms += 1;
+                shard.set_now(now_ms);
+                shard.fire_paces();
+                shard.tick(RouteId(1), &tick);
+                while let Some(client) = shard.pop_dirty() {
+                    out.clear();
+                    shard.drain_into(client, &mut out, 65_536);
+                    black_box(&out);
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
 fn index(c: &mut Criterion) {
     let mut index = Index::new(5_000);
     for at in 0..1_000 {
@@ -151,5 +192,5 @@ fn index(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, hub_events, fan_out, index);
+criterion_group!(benches, hub_events, fan_out, paces, index);
 criterion_main!(benches);
