@@ -15,7 +15,8 @@ const TOLERANCE_US: u64 = 20_000;
 ///
 /// A value that is read was sent after it was published and before the next one could arrive; so
 /// how far apart two were sent is known whatever happens on the way to the client. Judged where
-/// nothing interrupts the way from the feed; that nobody is behind, of clients that nothing strikes.
+/// nothing interrupts the way from the feed; that nobody is behind, of clients that nothing
+/// strikes.
 pub(super) struct PacesHold {
     /// In microseconds, of those who have one.
     intervals_us: BTreeMap<ClientName, u64>,
