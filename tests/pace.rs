@@ -188,6 +188,26 @@ fn a_paced_client_that_lags_is_served_as_its_channel_says() {
 }
 
 #[test]
+fn whoever_is_closed_at_a_boundary_is_closed_once_and_gets_no_more() {
+    let mut shard = shard();
+    shard.detach(B);
+    shard.attach_by(B, Manner { policy: OutboxPolicy::Disconnect, ticks_max: 1 });
+    let routes = [7, 8, 9].map(RouteId);
+    let mut change = Change { add: routes.into(), ..Change::default() };
+    for route in routes {
+        shard.expect(route);
+        change.paces.insert(route, 10);
+    }
+    shard.deliver(B, change, None);
+    for route in routes {
+        shard.tick(route, &tick(1));
+    }
+    at(&mut shard, 10);
+    assert_eq!(read(&mut shard, B), ["1", "close"]);
+    assert_eq!((shard.totals().overflows, shard.paced()), (1, 0));
+}
+
+#[test]
 fn a_boundary_of_many_is_divided() {
     let mut shard = shard();
     for client in 3..20_003 {

@@ -19,8 +19,8 @@ impl Shard {
             && let Some(group) = self.paces.pop_due(self.now_ms)
         {
             ticks += self.fire(group);
+            self.close_overflowed();
         }
-        self.close_overflowed();
     }
 
     /// One encoding for all that have missed as many values.
