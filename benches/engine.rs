@@ -128,19 +128,23 @@ fn fan_out(c: &mut Criterion) {
 fn paces(c: &mut Criterion) {
     const CLIENTS: u64 = 1_000;
     let mut group = c.benchmark_group("paces");
-    let paces: [(&str, fn(u64) -> u64); 3] =
-        [("full_rate", |_| 0), ("1000_paces", |client| 9 + client), ("one_pace", |_| 100)];
-    for (name, interval_ms) in paces {
+    let intervals_ms =
+        |first_ms: u64, step_ms: u64| (0..CLIENTS).map(move |n| first_ms + n * step_ms);
+    for (name, intervals_ms) in [
+        ("full_rate", intervals_ms(0, 0)),
+        ("1000_paces", intervals_ms(10, 1)),
+        ("one_pace", intervals_ms(100, 0)),
+    ] {
         let outbox =
             OutboxLimits { ticks_max: 1_024, tick_bytes_max: 4 << 20, control_bytes_max: 1 << 20 };
         let mut shard =
             Shard::new(ShardOptions { outbox, close_timeout_ms: 1_000, stall_timeout_ms: 60_000 });
         shard.expect(RouteId(1));
-        for client in 1..=CLIENTS {
+        for (client, interval_ms) in (1..).zip(intervals_ms) {
             shard.attach(ClientId(client));
             let mut change = Change { add: vec![RouteId(1)], ..Change::default() };
-            if interval_ms(client) > 0 {
-                change.paces.insert(RouteId(1), interval_ms(client));
+            if interval_ms > 0 {
+                change.paces.insert(RouteId(1), interval_ms);
             }
             shard.deliver(ClientId(client), change, None);
         }
