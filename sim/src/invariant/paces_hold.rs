@@ -6,12 +6,13 @@ use crate::fault::Party;
 use crate::history::{Actor, ClientName, Event, Phase, Reply, RowOutcome, Seen, Tick};
 use crate::plan::Plan;
 use crate::topic_name::TopicName;
+use tickgate::server::status::Status;
 
 /// Added where moments of two hosts are compared.
 const TOLERANCE_US: u64 = 20_000;
 
 /// Whoever gets the latest value at intervals is told the interval, gets at most one value in each,
-/// and is never behind by more than one.
+/// and is never behind by more than one. The status page counts them.
 ///
 /// A value that is read was sent after it was published and before the next one could arrive; so
 /// how far apart two were sent is known whatever happens on the way to the client. Judged where
@@ -33,6 +34,7 @@ pub(super) struct PacesHold {
     reading: BTreeMap<(ClientName, TopicName), Reading>,
     /// Clients who may be behind; `None` in it: all may.
     spared: BTreeSet<Option<ClientName>>,
+    at_rest: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +62,7 @@ impl PacesHold {
             published: BTreeMap::new(),
             reading: BTreeMap::new(),
             spared: BTreeSet::new(),
+            at_rest: false,
         }
     }
 
@@ -132,6 +135,18 @@ impl PacesHold {
         Ok(())
     }
 
+    fn are_counted(&self, status: &Status, held: &Held<'_>) -> Result<(), String> {
+        let counted: u64 = status.shards.iter().map(|shard| shard.paced).sum();
+        let paced = held.clients.iter().filter(|(name, _)| self.intervals_us.contains_key(*name));
+        let are: usize = paced.map(|(_, holding)| holding.topics.len()).sum();
+        if counted != are as u64 {
+            return Err(format!(
+                "the gateway counts {counted} paced subscriptions, there are {are}"
+            ));
+        }
+        Ok(())
+    }
+
     fn spare(&mut self, party: &Party) {
         match party {
             Party::Client(name) => drop(self.spared.insert(Some(name.as_str().into()))),
@@ -167,6 +182,11 @@ impl Invariant for PacesHold {
         if let Some(settled) = held.settled {
             self.is_told(settled)?;
         }
+        match &event.seen {
+            Seen::Phase(phase) => self.at_rest = *phase == Phase::Rest,
+            Seen::Status(status) if self.at_rest => self.are_counted(status, held)?,
+            _ => {}
+        }
         if !self.calm || self.intervals_us.is_empty() {
             return Ok(());
         }
@@ -194,6 +214,7 @@ mod tests {
     use super::*;
     use crate::fault::{FaultKind, Strike};
     use crate::history::Request;
+    use tickgate::server::status::ShardStatus;
 
     const A: &str = "NSE:A/LTP";
 
@@ -215,6 +236,18 @@ mod tests {
         assert!(story(200).is_ok());
         for told_ms in [0, 199] {
             assert!(story(told_ms).is_err_and(|problem| problem.contains("not 200")));
+        }
+    }
+
+    #[test]
+    fn a_wrong_count_at_rest_is_noticed() {
+        for (paced, is_good) in [(1, true), (0, false), (2, false)] {
+            let mut story = story(200).expect("a good answer");
+            let mut status = Status::default();
+            status.shards.push(ShardStatus { paced, ..ShardStatus::default() });
+            assert_eq!(story.status(status.clone()), Ok(()), "it may be on its way");
+            story.phase(Phase::Rest);
+            assert_eq!(story.status(status).is_ok(), is_good, "{paced}");
         }
     }
 
