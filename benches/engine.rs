@@ -63,7 +63,8 @@ fn hub_events(c: &mut Criterion) {
             for at in 0..200_u64 {
                 let client = ClientId(1 + at % clients);
                 let instrument = instruments[at as usize % 100].clone();
-                let entry = SubscribeEntry { instrument, mode: Mode::Ltp, depth: 5 };
+                let entry =
+                    SubscribeEntry { instrument, mode: Mode::Ltp, depth: 5, interval_ms: 0 };
                 let request = Request::Subscribe(vec![Ok(entry)]);
                 let event = Event::Request { client, request_id: None, request };
                 events += step(hub, &mut effects, event);
@@ -122,6 +123,51 @@ fn fan_out(c: &mut Criterion) {
     group.finish();
 }
 
+/// A tick a millisecond on one topic to 1,000 clients that drain at once: at full rate, at 1,000
+/// paces from 10 ms to 1,009 ms, and all at the pace of 100 ms. What one tick costs.
+fn paces(c: &mut Criterion) {
+    const CLIENTS: u64 = 1_000;
+    let mut group = c.benchmark_group("paces");
+    let intervals_ms =
+        |first_ms: u64, step_ms: u64| (0..CLIENTS).map(move |n| first_ms + n * step_ms);
+    for (name, intervals_ms) in [
+        ("full_rate", intervals_ms(0, 0)),
+        ("1000_paces", intervals_ms(10, 1)),
+        ("one_pace", intervals_ms(100, 0)),
+    ] {
+        let outbox =
+            OutboxLimits { ticks_max: 1_024, tick_bytes_max: 4 << 20, control_bytes_max: 1 << 20 };
+        let mut shard =
+            Shard::new(ShardOptions { outbox, close_timeout_ms: 1_000, stall_timeout_ms: 60_000 });
+        shard.expect(RouteId(1));
+        for (client, interval_ms) in (1..).zip(intervals_ms) {
+            shard.attach(ClientId(client));
+            let mut change = Change { add: vec![RouteId(1)], ..Change::default() };
+            if interval_ms > 0 {
+                change.paces.insert(RouteId(1), interval_ms);
+            }
+            shard.deliver(ClientId(client), change, None);
+        }
+        let tick = tick();
+        let mut out = Vec::with_capacity(64 * 1024);
+        let mut now_ms = 0;
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                now_ms += 1;
+                shard.set_now(now_ms);
+                shard.fire_paces();
+                shard.tick(RouteId(1), &tick);
+                while let Some(client) = shard.pop_dirty() {
+                    out.clear();
+                    shard.drain_into(client, &mut out, 65_536);
+                    black_box(&out);
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
 fn index(c: &mut Criterion) {
     let mut index = Index::new(5_000);
     for at in 0..1_000 {
@@ -150,5 +196,5 @@ fn index(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, hub_events, fan_out, index);
+criterion_group!(benches, hub_events, fan_out, paces, index);
 criterion_main!(benches);

@@ -187,6 +187,8 @@ fn example() -> Status {
             ticks_delivered_total: 150,
             ticks_conflated_total: 5,
             ticks_dropped_total: 0,
+            paced: 3,
+            values_withheld_total: 40,
             overflows_total: 0,
             stalls_total: 0,
             outbox_bytes: 512,

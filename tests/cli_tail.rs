@@ -91,7 +91,8 @@ fn subscribed(request: &Value) -> Value {
         .iter()
         .map(|symbol| {
             let mut entry = symbol.clone();
-            if symbol["symbol"] == "BAD" {
+            let is_paced = request["interval_ms"] == 250;
+            if symbol["symbol"] == "BAD" || is_paced != (symbol["symbol"] == "PACED") {
                 entry["status"] = "error".into();
                 entry["message"] = "unknown symbol".into();
             } else {
@@ -180,6 +181,15 @@ async fn json_is_the_frame_as_it_came() {
     let lines = text(&output.stdout);
     assert_eq!(lines.lines().count(), 1);
     assert!(lines.contains("\"ltp\":1420.050"), "{lines}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interval_is_asked_for() {
+    let gateway = FakeGateway::start(Then::Stream).await;
+    let output = output(&gateway.url, &["NSE:PACED", "--interval", "250", "--count", "1"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let fast = tail(&gateway.url, &["NSE:PACED", "--interval", "9"]).output().expect("runs");
+    assert_eq!(fast.status.code(), Some(2), "{}", text(&fast.stderr));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -77,6 +77,10 @@ fn requests_to_subscribe() {
         r#"{"action":"subscribe","symbols":[],"symbol":"SOL_INR","exchange":"CRYPTO"}"#,
         r#"{"action":"subscribe","symbols":[{"symbol":"A","exchange":"NSE"}],"symbol":"ignored","exchange":"ignored"}"#,
         r#"{"action":"subscribe","symbols":[{"symbol":"NIFTY 50","exchange":"NSE"},{"exchange":"NSE"},{"symbol":"X\u202eY","exchange":"N S"},{"symbol":"C","exchange":"NSE","mode":true},{"symbol":"D","exchange":"NSE","depth":0}]}"#,
+        r#"{"action":"subscribe","symbol":"A","exchange":"NSE","interval_ms":250}"#,
+        r#"{"action":"subscribe","interval_ms":1000,"symbols":[{"symbol":"A","exchange":"NSE"},{"symbol":"B","exchange":"NSE","interval_ms":10},{"symbol":"C","exchange":"NSE","interval_ms":0},{"symbol":"D","exchange":"NSE"}]}"#,
+        r#"{"action":"subscribe","interval_ms":250,"symbols":[{"symbol":"D","exchange":"NSE","interval_ms":null},{"symbol":"E","exchange":"NSE","interval_ms":9}]}"#,
+        r#"{"action":"subscribe","interval_ms":"fast","symbols":[{"symbol":"A","exchange":"NSE"},{"symbol":"B","exchange":"NSE","interval_ms":3600000}]}"#,
     ]);
     insta::assert_snapshot!(script);
 }
@@ -203,7 +207,10 @@ fn answers_without_rows() {
 
 #[test]
 fn answers_to_subscribe() {
-    let success = || row("RELIANCE", RowOutcome::Success { mode: Mode::Ltp, depth: 5 });
+    let success =
+        || row("RELIANCE", RowOutcome::Success { mode: Mode::Ltp, depth: 5, interval_ms: 0 });
+    let paced =
+        || row("TCS", RowOutcome::Success { mode: Mode::Quote, depth: 5, interval_ms: 250 });
     let again = || row("M&M", RowOutcome::AlreadySubscribed { mode: Mode::Depth, depth: 20 });
     let failed = || {
         row(
@@ -220,6 +227,7 @@ fn answers_to_subscribe() {
         (answer(vec![success(), again()]), None),
         (answer(vec![success(), failed(), again()]), None),
         (answer(vec![failed()]), Some("7")),
+        (answer(vec![paced(), success()]), None),
         (answer(vec![]), None),
     ]);
     insta::assert_snapshot!(script);

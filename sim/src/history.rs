@@ -327,6 +327,8 @@ pub struct SubscribeRow {
     pub mode: Option<Mode>,
     /// How.
     pub outcome: RowOutcome,
+    /// The interval that it says, in milliseconds; 0: none.
+    pub interval_ms: u64,
 }
 
 /// Outcomes of one topic's subscription.

@@ -32,6 +32,7 @@ mod one_source_at_a_time;
 mod only_what_was_asked_for;
 mod order_updates_complete;
 mod outboxes_are_bounded;
+mod paces_hold;
 mod places_hold;
 mod rates_hold;
 mod reference_counts;
@@ -103,6 +104,7 @@ pub fn all(plan: &Plan) -> Vec<Box<dyn Invariant>> {
         Box::new(ticks_in_order::TicksInOrder::new(plan)),
         Box::new(one_source_at_a_time::OneSourceAtATime::new(plan)),
         Box::new(latest_reaches_all::LatestReachesAll::new(plan)),
+        Box::new(paces_hold::PacesHold::new(plan)),
         Box::new(order_updates_complete::OrderUpdatesComplete::new(plan)),
         Box::new(limits_hold::LimitsHold::new(plan)),
         Box::new(places_hold::PlacesHold::new(plan)),

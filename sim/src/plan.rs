@@ -16,6 +16,8 @@ mod swarm;
 pub mod tree;
 mod yaml;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use tickgate::topic::{Role, UserId};
 
@@ -26,7 +28,7 @@ pub use faults::{ConnectionFault, FaultPlan, StruckConnection, TimedFault, Timed
 pub use yaml::to_yaml;
 
 use crate::expect::{Expectation, Forbidden};
-use crate::history::{KeyChange, Request};
+use crate::history::{ClientName, KeyChange, Request};
 use crate::runtime::TaskOrder;
 use crate::scenario::{Gateway, Manner, RangeMs};
 use crate::topic_name::TopicName;
@@ -144,6 +146,9 @@ pub struct ClientPlan {
     /// Whether it shows no credential when it comes.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub nameless: bool,
+    /// The interval that its subscribes ask for; 0: none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub interval_ms: u64,
 }
 
 /// One action of a client.
@@ -311,7 +316,29 @@ pub struct TimedKeyChange {
     pub change: KeyChange,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 impl Plan {
+    /// The interval between the values that a client gets of a topic, in milliseconds: its own, or
+    /// that of its channel. 0: it gets every value.
+    #[must_use]
+    pub fn interval_ms(&self, client: &ClientPlan) -> u64 {
+        let path = client.channel.as_deref().unwrap_or("/");
+        let channel = self.gateway.channels.iter().find(|channel| channel.path == path);
+        client.interval_ms.max(channel.map_or(0, |channel| channel.pace_ms))
+    }
+
+    /// The clients that do not get every value, with their intervals in microseconds.
+    #[must_use]
+    pub fn intervals_us(&self) -> BTreeMap<ClientName, u64> {
+        let intervals = self.clients.iter().map(|client| (client, self.interval_ms(client)));
+        let paced = intervals.filter(|(_, ms)| *ms > 0);
+        paced.map(|(client, ms)| (client.name.as_str().into(), ms * 1_000)).collect()
+    }
+
     /// What the key of a user gives at the start.
     #[must_use]
     pub fn first_role(&self, user: &UserId) -> Role {

@@ -124,6 +124,10 @@ pub struct Users {
     /// Whether its clients show no credential of their own accord.
     #[serde(default)]
     pub nameless: bool,
+    /// The intervals that its clients ask for, each for one of these with all its subscribes; 0:
+    /// for none. Empty: all for none.
+    #[serde(default)]
+    pub paces_ms: Vec<u64>,
 }
 
 /// `broker`

@@ -42,6 +42,7 @@ scenarios! {
     roles_and_what_they_may => "scenarios/roles.yaml",
     a_storm_over_shared_topics => "scenarios/smoke.yaml",
     the_standard_storm => "scenarios/standard_storm.yaml",
+    values_at_intervals => "scenarios/paces.yaml",
     a_storm_of_faults => "scenarios/fault_storm.yaml",
     more_ticks_than_can_be_handed_on => "scenarios/overload.yaml",
     ticks_that_leave_together => "scenarios/batched.yaml",

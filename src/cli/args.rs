@@ -165,6 +165,9 @@ pub(super) struct TailArgs {
     #[arg(long, value_name = "LEVELS", default_value_t = 5,
         value_parser = clap::value_parser!(u32).range(1..=200))]
     pub(super) depth: u32,
+    /// The latest price at most every so many milliseconds, 10 to 3600000
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(10..=3_600_000))]
+    pub(super) interval: Option<u64>,
     /// Where the gateway is
     #[arg(long, default_value = "ws://127.0.0.1:8765", value_parser = Url::parse)]
     pub(super) url: Url,

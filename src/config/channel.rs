@@ -38,6 +38,9 @@ pub struct ChannelEntry {
     /// Ticks that wait for one client before that; 0: as many as `[outbox]` says.
     #[serde(default)]
     pub ticks_max: usize,
+    /// `interactive`: the fastest pace of a subscription; 0: every value.
+    #[serde(default)]
+    pub pace_ms: u64,
     /// `broadcast`: what is sent, as `EXCHANGE:SYMBOL[:MODE]`.
     #[serde(default)]
     pub topics: Vec<String>,
@@ -130,6 +133,7 @@ impl ChannelEntry {
             subscriptions_per_client_max: 0,
             outbox: OutboxPolicy::default(),
             ticks_max: 0,
+            pace_ms: 0,
             topics: Vec::new(),
             interval_ms: default_interval_ms(),
             linger_ms: default_linger_ms(),
@@ -276,6 +280,7 @@ pub(super) const CHANNEL_KEYS: &[Key<ChannelDraft>] = &[
     ),
     key("outbox", Slot::Choice(|c| &mut c.outbox, OUTBOXES)),
     key("ticks_max", Slot::Count(|c| &mut c.entry.ticks_max, 0..=1_048_576)),
+    key("pace_ms", Slot::Millis(|c| &mut c.entry.pace_ms, 0..=3_600_000)),
     key("topics", Slot::List(|c| &mut c.entry.topics)),
     key("interval_ms", Slot::Millis(|c| &mut c.entry.interval_ms, 10..=3_600_000)),
     key("linger_ms", Slot::Millis(|c| &mut c.entry.linger_ms, 0..=3_600_000)),

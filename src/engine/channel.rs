@@ -44,6 +44,8 @@ pub struct ChannelRules {
     pub broadcast: bool,
     /// Topics that one client may hold; `None`: as many as anybody.
     pub subscriptions_max: Option<usize>,
+    /// The fastest pace of its subscriptions, and that of those who ask for none; 0: every value.
+    pub pace_ms: u64,
     /// Who may come in; empty: everybody.
     roles: Vec<Role>,
 }
@@ -62,6 +64,7 @@ impl ChannelRules {
             anonymous: entry.auth == ChannelAuth::Anonymous,
             broadcast: entry.kind == ChannelKind::Broadcast,
             subscriptions_max: (most > 0).then_some(most),
+            pace_ms: entry.pace_ms,
             roles: entry.roles.iter().filter_map(|word| word.parse().ok()).collect(),
         }
     }

@@ -15,9 +15,11 @@ mod hub;
 mod index;
 mod numbered;
 mod outbox;
+mod pace;
 mod shard;
 mod timers;
 mod upstream;
+mod wheel;
 mod wildcards;
 
 use bytes::Bytes;

@@ -3,6 +3,8 @@
 mod check;
 mod dirty;
 mod gauges;
+mod orders;
+mod paced;
 mod stalls;
 mod waiting;
 
@@ -13,6 +15,7 @@ use bytes::Bytes;
 use super::RouteId;
 use super::numbered::{NumberMap, NumberSet};
 use super::outbox::{Lost, Outbox, OutboxLimits, Overflow};
+use super::pace::{Paces, Place, RoutePaces};
 use super::timers::Timers;
 use crate::config::OutboxPolicy;
 use crate::marks::mark;
@@ -41,6 +44,8 @@ pub struct Change {
     pub remove: Vec<RouteId>,
     /// Routes that it joins, after the answer. Each begins with its last value, if there is one.
     pub add: Vec<RouteId>,
+    /// Those of them of which only the latest value is wanted, every so many milliseconds.
+    pub paces: NumberMap<RouteId, u64>,
     /// What happens to its order updates.
     pub orders: Orders,
 }
@@ -76,6 +81,8 @@ pub struct ShardTotals {
     pub dropped: u64,
     /// Ticks that arrived for a route nobody wants any more.
     pub unrouted: u64,
+    /// Values that paced subscriptions did not get, because later ones came within the interval.
+    pub withheld: u64,
     /// Order updates put into outboxes.
     pub orders: u64,
     /// Clients closed because too much waited for them.
@@ -102,6 +109,7 @@ pub struct Shard {
     stalled: Timers<ClientId>,
     /// Clients to be closed before the present step is over.
     overflowed: Vec<ClientId>,
+    paces: Paces,
     totals: ShardTotals,
 }
 
@@ -112,7 +120,7 @@ struct Client {
     limits: OutboxLimits,
     policy: OutboxPolicy,
     /// Its routes, with its place among their subscribers.
-    routes: NumberMap<RouteId, usize>,
+    routes: NumberMap<RouteId, Place>,
     orders: Option<UserId>,
     turn: Turn,
     /// Whether it is in the queue of those who wait for their turn.
@@ -124,6 +132,8 @@ struct Client {
 struct Route {
     subscribers: Vec<usize>,
     last: Option<Bytes>,
+    /// Of those who do not get every value, if there are any.
+    paces: Option<Box<RoutePaces>>,
 }
 
 impl Shard {
@@ -142,6 +152,7 @@ impl Shard {
             closing: Timers::new(),
             stalled: Timers::new(),
             overflowed: Vec::new(),
+            paces: Paces::default(),
             totals: ShardTotals::default(),
         }
     }
@@ -224,7 +235,7 @@ impl Shard {
             self.push_control(slot, answer);
         }
         for route in change.add {
-            self.join(slot, route);
+            self.join(slot, route, change.paces.get(&route).copied());
         }
         self.close_overflowed();
     }
@@ -243,6 +254,9 @@ impl Shard {
             return;
         };
         route_state.last = Some(frame.clone());
+        if let Some(paces) = &mut route_state.paces {
+            self.paces.ticked(paces, self.now_ms);
+        }
         for &slot in &route_state.subscribers {
             let client = self.slots[slot].as_mut().expect("a subscriber exists");
             self.totals.ticks += 1;
@@ -256,15 +270,6 @@ impl Shard {
             self.dirty.later(slot, client);
         }
         self.close_overflowed();
-    }
-
-    /// Gives an order update to everyone who follows this user's.
-    pub fn order(&mut self, user: &UserId, frame: &Bytes) {
-        let followers: Vec<usize> = self.orders.get(user).into_iter().flatten().copied().collect();
-        for slot in followers {
-            self.totals.orders += 1;
-            self.push_control(slot, frame.clone());
-        }
     }
 
     /// Lets a client have what waits for it, then a close frame, and nothing more.
@@ -302,33 +307,26 @@ impl Shard {
         })
     }
 
-    /// The next client that has taken too long to be closed.
-    pub fn pop_overdue(&mut self) -> Option<ClientId> {
-        let overdue = self.closing.pop_due(self.now_ms);
-        mark!(CloseOverdue if overdue.is_some());
-        overdue
-    }
-
-    /// When [`Shard::pop_overdue`] or [`Shard::pop_stalled`] is due next, if ever.
-    #[must_use]
-    pub fn next_deadline_ms(&self) -> Option<u64> {
-        [self.closing.next_ms(), self.stalled.next_ms()].into_iter().flatten().min()
-    }
-
     /// Counters since the start.
     #[must_use]
     pub const fn totals(&self) -> ShardTotals {
         self.totals
     }
 
-    fn join(&mut self, slot: usize, route: RouteId) {
+    fn join(&mut self, slot: usize, route: RouteId, interval_ms: Option<u64>) {
         let Some(state) = self.routes.get_mut(&route) else {
             unreachable!("a route is expected before anybody joins it");
         };
         let client = self.slots[slot].as_mut().expect("the client exists");
-        let old = client.routes.insert(route, state.subscribers.len());
+        let place = if let Some(interval_ms) = interval_ms {
+            let paces = state.paces.get_or_insert_default();
+            self.paces.join(route, paces, interval_ms, slot)
+        } else {
+            state.subscribers.push(slot);
+            Place::unpaced(state.subscribers.len() - 1)
+        };
+        let old = client.routes.insert(route, place);
         assert!(old.is_none(), "{} joined {route:?} twice", client.id);
-        state.subscribers.push(slot);
         if let Some(last) = &state.last {
             mark!(Snapshot);
             let snapshot = frame::with_snapshot(last);
@@ -342,25 +340,18 @@ impl Shard {
 
     fn leave(&mut self, slot: usize, route: RouteId) {
         let Some(place) = self.client_mut(slot).routes.swap_remove(&route) else { return };
-        let subscribers = &mut self.routes.get_mut(&route).expect("a joined route").subscribers;
-        subscribers.swap_remove(place);
-        if let Some(&moved) = subscribers.get(place) {
+        let state = self.routes.get_mut(&route).expect("a joined route");
+        let moved = if let Some((group, at)) = place.group() {
+            let paces = state.paces.as_mut().expect("a paced route");
+            let moved = self.paces.leave(paces, group, at);
+            state.paces.take_if(|paces| paces.is_empty());
+            moved
+        } else {
+            state.subscribers.swap_remove(place.at());
+            state.subscribers.get(place.at()).copied()
+        };
+        if let Some(moved) = moved {
             self.client_mut(moved).routes.insert(route, place);
-        }
-    }
-
-    fn follow_orders(&mut self, slot: usize, user: UserId) {
-        self.stop_orders(slot);
-        self.orders.entry(user.clone()).or_default().insert(slot);
-        self.client_mut(slot).orders = Some(user);
-    }
-
-    fn stop_orders(&mut self, slot: usize) {
-        let Some(user) = self.client_mut(slot).orders.take() else { return };
-        let followers = self.orders.get_mut(&user).expect("a followed user");
-        followers.swap_remove(&slot);
-        if followers.is_empty() {
-            self.orders.remove(&user);
         }
     }
 

@@ -97,6 +97,13 @@ words! {
         OldestDropped = "the oldest tick goes so that another finds room",
         TicksOverflowed = "a tick finds no room and none may be made",
         Snapshot = "a client that subscribes gets the last value",
+        // Paces.
+        PaceArmed = "a value comes for a pace that has waited for one",
+        PaceWithheld = "a paced client is not sent every value",
+        PacedJoinsArmed = "a paced client comes in the middle of an interval",
+        PacedHasLatest = "a boundary comes for a client that has the latest value already",
+        PacedLastLeavesArmed = "the last of a pace leaves in the middle of an interval",
+        PacedLags = "a boundary comes for a client that lags",
         ClosingDelivery = "something comes for a client that is being closed or gone",
         CloseOverdue = "a client takes too long to be closed",
         SlotReused = "a client gets the slot of one that has gone",

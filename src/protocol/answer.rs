@@ -94,6 +94,8 @@ pub enum RowOutcome {
         mode: Mode,
         /// Levels of the order book that the broker sends.
         depth: u32,
+        /// The latest value comes at most this often, in milliseconds; 0: every value comes.
+        interval_ms: u64,
     },
     /// Ticks come already; nothing has changed.
     AlreadySubscribed {

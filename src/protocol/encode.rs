@@ -111,11 +111,14 @@ fn write_row(out: &mut Vec<u8>, row: &SubscribeRow, broker: &BrokerName) {
     let mut object = ObjectWriter::new(out);
     object.text("symbol", &row.symbol).text("exchange", &row.exchange);
     match &row.outcome {
-        RowOutcome::Success { mode, depth } => {
+        RowOutcome::Success { mode, depth, interval_ms } => {
             object
                 .text("status", "success")
                 .text("mode", mode.label())
                 .number("depth", (*depth).into());
+            if *interval_ms > 0 {
+                object.number("interval_ms", *interval_ms);
+            }
         }
         RowOutcome::AlreadySubscribed { mode, depth } => {
             object

@@ -37,6 +37,6 @@ pub use lengths::{Lengths, LongLength};
 pub use parse::parse_request;
 pub use reject::{ErrorCode, Reject};
 pub use request::{
-    BadEntry, Credential, Incoming, ParseLimits, Request, RequestId, Secret, SubscribeEntry,
-    UnsubscribeEntry,
+    BadEntry, Credential, INTERVAL_MS, Incoming, ParseLimits, Request, RequestId, Secret,
+    SubscribeEntry, UnsubscribeEntry,
 };

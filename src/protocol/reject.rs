@@ -1,6 +1,7 @@
 //! Why a client's request is turned down.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use super::name::{clean, clean_message};
 
@@ -364,6 +365,16 @@ impl Reject {
         Self::of(
             ErrorCode::InvalidParameters,
             format!("Depth must be a whole number from 1 to {limit}"),
+        )
+    }
+
+    /// A pace that is neither 0 nor a whole number of milliseconds within `limits`.
+    #[must_use]
+    pub fn invalid_interval(limits: &RangeInclusive<u64>) -> Self {
+        let (least, most) = (limits.start(), limits.end());
+        Self::of(
+            ErrorCode::InvalidParameters,
+            format!("interval_ms must be 0 or a whole number from {least} to {most}"),
         )
     }
 

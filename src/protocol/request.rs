@@ -1,6 +1,7 @@
 //! What a client can ask.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use serde_json::value::RawValue;
 
@@ -13,6 +14,9 @@ pub const DEPTH_DEFAULT: u32 = 5;
 
 /// Most levels of the order book that can be asked for.
 pub const DEPTH_MAX: u32 = 200;
+
+/// Milliseconds between two values of a subscription that asks for a pace of its own.
+pub const INTERVAL_MS: RangeInclusive<u64> = 10..=3_600_000;
 
 /// Bytes of JSON text in a `request_id`, a ping's `timestamp` or its `_pingId`. They are echoed,
 /// so that a longer one is refused.
@@ -165,6 +169,8 @@ pub struct SubscribeEntry {
     pub mode: Mode,
     /// Levels of the order book, 1 to [`DEPTH_MAX`].
     pub depth: u32,
+    /// The latest value at most this often, within [`INTERVAL_MS`]; 0: every value.
+    pub interval_ms: u64,
 }
 
 /// One symbol to unsubscribe.

@@ -365,6 +365,15 @@ const FAMILIES: &[Family] = &[
     family(Kind::Gauge, "shard_last_values", "Topics whose last value the shard keeps.", |s| {
         labelled("shard", s.shards.iter().map(|shard| (shard.id, shard.last_values)))
     }),
+    family(Kind::Gauge, "shard_paced", "Pairs of client and topic that have a pace.", |s| {
+        labelled("shard", s.shards.iter().map(|shard| (shard.id, shard.paced)))
+    }),
+    family(
+        Kind::Count,
+        "shard_values_withheld",
+        "Values left out because later ones came within the interval.",
+        |s| labelled("shard", s.shards.iter().map(|shard| (shard.id, shard.values_withheld_total))),
+    ),
     family(Kind::Gauge, "queue_items", "Items that wait in the queue.", |s| {
         labelled("queue", s.queues.iter().map(|(name, queue)| (name, queue.len)))
     }),

@@ -152,6 +152,7 @@ impl<S: AsyncWrite + Send + Unpin + 'static> Shell<S> {
     /// Does a part of what there is to do, short enough for others to wait for.
     fn turn(&mut self) {
         self.shard.set_now(self.clock.now_ms());
+        self.shard.fire_paces();
         // Every turn, so that a full mailbox cannot keep the slow from catching up.
         for client in self.ready.take() {
             self.unblock(client);
@@ -242,6 +243,7 @@ impl<S: AsyncWrite + Send + Unpin + 'static> Shell<S> {
                     routes,
                     subscriptions: self.shard.subscriptions(),
                     last_values,
+                    paced: self.shard.paced(),
                     outbox_bytes: self.shard.outbox_bytes(),
                     outbox_ticks_most: self.shard.outbox_ticks_most(),
                     totals: self.shard.totals(),

@@ -243,6 +243,8 @@ impl<R: Runtime> Source<R> {
             outbox_bytes: at.outbox_bytes as u64,
             outbox_ticks_most: at.outbox_ticks_most as u64,
             last_values: at.last_values as u64,
+            paced: at.paced as u64,
+            values_withheld_total: at.totals.withheld,
         }
     }
 

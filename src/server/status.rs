@@ -7,6 +7,7 @@
 mod audit;
 mod channels;
 mod feed;
+mod ready;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -349,6 +350,12 @@ pub struct ShardStatus {
     pub outbox_ticks_most: u64,
     /// Topics whose last value is kept for snapshots.
     pub last_values: u64,
+    /// Of `routes`, those that get the latest value at intervals.
+    #[serde(default)]
+    pub paced: u64,
+    /// Values that these did not get, because later ones came within the interval.
+    #[serde(default)]
+    pub values_withheld_total: u64,
 }
 
 /// A bounded queue.
@@ -358,29 +365,4 @@ pub struct QueueStatus {
     pub len: u64,
     /// Items it holds at most.
     pub max: u64,
-}
-
-impl Status {
-    /// What an operator should know although clients may be sent here.
-    #[must_use]
-    pub fn warnings(&self) -> Vec<&'static str> {
-        let shedding = "more ticks come than can be delivered: topics are conflated";
-        self.feed.shedding.then_some(shedding).into_iter().collect()
-    }
-
-    /// Why clients should not be sent here now; empty if they may.
-    ///
-    /// A gateway is ready when its sockets are bound and none of its brokers is down.
-    #[must_use]
-    pub fn not_ready(&self) -> Vec<String> {
-        let own = match self.gateway.state {
-            GatewayState::Ready => None,
-            GatewayState::Starting => Some("gateway is starting".to_owned()),
-            GatewayState::Draining => Some("gateway is draining".to_owned()),
-        };
-        let down = self.brokers.iter().filter(|broker| broker.state == BrokerState::Down);
-        own.into_iter()
-            .chain(down.map(|broker| format!("broker {} is down", broker.name)))
-            .collect()
-    }
 }

@@ -50,7 +50,7 @@ pub async fn lead<R: Runtime>(runtime: R, stage: Stage, plan: Plan) {
     operator.look().await;
     sleep(operator.rest()).await;
     operator.stage.enter(Phase::Silence);
-    sleep(operator.there_and_back()).await;
+    sleep(operator.there_and_back() + operator.longest_interval()).await;
     operator.stage.enter(Phase::Leave);
     operator.until_empty(&idle_tasks).await;
     operator.stage.enter(Phase::Empty);
@@ -229,6 +229,12 @@ impl<R: Runtime> Operator<R> {
     fn rest(&self) -> Duration {
         let slowest = self.plan.feed.topics.iter().map(|topic| topic.period_ms).max();
         Duration::from_millis(slowest.unwrap_or(0) * 2 + 50) + self.there_and_back()
+    }
+
+    /// Time in which the latest values come to whoever gets them at intervals.
+    fn longest_interval(&self) -> Duration {
+        let longest_us = self.plan.intervals_us().into_values().max();
+        Duration::from_micros(longest_us.unwrap_or(0))
     }
 
     /// Time in which anything that is under way arrives and is answered.

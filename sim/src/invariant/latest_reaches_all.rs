@@ -28,7 +28,9 @@ pub(super) struct LatestReachesAll {
     feed_loss: FeedLoss,
     /// Topics that can be served from one mode only.
     single: BTreeSet<TopicName>,
-    /// A silence that suffices.
+    /// Clients that get the latest at intervals.
+    intervals_us: BTreeMap<ClientName, u64>,
+    /// A silence that suffices, for others.
     silence_us: u64,
     /// The latest tick of each topic, and when it was published.
     latest: BTreeMap<TopicName, (u64, u64)>,
@@ -57,6 +59,7 @@ impl LatestReachesAll {
         Self {
             feed_loss: FeedLoss::new(plan),
             single: topics.iter().copied().filter(is_single).cloned().collect(),
+            intervals_us: plan.intervals_us(),
             silence_us: (windowfuls + 2) * there_and_back_us + TOLERANCE_US,
             latest: BTreeMap::new(),
             reading: BTreeMap::new(),
@@ -74,7 +77,9 @@ impl LatestReachesAll {
         for ((client, held), (since_us, read)) in &self.reading {
             let waits = clients.get(client).is_none_or(|held| !held.pending.is_empty());
             let is_new = since_us + TOLERANCE_US > at_us;
-            let judged = held == topic && !waits && !is_new;
+            let interval_us = self.intervals_us.get(client).unwrap_or(&0);
+            let is_early = now_us - at_us < self.silence_us + interval_us;
+            let judged = held == topic && !waits && !is_new && !is_early;
             if judged && *read < latest && !self.spared.contains(&Some(client.clone())) {
                 return Err(format!(
                     "{client} has read {topic} up to #{read} only, although the latest, #{latest}, \

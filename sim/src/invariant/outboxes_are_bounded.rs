@@ -69,6 +69,8 @@ mod tests {
             ticks_delivered_total: 0,
             ticks_conflated_total: 0,
             ticks_dropped_total: 0,
+            paced: 0,
+            values_withheld_total: 0,
             overflows_total: 0,
             stalls_total: 0,
             outbox_bytes: 0,

@@ -139,7 +139,8 @@ pub(super) fn subscribed(topic: &str) -> Reply {
 
 pub(super) fn row(topic: &str, outcome: RowOutcome) -> SubscribeRow {
     let topic = named(topic);
-    SubscribeRow { instrument: topic.instrument().to_string(), mode: Some(topic.mode()), outcome }
+    let (instrument, mode) = (topic.instrument().to_string(), Some(topic.mode()));
+    SubscribeRow { instrument, mode, outcome, interval_ms: 0 }
 }
 
 pub(super) fn failed(topic: &str) -> Reply {

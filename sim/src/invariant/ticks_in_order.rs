@@ -11,7 +11,8 @@ use crate::topic_name::TopicName;
 
 /// A subscriber reads every tick of its topic, in the order in which the feed published them:
 /// none twice, none left out, and the first one published after its subscribe was answered is not
-/// missed.
+/// missed. Whoever gets the latest tick at intervals misses some, but gets none twice and none that
+/// is older.
 ///
 /// A subscription is served from one mode at a time. Where publishers send several modes that
 /// could serve it, the count starts anew at each change of source.
@@ -22,6 +23,8 @@ pub(super) struct TicksInOrder {
     published: BTreeMap<TopicName, BTreeMap<u64, (u64, u32)>>,
     feed_loss: FeedLoss,
     trouble: Trouble,
+    /// Clients that do not get every tick.
+    paced: BTreeSet<ClientName>,
     reading: BTreeMap<ClientName, BTreeMap<TopicName, Reading>>,
 }
 
@@ -49,6 +52,7 @@ impl TicksInOrder {
             published: BTreeMap::new(),
             feed_loss: FeedLoss::new(plan),
             trouble: Trouble::new(plan),
+            paced: plan.intervals_us().into_keys().collect(),
             reading: BTreeMap::new(),
         }
     }
@@ -80,7 +84,7 @@ impl TicksInOrder {
             Some(_) | None => None,
         };
         // Whether the ticks after `last` may have been lost, or left out for the newest.
-        let trouble = || self.trouble.lags(client);
+        let trouble = || self.trouble.lags(client) || self.paced.contains(client);
         let lost = |seq| tick(seq).is_some_and(|(at_us, _)| self.feed_loss.may_have_lost(at_us));
         let missed = |last: u64| !trouble() && !(last + 1..*seq).all(lost);
         let before = reading.before.filter(|_| single && !snapshot && reading.last.is_none());

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use tickgate::protocol::INTERVAL_MS;
 use tickgate::topic::UserId;
 
 use super::check_faults::check_faults;
@@ -145,6 +146,9 @@ fn check_client(client: &ClientPlan, plan: &Plan, users: &BTreeSet<&UserId>) -> 
         return Err("a client needs a name".into());
     }
     known(&client.user, users)?;
+    if client.interval_ms > 0 && !INTERVAL_MS.contains(&client.interval_ms) {
+        return Err("`interval_ms` must be from 10 to 3600000".into());
+    }
     if client.host >= plan.network.client_hosts {
         return Err(format!("`host` must be below `client_hosts`, {}", plan.network.client_hosts));
     }

@@ -208,6 +208,10 @@ fn client(scenario: &Scenario, seed: u64, name: String, user: &str, host: u32) -
     let returns = if cut_off { RETURNS_MAX } else { 0 };
     let mut away = Stream::fork(seed, "returns", &name);
     let returns_after_ms = (0..returns).map(|_| away.between(0, RETURN_WITHIN_MS)).collect();
+    let interval_ms = match users.map_or(&[][..], |users| &users.value.paces_ms) {
+        [] => 0,
+        paces_ms => *Stream::fork(seed, "pace", &name).pick(paces_ms),
+    };
     let mut farewell = Stream::fork(seed, "farewell", &name);
     ClientPlan {
         name,
@@ -220,6 +224,7 @@ fn client(scenario: &Scenario, seed: u64, name: String, user: &str, host: u32) -
         returns_after_ms,
         channel: users.and_then(|users| users.value.channel.clone()),
         nameless,
+        interval_ms,
     }
 }
 

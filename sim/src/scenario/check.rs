@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use serde_saphyr::{Location, Spanned};
+use tickgate::protocol::INTERVAL_MS;
 
 use super::check_faults::check_faults;
 use super::{Manner, RangeMs, Scenario, Step, StepKind, Storm, TaskOrderChoice, World};
@@ -99,6 +100,9 @@ fn check_world(world: &World) -> Result<(), Problem> {
         }
         if users.clients == 0 || users.clients > CLIENTS_MAX {
             return here("`clients` must be from 1 to 1000");
+        }
+        if !users.paces_ms.iter().all(|ms| *ms == 0 || INTERVAL_MS.contains(ms)) {
+            return here("`paces_ms` must each be 0 or from 10 to 3600000");
         }
         clients += users.clients;
         if let Some(range) = users.arrive_ms {

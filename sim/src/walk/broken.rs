@@ -204,7 +204,7 @@ fn a_row_that_claims_success_is_noticed() {
                 for row in rows {
                     if matches!(row.outcome, RowOutcome::Failed(_)) {
                         let mode = Mode::Ltp;
-                        row.outcome = RowOutcome::Success { mode, depth: 5 };
+                        row.outcome = RowOutcome::Success { mode, depth: 5, interval_ms: 0 };
                     }
                 }
             }

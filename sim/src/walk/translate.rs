@@ -137,7 +137,12 @@ impl Dictionary {
             words::SubscribeEntry::Bad => Err(bad_entry()),
             words::SubscribeEntry::Good { topic, depth } => {
                 let instrument = self.instruments[topic.symbol() as usize].clone();
-                Ok(SubscribeEntry { instrument, mode: Mode::ALL[topic.mode() as usize], depth })
+                Ok(SubscribeEntry {
+                    instrument,
+                    mode: Mode::ALL[topic.mode() as usize],
+                    depth,
+                    interval_ms: 0,
+                })
             }
         }
     }
@@ -303,7 +308,10 @@ impl Dictionary {
 
     fn is_row(&self, row: &SubscribeRow, say: &Row) -> bool {
         let outcome = match (&row.outcome, &say.outcome) {
-            (RowOutcome::Success { mode, depth }, words::RowOutcome::Success(at, levels))
+            (
+                RowOutcome::Success { mode, depth, interval_ms: 0 },
+                words::RowOutcome::Success(at, levels),
+            )
             | (
                 RowOutcome::AlreadySubscribed { mode, depth },
                 words::RowOutcome::Already(at, levels),

@@ -143,13 +143,16 @@ impl<'a, R: Runtime> Tail<'a, R> {
                 .iter()
                 .map(|i| json!({"exchange": &*i.exchange, "symbol": &*i.symbol}))
                 .collect();
-            let request = json!({
+            let mut request = json!({
                 "action": "subscribe",
                 "mode": self.options.mode.label(),
                 "depth": self.options.depth,
                 "symbols": symbols,
                 "request_id": id,
             });
+            if let Some(interval_ms) = self.options.interval_ms {
+                request["interval_ms"] = interval_ms.into();
+            }
             connection.send(&request).await?;
             answers.outstanding += 1;
         }

@@ -11,6 +11,9 @@ use crate::topic::{ANONYMOUS, Role};
 
 const PATH_BYTES_MAX: usize = 64;
 
+/// The fastest pace that there is, in milliseconds.
+const PACE_MS_MIN: u64 = 10;
+
 impl Findings {
     pub(super) fn channels(&mut self, config: &Config) {
         let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
@@ -100,6 +103,14 @@ impl Findings {
                 self.add(&[&key(name)], message);
             }
         }
+        if (1..PACE_MS_MIN).contains(&channel.pace_ms) {
+            let pace_ms = key("pace_ms");
+            let message = format!(
+                "`{pace_ms}` must be 0 or from {PACE_MS_MIN} to 3600000, got {}",
+                channel.pace_ms
+            );
+            self.add(&[&pace_ms], message);
+        }
     }
 
     fn broadcast(
@@ -153,6 +164,13 @@ impl Findings {
         if channel.subscriptions_per_client_max > 0 {
             let name = key("subscriptions_per_client_max");
             let message = format!("`{name}` is for interactive channels alone");
+            self.add(&[&name], message);
+        }
+        if channel.pace_ms > 0 {
+            let name = key("pace_ms");
+            let message = format!(
+                "`{name}` is for interactive channels alone; a broadcast has `interval_ms`"
+            );
             self.add(&[&name], message);
         }
         if channel.outbox == OutboxPolicy::Conflate && channel.ticks_max > 0 {

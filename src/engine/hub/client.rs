@@ -78,7 +78,7 @@ pub(super) enum Row {
     /// Its outcome is known.
     Done { exchange: std::sync::Arc<str>, symbol: std::sync::Arc<str>, outcome: RowOutcome },
     /// It waits for the broker.
-    Waiting { instrument: Instrument, mode: Mode, depth: u32 },
+    Waiting { instrument: Instrument, mode: Mode, depth: u32, interval_ms: u64 },
     /// It repeats an earlier entry of the same request.
     Repeats { row: usize, instrument: Instrument, mode: Mode },
 }

@@ -144,7 +144,8 @@ impl Hub {
         seen: &mut BTreeMap<Topic, usize>,
         effects: &mut Vec<Effect>,
     ) -> Row {
-        let SubscribeEntry { instrument, mode, depth } = entry;
+        let SubscribeEntry { instrument, mode, depth, interval_ms } = entry;
+        let interval_ms = interval_ms.max(self.rules_there(id).pace_ms);
         let topic = Topic::new(instrument, mode);
         if let Some(&row) = seen.get(&topic) {
             return Row::Repeats { row, instrument: topic.instrument, mode };
@@ -172,12 +173,14 @@ impl Hub {
         }
         seen.insert(topic.clone(), at);
         match self.want(user, id, &topic, depth, effects) {
-            Want::Waiting => Row::Waiting { instrument: topic.instrument, mode, depth },
+            Want::Waiting => {
+                Row::Waiting { instrument: topic.instrument, mode, depth, interval_ms }
+            }
             Want::Held => {
                 mark!(JoinedOn);
                 Self::note(effects, Note::Subscribed { client: id, topic: topic.clone() });
                 let depth = self.users[user].topics[&topic].depth_for(depth);
-                done(&topic.instrument, RowOutcome::Success { mode, depth })
+                done(&topic.instrument, RowOutcome::Success { mode, depth, interval_ms })
             }
         }
     }
@@ -204,11 +207,14 @@ impl Hub {
             unreachable!("a client waits for a topic in a subscribe");
         };
         let at = waiting.remove(topic).expect("the entry waits");
-        let Row::Waiting { mode, depth, .. } = rows[at] else {
+        let Row::Waiting { mode, depth, interval_ms, .. } = rows[at] else {
             unreachable!("a waiting entry has a waiting row");
         };
         let outcome = match result {
-            Ok(()) => RowOutcome::Success { mode, depth: topics[topic].depth_for(depth) },
+            Ok(()) => {
+                let depth = topics[topic].depth_for(depth);
+                RowOutcome::Success { mode, depth, interval_ms }
+            }
             Err(error) => RowOutcome::Failed(reject::topic(error)),
         };
         rows[at] = done(&topic.instrument, outcome);
@@ -233,10 +239,14 @@ impl Hub {
         });
         let mut change = Change::default();
         for row in &rows {
-            if let RowOutcome::Success { mode, .. } = row.outcome {
+            if let RowOutcome::Success { mode, interval_ms, .. } = row.outcome {
                 let instrument = Instrument::new(row.exchange.clone(), row.symbol.clone());
                 let topic = Topic::new(instrument, mode);
-                change.add.push(self.routes.id(&topic, &broker));
+                let route = self.routes.id(&topic, &broker);
+                change.add.push(route);
+                if interval_ms > 0 {
+                    change.paces.insert(route, interval_ms);
+                }
             }
         }
         self.finish_with(id, change, Answer::Subscribed { rows, broker }, effects);

@@ -21,7 +21,11 @@ impl Shard {
                 "{id} has a deadline and is not being closed"
             );
             for (route, &place) in &client.routes {
-                assert_eq!(self.routes[route].subscribers[place], slot, "{id} on {route:?}");
+                let there = match place.group() {
+                    Some((group, at)) => self.paces.group(group).members[at].slot,
+                    None => self.routes[route].subscribers[place.at()],
+                };
+                assert_eq!(there, slot, "{id} on {route:?}");
             }
             if let Some(user) = &client.orders {
                 assert!(self.orders[user].contains(&slot), "{id} follows {user} in vain");
@@ -31,6 +35,7 @@ impl Shard {
         // are no more places, each of them is somebody's.
         let routes: usize = self.slots.iter().flatten().map(|client| client.routes.len()).sum();
         assert_eq!(self.subscriptions(), routes, "a lost subscriber");
+        self.check_paces();
         for (user, followers) in &self.orders {
             assert!(!followers.is_empty(), "{user} is followed by nobody");
             for slot in followers {
@@ -38,14 +43,28 @@ impl Shard {
             }
         }
     }
+
+    fn check_paces(&self) {
+        let (mut groups, mut members) = (0, 0);
+        for (route, state) in &self.routes {
+            let Some(paces) = &state.paces else { continue };
+            assert!(!paces.is_empty(), "{route:?} counts for nobody");
+            self.paces.check(*route, paces);
+            groups += paces.groups().count();
+            members += paces.groups().map(|no| self.paces.group(no).members.len()).sum::<usize>();
+        }
+        self.paces.check_all(groups, members);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
+    use bytes::Bytes;
+
     use super::*;
-    use crate::engine::{OutboxLimits, RouteId, ShardOptions};
+    use crate::engine::{Change, OutboxLimits, RouteId, ShardOptions};
     use crate::topic::ClientId;
 
     #[test]
@@ -62,6 +81,35 @@ mod tests {
         for drift in drifts {
             let mut shard = Shard::new(options);
             shard.attach(ClientId(1));
+            shard.check();
+            drift(&mut shard);
+            assert!(catch_unwind(AssertUnwindSafe(|| shard.check())).is_err(), "{shard:?}");
+        }
+    }
+
+    #[test]
+    fn paces_that_have_drifted_are_noticed() {
+        let limits = OutboxLimits { ticks_max: 9, tick_bytes_max: 99, control_bytes_max: 99 };
+        let options =
+            ShardOptions { outbox: limits, close_timeout_ms: 9, stall_timeout_ms: 60_000 };
+        let drifts: [fn(&mut Shard); 6] = [
+            |shard| shard.routes[&RouteId(1)].paces = None,
+            |shard| assert!(shard.paces.pop_due(10).is_some()),
+            |shard| shard.paces.group_mut(0).members.clear(),
+            |shard| shard.paces.group_mut(0).members[0].seen = 9,
+            |shard| shard.paces.group_mut(1).members[0].seen = 9,
+            |shard| shard.paces.group_mut(1).route = RouteId(1),
+        ];
+        for drift in drifts {
+            let mut shard = Shard::new(options);
+            shard.attach(ClientId(1));
+            for route in [1, 2] {
+                shard.expect(RouteId(route));
+                let mut change = Change { add: vec![RouteId(route)], ..Change::default() };
+                change.paces.insert(RouteId(route), 10);
+                shard.deliver(ClientId(1), change, None);
+            }
+            shard.tick(RouteId(1), &Bytes::from_static(b"x"));
             shard.check();
             drift(&mut shard);
             assert!(catch_unwind(AssertUnwindSafe(|| shard.check())).is_err(), "{shard:?}");

@@ -19,7 +19,8 @@ impl Shard {
     /// Pairs of client and route.
     #[must_use]
     pub fn subscriptions(&self) -> usize {
-        self.routes.values().map(|route| route.subscribers.len()).sum()
+        let unpaced: usize = self.routes.values().map(|route| route.subscribers.len()).sum();
+        unpaced + self.paces.len()
     }
 
     /// Bytes that wait in all outboxes. Costs time in proportion to what waits.

@@ -27,4 +27,19 @@ impl Shard {
         self.totals.stalls += 1;
         Some(stalled)
     }
+
+    /// The next client that has taken too long to be closed.
+    pub fn pop_overdue(&mut self) -> Option<ClientId> {
+        let overdue = self.closing.pop_due(self.now_ms);
+        mark!(CloseOverdue if overdue.is_some());
+        overdue
+    }
+
+    /// When [`Shard::pop_overdue`], [`Shard::pop_stalled`] or [`Shard::fire_paces`] is due next, if
+    /// ever.
+    #[must_use]
+    pub fn next_deadline_ms(&self) -> Option<u64> {
+        let deadlines = [self.closing.next_ms(), self.stalled.next_ms(), self.paces.next_ms()];
+        deadlines.into_iter().flatten().min()
+    }
 }

@@ -79,6 +79,7 @@ pub(in crate::server) struct ShardSnapshot {
     pub routes: usize,
     pub subscriptions: usize,
     pub last_values: usize,
+    pub paced: usize,
     pub outbox_bytes: usize,
     pub outbox_ticks_most: usize,
     pub totals: ShardTotals,

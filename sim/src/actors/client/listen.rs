@@ -72,6 +72,7 @@ struct Row {
     mode: Option<String>,
     status: String,
     code: Option<String>,
+    interval_ms: Option<u64>,
 }
 
 /// An instrument.
@@ -172,7 +173,8 @@ fn row(row: Row) -> Option<SubscribeRow> {
     // Whoever has it must be told in which mode.
     let failed = matches!(outcome, RowOutcome::Failed { .. });
     let instrument = instrument(Named { exchange: row.exchange, symbol: row.symbol });
-    (failed || mode.is_some()).then_some(SubscribeRow { instrument, mode, outcome })
+    let interval_ms = row.interval_ms.unwrap_or(0);
+    (failed || mode.is_some()).then_some(SubscribeRow { instrument, mode, outcome, interval_ms })
 }
 
 fn instrument(Named { exchange, symbol }: Named) -> String {

@@ -50,6 +50,7 @@ pub async fn play<R: Runtime>(runtime: R, stage: Stage, plan: ClientPlan) {
         key_at_door: plan.key_at_door,
         path: plan.channel.unwrap_or_else(|| "/".into()),
         nameless: plan.nameless,
+        interval_ms: plan.interval_ms,
     };
     client.note(|_| ());
     stage.reached(Phase::Play).await;
@@ -86,6 +87,8 @@ struct Client<R: Runtime> {
     path: String,
     /// Whether it shows no credential when it comes.
     nameless: bool,
+    /// The interval that it subscribes with; 0: none.
+    interval_ms: u64,
     host: u32,
 }
 
@@ -235,7 +238,7 @@ impl<R: Runtime> Client<R> {
             _ => {}
         }
         let sent = Sent { id: self.requests + 1, request };
-        let text = speak::text(&sent);
+        let text = speak::text(&sent, self.interval_ms);
         self.asks(sent.request);
         let Some(connection) = &mut self.connection else { return };
         if let Err(reason) = connection.say(text).await {

@@ -17,6 +17,8 @@ struct Body<'a> {
     ping_id: Option<u64>,
     action: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    interval_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     api_key: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<u64>,
@@ -31,6 +33,8 @@ struct Body<'a> {
 struct Entry<'a> {
     exchange: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    interval_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     mode: Option<Spelt>,
     symbol: &'a str,
 }
@@ -43,9 +47,9 @@ enum Spelt {
     Label(&'static str),
 }
 
-/// The text of a request.
+/// The text of a request. A subscribe asks for this interval, unless it is 0.
 #[must_use]
-pub fn text(sent: &Sent) -> String {
+pub fn text(sent: &Sent, interval_ms: u64) -> String {
     let asks = |action| Body { action, request_id: Some(sent.id), ..Body::default() };
     let body = match &sent.request {
         Request::Authenticate(user) => {
@@ -58,7 +62,15 @@ pub fn text(sent: &Sent) -> String {
                 _ => Spelt::Label(mode.label()),
             };
             let entries = topics.iter().map(|topic| entry(topic, Some(spelt(topic.mode()))));
-            Body { symbols: Some(entries.collect()), ..asks("subscribe") }
+            // Both places mean the same.
+            let interval_ms = Some(interval_ms).filter(|ms| *ms > 0);
+            let (of_all, of_each) = match sent.id % 3 {
+                0 => (interval_ms, None),
+                _ => (None, interval_ms),
+            };
+            let entries = entries.map(|entry| Entry { interval_ms: of_each, ..entry });
+            let symbols = Some(entries.collect());
+            Body { symbols, interval_ms: of_all, ..asks("subscribe") }
         }
         Request::Unsubscribe(entries) => {
             let entries = entries.iter().map(|UnsubscribeEntry { topic, every_mode }| {
@@ -82,7 +94,7 @@ pub fn text(sent: &Sent) -> String {
 
 fn entry(topic: &TopicName, mode: Option<Spelt>) -> Entry<'_> {
     let Instrument { exchange, symbol } = topic.instrument();
-    Entry { exchange, mode, symbol }
+    Entry { exchange, interval_ms: None, mode, symbol }
 }
 
 #[cfg(test)]
@@ -92,11 +104,16 @@ mod tests {
     #[test]
     fn modes_are_spelt_both_ways_and_left_out_when_all_are_meant() {
         let topic: TopicName = "NSE:TCS/Quote".parse().expect("a topic");
-        let subscribe = |id| text(&Sent { id, request: Request::Subscribe(vec![topic.clone()]) });
+        let asks = |id| Sent { id, request: Request::Subscribe(vec![topic.clone()]) };
+        let subscribe = |id| text(&asks(id), 0);
         assert!(subscribe(1).contains(r#""mode":"Quote""#));
         assert!(subscribe(2).contains(r#""mode":2"#));
         let entry = UnsubscribeEntry { topic: topic.clone(), every_mode: true };
-        let all = text(&Sent { id: 3, request: Request::Unsubscribe(vec![entry]) });
-        assert!(!all.contains("mode"), "{all}");
+        let all = text(&Sent { id: 3, request: Request::Unsubscribe(vec![entry]) }, 50);
+        assert!(!all.contains("mode") && !all.contains("interval"), "{all}");
+        for id in [3, 4] {
+            assert!(!subscribe(id).contains("interval_ms"));
+            assert!(text(&asks(id), 50).contains(r#""interval_ms":50"#));
+        }
     }
 }
