@@ -79,6 +79,7 @@ impl Crowd {
             instrument: Instrument::new("NSE", format!("S{number}").as_str()),
             mode: Mode::Ltp,
             depth: 5,
+            snapshot: None,
         };
         let entries = (0..topics).map(|number| Ok(entry(number))).collect();
         self.event(Event::Opened { client, shard: 0, channel: ChannelId::BUILT_IN });
@@ -165,6 +166,7 @@ fn a_user_who_returns_as_another_costs_in_proportion_to_the_topics() {
             instrument: Instrument::new("NSE", format!("S{number}").as_str()),
             mode: Mode::Ltp,
             depth: 5,
+            snapshot: None,
         };
         let entries = (0..topics).map(|number| Ok(entry(number))).collect();
         let identity = Identity::trader("carol".into(), "paper".into());
@@ -181,6 +183,7 @@ fn shard_of(clients: usize, routes: usize) -> Shard {
     let outbox = OutboxLimits {
         ticks_max: usize::MAX,
         tick_bytes_max: usize::MAX,
+        latest_bytes_max: usize::MAX,
         control_bytes_max: usize::MAX,
     };
     let mut shard =

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::RouteId;
 use super::numbered::{NumberMap, NumberSet};
-use super::outbox::{Lost, Outbox, OutboxLimits, Overflow};
+use super::outbox::{Content, Lost, Outbox, OutboxLimits, Overflow};
 use super::timers::Timers;
 use crate::config::OutboxPolicy;
 use crate::marks::mark;
@@ -38,6 +38,8 @@ pub struct Change {
     pub remove: Vec<RouteId>,
     /// Routes that it joins, after the answer. Each begins with its last value, if there is one.
     pub add: Vec<RouteId>,
+    /// Those of them that begin with the next tick instead.
+    pub without_snapshot: NumberSet<RouteId>,
     /// What happens to its order updates.
     pub orders: Orders,
 }
@@ -77,6 +79,10 @@ pub struct ShardTotals {
     pub orders: u64,
     /// Clients closed because too much waited for them.
     pub overflows: u64,
+    /// Of these, those whose latest values alone were too many bytes.
+    pub latest_overflows: u64,
+    /// Of these, those for whose ticks no room may be made.
+    pub tick_overflows: u64,
     /// Clients cut off because their sockets took nothing for too long.
     pub stalls: u64,
 }
@@ -149,15 +155,16 @@ impl Shard {
     /// Takes in a client whose ticks are conflated.
     pub fn attach(&mut self, id: ClientId) {
         let ticks_max = self.options.outbox.ticks_max;
-        self.attach_by(id, Manner { policy: OutboxPolicy::Conflate, ticks_max });
+        let (policy, content) = (OutboxPolicy::Conflate, Content::Ticks);
+        self.attach_by(id, Manner { policy, ticks_max, content });
     }
 
     /// Takes in a client.
     pub fn attach_by(&mut self, id: ClientId, manner: Manner) {
-        let Manner { policy, ticks_max } = manner;
+        let Manner { policy, ticks_max, content } = manner;
         let client = Client {
             id,
-            outbox: Outbox::default(),
+            outbox: Outbox::new(content),
             limits: OutboxLimits { ticks_max, ..self.options.outbox },
             policy,
             routes: NumberMap::default(),
@@ -219,7 +226,7 @@ impl Shard {
             self.push_control(slot, answer);
         }
         for route in change.add {
-            self.join(slot, route);
+            self.join(slot, route, !change.without_snapshot.contains(&route));
         }
         self.close_overflowed();
     }
@@ -242,10 +249,7 @@ impl Shard {
             let client = self.slots[slot].as_mut().expect("a subscriber exists");
             self.totals.ticks += 1;
             match client.push_tick(route, frame.clone()) {
-                Ok(Lost { replaced, dropped }) => {
-                    self.totals.conflated += replaced;
-                    self.totals.dropped += dropped;
-                }
+                Ok(lost) => self.totals.add(lost),
                 Err(Overflow) => self.overflowed.push(client.id),
             }
             if !client.dirty {
@@ -327,7 +331,7 @@ impl Shard {
         self.totals
     }
 
-    fn join(&mut self, slot: usize, route: RouteId) {
+    fn join(&mut self, slot: usize, route: RouteId, snapshot: bool) {
         let Some(state) = self.routes.get_mut(&route) else {
             unreachable!("a route is expected before anybody joins it");
         };
@@ -335,11 +339,12 @@ impl Shard {
         let old = client.routes.insert(route, state.subscribers.len());
         assert!(old.is_none(), "{} joined {route:?} twice", client.id);
         state.subscribers.push(slot);
-        if let Some(last) = &state.last {
+        if let Some(last) = state.last.as_ref().filter(|_| snapshot) {
             mark!(Snapshot);
             let snapshot = frame::with_snapshot(last);
-            if client.push_tick(route, snapshot).is_err() {
-                self.overflowed.push(client.id);
+            match client.push_tick(route, snapshot) {
+                Ok(lost) => self.totals.add(lost),
+                Err(Overflow) => self.overflowed.push(client.id),
             }
             self.totals.ticks += 1;
             self.mark_dirty(slot);

@@ -21,6 +21,7 @@ pub(super) struct Fields<'a> {
     pub exchange: Option<&'a RawValue>,
     pub mode: Option<&'a RawValue>,
     pub depth: Option<&'a RawValue>,
+    pub snapshot: Option<&'a RawValue>,
     pub timestamp: Option<&'a RawValue>,
     /// `_pingId`.
     pub ping_id: Option<&'a RawValue>,
@@ -67,6 +68,7 @@ enum FieldName {
     Exchange,
     Mode,
     Depth,
+    Snapshot,
     Timestamp,
     #[serde(rename = "_pingId")]
     PingId,
@@ -104,6 +106,7 @@ impl<'de> Visitor<'de> for FieldsVisitor {
                 FieldName::Exchange => &mut fields.exchange,
                 FieldName::Mode => &mut fields.mode,
                 FieldName::Depth => &mut fields.depth,
+                FieldName::Snapshot => &mut fields.snapshot,
                 FieldName::Timestamp => &mut fields.timestamp,
                 FieldName::PingId => &mut fields.ping_id,
                 FieldName::Other => continue,

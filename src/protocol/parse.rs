@@ -4,14 +4,14 @@
 //! - A field that occurs twice counts as given last, as in Python and in browsers.
 //! - Unknown fields are ignored, whatever they hold, if they are JSON.
 //! - `action`, `api_key` and `symbols` count as missing if they are `null`, `false`, zero or
-//!   empty, as in Python. A `depth`, `timestamp` or `_pingId` that is `null` counts as missing; a
-//!   `mode` that is `null` is wrong, and a `request_id` that is `null` is echoed.
+//!   empty, as in Python. A `depth`, `snapshot`, `timestamp` or `_pingId` that is `null` counts as
+//!   missing; a `mode` that is `null` is wrong, and a `request_id` that is `null` is echoed.
 //! - A message that is no object, or `api_key`, `token` or `symbols` of a wrong type, is a
 //!   `SERVER_ERROR` as it always was; so is an entry of `symbols` that is no object: nothing of
 //!   the request is carried out.
 //! - A wrong value inside an entry fails that entry alone. A wrong `mode` beside `symbols` refuses
-//!   the request, whether an entry needs it or not; a wrong `depth` there fails each entry that
-//!   has none of its own.
+//!   the request, whether an entry needs it or not; a wrong `depth` or `snapshot` there fails each
+//!   entry that has none of its own.
 //! - Refusals of unreadable requests need no authentication: the bytes alone decide.
 
 use std::borrow::Cow;
@@ -108,6 +108,7 @@ fn credential(fields: &Fields<'_>) -> Result<Option<Credential>, Reject> {
 fn subscribe(fields: &Fields<'_>, limits: &ParseLimits) -> Result<Request, Reject> {
     let shared_mode = fields.mode.map(mode).transpose()?.unwrap_or(Mode::Quote);
     let shared_depth = fields.depth.filter(not_null).map_or(Ok(DEPTH_DEFAULT), depth);
+    let shared_snapshot = snapshot(fields);
     let entries = entries(fields, limits)?.ok_or_else(Reject::no_symbols)?;
     let read = |entry: &Fields<'_>| {
         Ok(SubscribeEntry {
@@ -116,6 +117,10 @@ fn subscribe(fields: &Fields<'_>, limits: &ParseLimits) -> Result<Request, Rejec
             depth: match entry.depth.filter(not_null) {
                 Some(own) => depth(own)?,
                 None => shared_depth.clone()?,
+            },
+            snapshot: match entry.snapshot.filter(not_null) {
+                Some(_) => snapshot(entry)?,
+                None => shared_snapshot.clone()?,
             },
         })
     };
@@ -215,6 +220,15 @@ fn depth(raw: &RawValue) -> Result<u32, Reject> {
     match raw.get().parse() {
         Ok(depth @ 1..=DEPTH_MAX) => Ok(depth),
         Ok(_) | Err(_) => Err(Reject::invalid_depth(DEPTH_MAX)),
+    }
+}
+
+fn snapshot(fields: &Fields<'_>) -> Result<Option<bool>, Reject> {
+    match fields.snapshot.filter(not_null).map(RawValue::get) {
+        None => Ok(None),
+        Some("true") => Ok(Some(true)),
+        Some("false") => Ok(Some(false)),
+        Some(_) => Err(Reject::invalid_snapshot()),
     }
 }
 

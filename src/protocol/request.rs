@@ -165,6 +165,8 @@ pub struct SubscribeEntry {
     pub mode: Mode,
     /// Levels of the order book, 1 to [`DEPTH_MAX`].
     pub depth: u32,
+    /// Whether the last value is to be sent at once; `None`: as the gateway does.
+    pub snapshot: Option<bool>,
 }
 
 /// One symbol to unsubscribe.

@@ -140,7 +140,7 @@ impl<R: Runtime> Broadcaster<R> {
             BroadcastEffect::Ask(client) => {
                 let entry = |topic: &Topic| {
                     let Topic { instrument, mode } = topic.clone();
-                    Ok(SubscribeEntry { instrument, mode, depth: DEPTH })
+                    Ok(SubscribeEntry { instrument, mode, depth: DEPTH, snapshot: None })
                 };
                 let entries = self.topics.iter().map(entry).collect();
                 vec![

@@ -73,6 +73,8 @@ pub(super) struct FeedTables {
     pub index: Index,
     pub wildcards: Wildcards,
     pub rules: TopicRules,
+    /// Whether ticks carry their numbers.
+    pub numbers: bool,
 }
 
 /// Routes what publishers send until the bus or the mailbox ends.
@@ -223,8 +225,9 @@ impl Feed {
                 self.counts.nulled += u64::from(checked.nulled);
                 for served in &self.served {
                     let Served { instrument, mode, broker, .. } = served;
-                    let broker = broker.as_str();
-                    let tick = frame::tick_frame(instrument, *mode, broker, &checked.json);
+                    let seq = self.tables.numbers.then(|| self.tables.index.number(served));
+                    let (broker, data) = (broker.as_str(), &checked.json);
+                    let tick = frame::numbered_tick_frame(instrument, *mode, broker, seq, data);
                     push(&mut self.batches, served, &tick);
                 }
                 for picked in &self.picked {

@@ -150,7 +150,12 @@ impl Gateway {
         let options = HubOptions::new(&config, brokers, runtime.entropy());
         let rules = options.rules.clone();
         let index = Index::new(config.bus.source_window_ms);
-        let tables = FeedTables { index, wildcards: wildcards(&config, &broadcasts), rules };
+        let tables = FeedTables {
+            index,
+            wildcards: wildcards(&config, &broadcasts),
+            rules,
+            numbers: config.ticks.seq,
+        };
         let outlets =
             FeedOutlets { shards: all.clone(), hub: hub_mailbox.clone(), keeper: keeper.clone() };
         let feed = run_feed(bus, feed_messages, tables, clock, outlets);

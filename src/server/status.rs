@@ -6,6 +6,8 @@
 
 mod audit;
 mod channels;
+mod outbox;
+mod queue;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -17,6 +19,8 @@ use crate::topic::{BrokerName, UserId};
 
 pub use audit::AuditStatus;
 pub use channels::{BroadcastStatus, ChannelStatus};
+pub use outbox::OutboxStatus;
+pub use queue::QueueStatus;
 
 /// Rows of each list that `/status` shows unless asked otherwise.
 pub const ROWS_DEFAULT: usize = 1_000;
@@ -71,6 +75,9 @@ pub struct Status {
     /// The audit log.
     #[serde(default)]
     pub audit: AuditStatus,
+    /// What clients that lag have missed, all shards together.
+    #[serde(default)]
+    pub outbox: OutboxStatus,
     /// The shards, by number.
     pub shards: Vec<ShardStatus>,
     /// Bounded queues between tasks, by name.
@@ -370,15 +377,6 @@ pub struct ShardStatus {
     pub outbox_ticks_most: u64,
     /// Topics whose last value is kept for snapshots.
     pub last_values: u64,
-}
-
-/// A bounded queue.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct QueueStatus {
-    /// Items that wait.
-    pub len: u64,
-    /// Items it holds at most.
-    pub max: u64,
 }
 
 impl Status {

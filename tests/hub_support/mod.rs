@@ -122,7 +122,12 @@ pub fn identity(role: Role, credential: Option<CredentialUse>) -> Identity {
 
 pub fn subscribe(symbol: usize) -> Request {
     let instrument = Instrument::new("NSE", format!("S{symbol}").as_str());
-    Request::Subscribe(vec![Ok(SubscribeEntry { instrument, mode: Mode::Ltp, depth: 5 })])
+    Request::Subscribe(vec![Ok(SubscribeEntry {
+        instrument,
+        mode: Mode::Ltp,
+        depth: 5,
+        snapshot: None,
+    })])
 }
 
 /// One channel, number 1, where nobody need say who it is.

@@ -65,8 +65,12 @@ struct Way {
 
 impl Way {
     fn new(walk: Walk<Hub>, ticks_max: usize, tamper: Tamper) -> Self {
-        let (tick_bytes_max, control_bytes_max) = (BYTES_MAX, BYTES_MAX);
-        let outbox = OutboxLimits { ticks_max, tick_bytes_max, control_bytes_max };
+        let outbox = OutboxLimits {
+            ticks_max,
+            tick_bytes_max: BYTES_MAX,
+            latest_bytes_max: BYTES_MAX,
+            control_bytes_max: BYTES_MAX,
+        };
         let options = ShardOptions { outbox, close_timeout_ms: 2_000, stall_timeout_ms: 60_000 };
         Self {
             walk,

@@ -137,7 +137,8 @@ impl Dictionary {
             words::SubscribeEntry::Bad => Err(bad_entry()),
             words::SubscribeEntry::Good { topic, depth } => {
                 let instrument = self.instruments[topic.symbol() as usize].clone();
-                Ok(SubscribeEntry { instrument, mode: Mode::ALL[topic.mode() as usize], depth })
+                let mode = Mode::ALL[topic.mode() as usize];
+                Ok(SubscribeEntry { instrument, mode, depth, snapshot: None })
             }
         }
     }

@@ -1,6 +1,6 @@
 //! What clients ask for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::client::{Current, CurrentKind, Row};
@@ -113,6 +113,7 @@ impl Hub {
         let mut rows = Vec::with_capacity(entries.len());
         let mut waiting = BTreeMap::new();
         let mut seen = BTreeMap::new();
+        let quiet = self.without_snapshot(&entries);
         for (at, entry) in entries.into_iter().enumerate() {
             let row = match entry {
                 Err(bad) => failed_entry(bad),
@@ -125,7 +126,7 @@ impl Hub {
         }
         let all_done = waiting.is_empty();
         self.clients[&id].current =
-            Some(Current { request_id, kind: CurrentKind::Subscribe { rows, waiting } });
+            Some(Current { request_id, kind: CurrentKind::Subscribe { rows, waiting, quiet } });
         if all_done {
             self.finish_subscribe(id, effects);
         } else {
@@ -144,7 +145,7 @@ impl Hub {
         seen: &mut BTreeMap<Topic, usize>,
         effects: &mut Vec<Effect>,
     ) -> Row {
-        let SubscribeEntry { instrument, mode, depth } = entry;
+        let SubscribeEntry { instrument, mode, depth, snapshot: _ } = entry;
         let topic = Topic::new(instrument, mode);
         if let Some(&row) = seen.get(&topic) {
             return Row::Repeats { row, instrument: topic.instrument, mode };
@@ -200,7 +201,7 @@ impl Hub {
         }
         let topics = &self.users[&user_id].topics;
         let current = self.clients[&id].current.as_mut().expect("a client waits in a request");
-        let CurrentKind::Subscribe { rows, waiting } = &mut current.kind else {
+        let CurrentKind::Subscribe { rows, waiting, .. } = &mut current.kind else {
             unreachable!("a client waits for a topic in a subscribe");
         };
         let at = waiting.remove(topic).expect("the entry waits");
@@ -222,10 +223,10 @@ impl Hub {
         let client = &mut self.clients[&id];
         let broker = self.users[client.user().expect("it subscribes")].broker.clone();
         let current = client.current.as_mut().expect("it is being served");
-        let CurrentKind::Subscribe { rows, .. } = &mut current.kind else {
+        let CurrentKind::Subscribe { rows, quiet, .. } = &mut current.kind else {
             unreachable!("the request is a subscribe");
         };
-        let rows = settle_rows(std::mem::take(rows));
+        let (rows, quiet) = (settle_rows(std::mem::take(rows)), std::mem::take(quiet));
         mark!(PartlySubscribed if {
             let mut failed = rows.iter().map(|row| matches!(row.outcome, RowOutcome::Failed(_)));
             let first = failed.next();
@@ -236,10 +237,30 @@ impl Hub {
             if let RowOutcome::Success { mode, .. } = row.outcome {
                 let instrument = Instrument::new(row.exchange.clone(), row.symbol.clone());
                 let topic = Topic::new(instrument, mode);
-                change.add.push(self.routes.id(&topic, &broker));
+                let route = self.routes.id(&topic, &broker);
+                change.add.push(route);
+                if quiet.contains(&topic) {
+                    change.without_snapshot.insert(route);
+                }
             }
         }
         self.finish_with(id, change, Answer::Subscribed { rows, broker }, effects);
+    }
+
+    /// The topics of a request that are to begin with the next tick. Of one that is named twice,
+    /// the first decides.
+    fn without_snapshot(&self, entries: &[Result<SubscribeEntry, BadEntry>]) -> BTreeSet<Topic> {
+        let by_default = self.options.snapshot;
+        if entries.iter().flatten().all(|entry| entry.snapshot.unwrap_or(by_default)) {
+            return BTreeSet::new();
+        }
+        let mut wishes = BTreeMap::new();
+        for SubscribeEntry { instrument, mode, snapshot, .. } in entries.iter().flatten() {
+            let snapshot = snapshot.unwrap_or(by_default);
+            wishes.entry((instrument, *mode)).or_insert(snapshot);
+        }
+        let quiet = wishes.into_iter().filter(|(_, snapshot)| !snapshot);
+        quiet.map(|((instrument, mode), _)| Topic::new(instrument.clone(), mode)).collect()
     }
 
     /// How many topics more a user's clients may hold together.

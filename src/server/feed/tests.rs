@@ -36,6 +36,7 @@ async fn stalled() -> Stalled {
         index: Index::new(5_000),
         wildcards: Wildcards::default(),
         rules: TopicRules::default(),
+        numbers: false,
     };
     let feed = run_feed(bus, mailbox, tables, clock, outlets);
     let feed = runtime.spawn("feed", feed);
