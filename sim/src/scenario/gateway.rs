@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use tickgate::config::{ChannelEntry, Conduct, Config, Limits, Roles, Server};
 
-/// `[broker]`, `[server]`, `[limits]`, `[conduct]`, `[roles]` and `[outbox]` keys of its
-/// configuration.
+/// `[broker]`, `[server]`, `[limits]`, `[conduct]`, `[roles]`, `[outbox]` and `[ticks]` keys of its
+/// configuration. Numbers are off by default in a gateway; here they are on, because they show more.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Gateway {
@@ -32,6 +32,12 @@ pub struct Gateway {
     pub outbox_ticks_max: usize,
     /// Bytes of answers and order updates that wait for one client before it is closed.
     pub outbox_control_bytes_max: usize,
+    /// Bytes of latest values that wait for one client before it is closed.
+    pub outbox_latest_bytes_max: usize,
+    /// Whether ticks are numbered.
+    pub seq: bool,
+    /// Whether subscriptions begin with the last value.
+    pub snapshot: bool,
     /// How long a client's socket may take nothing of what waits for it.
     pub outbox_stall_timeout_ms: u64,
     /// Connections of one host of clients.
@@ -134,6 +140,9 @@ impl Default for Gateway {
             subscriptions_per_client_max: 1_000,
             outbox_ticks_max: 1_024,
             outbox_control_bytes_max: 1_048_576,
+            outbox_latest_bytes_max: 16_777_216,
+            seq: true,
+            snapshot: true,
             outbox_stall_timeout_ms: 60_000,
             connections_per_address_max: limits.connections_per_address_max,
             clients_per_user_max: limits.clients_per_user_max,
