@@ -194,6 +194,31 @@ fn latest_values_that_are_too_many_bytes_close_their_client_and_nobody_else() {
     assert_eq!((totals.overflows, totals.latest_overflows, totals.tick_overflows), (1, 1, 0));
 }
 
+#[test]
+fn snapshots_for_which_there_is_no_room_are_left_out_and_nobody_is_closed() {
+    for policy in [OutboxPolicy::Conflate, OutboxPolicy::Disconnect] {
+        let mut shard = shard(policy);
+        let data = format!("\"{}\"", "x".repeat(1_500));
+        let instrument = Instrument::new("NSE", "TCS");
+        for route in 1..=9 {
+            shard.expect(RouteId(route));
+            let data = data.as_bytes();
+            let tick = frame::numbered_tick_frame(&instrument, Mode::Ltp, "p", Some(route), data);
+            shard.tick(RouteId(route), &tick);
+        }
+        let add = (1..=9).map(RouteId).collect();
+        shard.deliver(SLOW, Change { add, ..Change::default() }, None);
+        let expected: &[&str] = match policy {
+            OutboxPolicy::Conflate => &["s1", "s2", "s3", "s4"],
+            OutboxPolicy::Disconnect | OutboxPolicy::DropOldest => &["s1", "s2"],
+        };
+        assert_eq!(read(&mut shard, SLOW), expected, "two in order, 4,000 bytes of the latest");
+        assert_eq!(shard.totals().ticks, expected.len() as u64);
+        shard.tick(RouteId(9), &tick(10));
+        assert_eq!(read(&mut shard, SLOW), ["10"], "it is subscribed");
+    }
+}
+
 /// However ticks, reads and subscriptions fall together: whoever adds up what it reads and what it
 /// is told to have missed knows which tick is next.
 #[test]

@@ -342,12 +342,12 @@ impl Shard {
         if let Some(last) = state.last.as_ref().filter(|_| snapshot) {
             mark!(Snapshot);
             let snapshot = frame::with_snapshot(last);
-            match client.push_tick(route, snapshot) {
-                Ok(lost) => self.totals.add(lost),
-                Err(Overflow) => self.overflowed.push(client.id),
+            // A client is not closed for what it subscribes to: without room it does without.
+            if let Ok(lost) = client.push_tick(route, snapshot) {
+                self.totals.add(lost);
+                self.totals.ticks += 1;
+                self.mark_dirty(slot);
             }
-            self.totals.ticks += 1;
-            self.mark_dirty(slot);
         }
     }
 
