@@ -12,9 +12,9 @@ use crate::topic_name::TopicName;
 /// that it reads one after the other differ by one more than what the second says was skipped.
 ///
 /// What is skipped is neither more nor less than what was published in between, where a topic has
-/// one source and nothing is lost on the way from the feed. A tick has one number, whoever reads it.
-/// A snapshot comes once, first of all, tells of nothing, and is not older than what its connection
-/// has read. What a broadcast holds has no place among others.
+/// one source and nothing is lost on the way from the feed. A tick has one number, whoever reads
+/// it. A snapshot comes once, first of all, tells of nothing, and is not older than what its
+/// connection has read. What a broadcast holds has no place among others.
 pub(super) struct EveryGapIsTold {
     numbered: bool,
     snapshots: bool,
