@@ -63,8 +63,13 @@ fn hub_events(c: &mut Criterion) {
             for at in 0..200_u64 {
                 let client = ClientId(1 + at % clients);
                 let instrument = instruments[at as usize % 100].clone();
-                let entry =
-                    SubscribeEntry { instrument, mode: Mode::Ltp, depth: 5, interval_ms: 0 };
+                let entry = SubscribeEntry {
+                    instrument,
+                    mode: Mode::Ltp,
+                    depth: 5,
+                    snapshot: None,
+                    interval_ms: 0,
+                };
                 let request = Request::Subscribe(vec![Ok(entry)]);
                 let event = Event::Request { client, request_id: None, request };
                 events += step(hub, &mut effects, event);
@@ -96,8 +101,12 @@ fn tick() -> Bytes {
 fn fan_out(c: &mut Criterion) {
     let mut group = c.benchmark_group("fan_out");
     for clients in [1_u64, 10, 100, 1_000, 10_000] {
-        let outbox =
-            OutboxLimits { ticks_max: 1_024, tick_bytes_max: 4 << 20, control_bytes_max: 1 << 20 };
+        let outbox = OutboxLimits {
+            ticks_max: 1_024,
+            tick_bytes_max: 4 << 20,
+            latest_bytes_max: 16 << 20,
+            control_bytes_max: 1 << 20,
+        };
         let mut shard =
             Shard::new(ShardOptions { outbox, close_timeout_ms: 1_000, stall_timeout_ms: 60_000 });
         shard.expect(RouteId(1));
@@ -135,8 +144,12 @@ fn paces(c: &mut Criterion) {
         ("1000_paces", intervals_ms(10, 1)),
         ("one_pace", intervals_ms(100, 0)),
     ] {
-        let outbox =
-            OutboxLimits { ticks_max: 1_024, tick_bytes_max: 4 << 20, control_bytes_max: 1 << 20 };
+        let outbox = OutboxLimits {
+            ticks_max: 1_024,
+            tick_bytes_max: 4 << 20,
+            latest_bytes_max: 16 << 20,
+            control_bytes_max: 1 << 20,
+        };
         let mut shard =
             Shard::new(ShardOptions { outbox, close_timeout_ms: 1_000, stall_timeout_ms: 60_000 });
         shard.expect(RouteId(1));

@@ -8,8 +8,9 @@ use tickgate::runtime::{Listener, Runtime, Task, TokioRuntime};
 use tickgate::server::admin::{CONNECTIONS_MAX, serve_admin};
 use tickgate::server::status::{
     AuditStatus, BroadcastStatus, BrokerCalls, BrokerState, BrokerStatus, ChannelStatus,
-    ClientsStatus, FeedStatus, GateStatus, GatewayState, GatewayStatus, QueueStatus, SessionState,
-    SessionStatus, ShardStatus, Status, StatusSource, TopicState, TopicStatus, UserStatus,
+    ClientsStatus, FeedStatus, GateStatus, GatewayState, GatewayStatus, OutboxStatus, QueueStatus,
+    SessionState, SessionStatus, ShardStatus, Status, StatusSource, TopicState, TopicStatus,
+    UserStatus,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
@@ -195,6 +196,10 @@ fn example() -> Status {
             outbox_ticks_most: 4,
             last_values: 2,
         }],
+        outbox: OutboxStatus {
+            ticks_left_out_total: [("conflate".into(), 5), ("drop_oldest".into(), 0)].into(),
+            clients_closed_total: [("answers".into(), 2), ("disconnect".into(), 1)].into(),
+        },
         queues: [("hub_mailbox".into(), QueueStatus { len: 1, max: 4_096 })].into(),
         tasks: [("client".into(), 3), ("hub".into(), 1)].into(),
         timers: 2,

@@ -79,6 +79,7 @@ impl Crowd {
             instrument: Instrument::new("NSE", format!("S{number}").as_str()),
             mode: Mode::Ltp,
             depth: 5,
+            snapshot: None,
             interval_ms: 0,
         };
         let entries = (0..topics).map(|number| Ok(entry(number))).collect();
@@ -166,6 +167,7 @@ fn a_user_who_returns_as_another_costs_in_proportion_to_the_topics() {
             instrument: Instrument::new("NSE", format!("S{number}").as_str()),
             mode: Mode::Ltp,
             depth: 5,
+            snapshot: None,
             interval_ms: 0,
         };
         let entries = (0..topics).map(|number| Ok(entry(number))).collect();
@@ -183,6 +185,7 @@ fn shard_of(clients: usize, routes: usize) -> Shard {
     let outbox = OutboxLimits {
         ticks_max: usize::MAX,
         tick_bytes_max: usize::MAX,
+        latest_bytes_max: usize::MAX,
         control_bytes_max: usize::MAX,
     };
     let mut shard =

@@ -136,7 +136,7 @@ impl Story {
     fn subscribe(&mut self, client: u64, names: &[&str]) {
         let entry = |name: &&str| {
             let Topic { instrument, mode } = topic(name);
-            Ok(SubscribeEntry { instrument, mode, depth: 5, interval_ms: 0 })
+            Ok(SubscribeEntry { instrument, mode, depth: 5, snapshot: None, interval_ms: 0 })
         };
         self.ask(client, Request::Subscribe(names.iter().map(entry).collect()));
     }

@@ -59,6 +59,7 @@ impl Log {
             instrument,
             mode: Mode::Ltp,
             depth: 5,
+            snapshot: None,
             interval_ms: 0,
         })]));
     }

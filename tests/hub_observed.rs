@@ -80,7 +80,7 @@ impl Observed {
 
     fn subscribe(&mut self, client: u64, symbol: &str) {
         let (instrument, mode) = (Instrument::new("NSE", symbol), Mode::Ltp);
-        let entry = SubscribeEntry { instrument, mode, depth: 5, interval_ms: 0 };
+        let entry = SubscribeEntry { instrument, mode, depth: 5, snapshot: None, interval_ms: 0 };
         self.ask(client, Request::Subscribe(vec![Ok(entry)]));
     }
 

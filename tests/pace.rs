@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 use tickgate::config::OutboxPolicy;
-use tickgate::engine::{Change, Manner, OutboxLimits, RouteId, Shard, ShardOptions};
+use tickgate::engine::{Change, Content, Manner, OutboxLimits, RouteId, Shard, ShardOptions};
 use tickgate::protocol::frame;
 use tickgate::topic::{ClientId, Instrument, Mode};
 
@@ -14,7 +14,12 @@ const B: ClientId = ClientId(2);
 const ROUTE: RouteId = RouteId(7);
 
 fn shard() -> Shard {
-    let outbox = OutboxLimits { ticks_max: 4, tick_bytes_max: 4_000, control_bytes_max: 400 };
+    let outbox = OutboxLimits {
+        ticks_max: 4,
+        tick_bytes_max: 4_000,
+        latest_bytes_max: 40_000,
+        control_bytes_max: 400,
+    };
     let mut shard =
         Shard::new(ShardOptions { outbox, close_timeout_ms: 1_000, stall_timeout_ms: 60_000 });
     shard.attach(A);
@@ -172,7 +177,10 @@ fn no_value_follows_the_answer_to_an_unsubscribe_and_no_timer_is_left() {
 fn a_paced_client_that_lags_is_served_as_its_channel_says() {
     let mut shard = shard();
     shard.detach(B);
-    shard.attach_by(B, Manner { policy: OutboxPolicy::Disconnect, ticks_max: 2 });
+    shard.attach_by(
+        B,
+        Manner { policy: OutboxPolicy::Disconnect, ticks_max: 2, content: Content::Ticks },
+    );
     for client in [A, B] {
         join(&mut shard, client, 10);
     }
@@ -191,7 +199,10 @@ fn a_paced_client_that_lags_is_served_as_its_channel_says() {
 fn whoever_is_closed_at_a_boundary_is_closed_once_and_gets_no_more() {
     let mut shard = shard();
     shard.detach(B);
-    shard.attach_by(B, Manner { policy: OutboxPolicy::Disconnect, ticks_max: 1 });
+    shard.attach_by(
+        B,
+        Manner { policy: OutboxPolicy::Disconnect, ticks_max: 1, content: Content::Ticks },
+    );
     let routes = [7, 8, 9].map(RouteId);
     let mut change = Change { add: routes.into(), ..Change::default() };
     for route in routes {
@@ -280,7 +291,7 @@ proptest! {
         steps in prop::collection::vec(step(), 1..150),
     ) {
         let outbox =
-            OutboxLimits { ticks_max: 9_999, tick_bytes_max: 1 << 20, control_bytes_max: 400 };
+            OutboxLimits { ticks_max: 9_999, tick_bytes_max: 1 << 20, latest_bytes_max: 1 << 20, control_bytes_max: 400 };
         let options = ShardOptions { outbox, close_timeout_ms: 1_000, stall_timeout_ms: 60_000 };
         let mut shard = Shard::new(options);
         shard.expect(ROUTE);

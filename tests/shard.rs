@@ -12,7 +12,12 @@ const B: ClientId = ClientId(2);
 const ROUTE: RouteId = RouteId(7);
 
 fn shard() -> Shard {
-    let outbox = OutboxLimits { ticks_max: 4, tick_bytes_max: 4_000, control_bytes_max: 400 };
+    let outbox = OutboxLimits {
+        ticks_max: 4,
+        tick_bytes_max: 4_000,
+        latest_bytes_max: 4_000,
+        control_bytes_max: 400,
+    };
     let mut shard =
         Shard::new(ShardOptions { outbox, close_timeout_ms: 1_000, stall_timeout_ms: 60_000 });
     shard.attach(A);

@@ -356,6 +356,18 @@ pub struct Tick {
     pub seq: u64,
     /// Whether it is the last known value, sent on subscribing.
     pub snapshot: bool,
+    /// The number that the gateway has given it, if it numbers ticks.
+    pub number: Option<u64>,
+    /// How many before it were left out, as it says.
+    pub skipped: u64,
+}
+
+impl Tick {
+    /// A tick that tells nothing of others.
+    #[must_use]
+    pub const fn new(topic: TopicName, source: Mode, seq: u64) -> Self {
+        Self { topic, source, seq, snapshot: false, number: None, skipped: 0 }
+    }
 }
 
 impl fmt::Display for Actor {

@@ -14,6 +14,7 @@ mod broadcasts_are_current;
 mod broadcasts_need_listeners;
 mod broker_agrees;
 mod channels_hold;
+mod every_gap_is_told;
 mod failed_subscribe_leaves_nothing;
 mod forbidden_line;
 mod keys_decide;
@@ -102,6 +103,7 @@ pub fn all(plan: &Plan) -> Vec<Box<dyn Invariant>> {
         Box::new(only_what_was_asked_for::OnlyWhatWasAskedFor::default()),
         Box::new(told_before_served::ToldBeforeServed::default()),
         Box::new(ticks_in_order::TicksInOrder::new(plan)),
+        Box::new(every_gap_is_told::EveryGapIsTold::new(plan)),
         Box::new(one_source_at_a_time::OneSourceAtATime::new(plan)),
         Box::new(latest_reaches_all::LatestReachesAll::new(plan)),
         Box::new(paces_hold::PacesHold::new(plan)),

@@ -16,6 +16,7 @@ mod origin;
 mod problem;
 mod roles;
 mod schema;
+mod ticks;
 mod validate;
 mod value;
 
@@ -35,6 +36,7 @@ pub use load::{DEFAULT_FILE, Loaded, load, parse};
 pub use origin::{BadOrigin, Origin};
 pub use problem::{BadConfig, Place, Problem};
 pub use roles::{Action, RoleRules, RoleTable, Roles};
+pub use ticks::Ticks;
 pub use validate::bad_log_filter;
 
 /// Most shards one gateway can have: the feed notes each in one bit.
@@ -52,6 +54,8 @@ pub struct Config {
     pub conduct: Conduct,
     /// Queues towards clients.
     pub outbox: Outbox,
+    /// What ticks tell, and where subscriptions begin.
+    pub ticks: Ticks,
     /// The ZeroMQ bus on which ticks arrive.
     pub bus: Bus,
     /// The HTTP port for operators.
@@ -109,6 +113,9 @@ pub struct Outbox {
     pub ticks_max: usize,
     /// Bytes of ticks that wait for one client before that; the last one may exceed it.
     pub tick_bytes_max: usize,
+    /// Bytes of the latest values that wait behind them for one client; beyond, it is closed with
+    /// 1013.
+    pub latest_bytes_max: usize,
     /// Bytes of answers and order updates that wait for one client; beyond, it is closed with
     /// 1013.
     pub control_bytes_max: usize,
@@ -318,6 +325,7 @@ impl Default for Outbox {
         Self {
             ticks_max: 1_024,
             tick_bytes_max: 4_194_304,
+            latest_bytes_max: 16_777_216,
             control_bytes_max: 1_048_576,
             write_bytes_max: 65_536,
             stall_timeout_ms: 60_000,

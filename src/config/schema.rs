@@ -142,6 +142,11 @@ pub(super) const KEYS: &[Key<Config>] = &[
     ),
     key(
         "outbox",
+        "latest_bytes_max",
+        Slot::Bytes(|c| &mut c.outbox.latest_bytes_max, 4_096..=1_024 * MIB),
+    ),
+    key(
+        "outbox",
         "control_bytes_max",
         Slot::Bytes(|c| &mut c.outbox.control_bytes_max, 4_096..=1_024 * MIB),
     ),
@@ -152,6 +157,8 @@ pub(super) const KEYS: &[Key<Config>] = &[
     ),
     key("outbox", "stall_timeout_ms", millis(|c| &mut c.outbox.stall_timeout_ms)),
     key("outbox", "batch_window_ms", Slot::Millis(|c| &mut c.outbox.batch_window_ms, 0..=1_000)),
+    key("ticks", "seq", Slot::Flag(|c| &mut c.ticks.seq)),
+    key("ticks", "snapshot", Slot::Flag(|c| &mut c.ticks.snapshot)),
     key("bus", "bind", Slot::List(|c| &mut c.bus.bind)),
     key("bus", "connect", Slot::List(|c| &mut c.bus.connect)),
     key("bus", "source_window_ms", millis(|c| &mut c.bus.source_window_ms)),

@@ -172,8 +172,10 @@ impl Broadcast {
         if !(is_own || is_picked()) {
             return;
         }
+        // It is sent with others at intervals, and follows none.
+        let tick = frame::without_sequence(tick);
         let old = self.values.insert(route, tick.clone());
-        self.changed |= old.is_none_or(|old| old != *tick);
+        self.changed |= old.is_none_or(|old| old != tick);
     }
 
     /// What the client of this number asked for was granted, or not.

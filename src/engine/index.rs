@@ -37,6 +37,8 @@ pub struct Served {
     pub broker: BrokerName,
     /// Shards with somebody on it, one bit each.
     pub shards: u64,
+    /// Places of instrument and group, good until interest changes.
+    at: (usize, usize),
 }
 
 /// The feed's table of interest.
@@ -62,6 +64,8 @@ struct Group {
 struct Route {
     id: RouteId,
     shards: u64,
+    /// The number of the tick that was handed to it last.
+    seq: u64,
 }
 
 /// Looks an instrument up without building one.
@@ -109,8 +113,9 @@ impl Index {
                 groups.len() - 1
             });
             let slot = &mut groups[at].routes[topic.mode.index()];
-            let shards = slot.filter(|old| old.id == route).map_or(0, |old| old.shards);
-            *slot = Some(Route { id: route, shards: shards | bit });
+            let new = Route { id: route, shards: 0, seq: 0 };
+            slot.take_if(|old| old.id != route);
+            slot.get_or_insert(new).shards |= bit;
         } else {
             self.withdraw(route, topic, broker, bit);
         }
@@ -138,10 +143,10 @@ impl Index {
     /// instrument at all.
     pub fn serve(&mut self, now_ms: u64, tick: TickAddress<'_>, served: &mut Vec<Served>) -> bool {
         let key = Key(tick.exchange, tick.symbol);
-        let Some((_, instrument, groups)) = self.instruments.get_full_mut(&key) else {
+        let Some((at, instrument, groups)) = self.instruments.get_full_mut(&key) else {
             return false;
         };
-        for group in groups {
+        for (place, group) in groups.iter_mut().enumerate() {
             if tick.broker.is_some_and(|broker| broker != group.broker.as_str()) {
                 continue;
             }
@@ -162,11 +167,25 @@ impl Index {
                         mode,
                         broker: group.broker.clone(),
                         shards: route.shards,
+                        at: (at, place),
                     });
                 }
             }
         }
         true
+    }
+
+    /// The number of a tick that is handed to a route, the same for all its shards: from 1, and one
+    /// more for each. To be asked for what [`Index::serve`] has just said, before interest changes.
+    /// A route that nobody wanted in between begins anew.
+    pub fn number(&mut self, served: &Served) -> u64 {
+        let group = self.instruments.get_index_mut(served.at.0);
+        let group = group.and_then(|(_, groups)| groups.get_mut(served.at.1));
+        let route = group.and_then(|group| group.routes[served.mode.index()].as_mut());
+        let route = route.filter(|route| route.id == served.route);
+        let Some(route) = route else { unreachable!("interest does not change in between") };
+        route.seq += 1;
+        route.seq
     }
 
     /// How many instruments somebody wants.
@@ -253,6 +272,32 @@ mod tests {
         index.serve(0, tick, &mut served);
         assert_eq!(served.len(), 1);
         assert_eq!((served[0].route, served[0].shards), (RouteId(2), 2));
+    }
+
+    #[test]
+    fn every_route_counts_its_own_ticks_whatever_becomes_of_its_shards() {
+        let mut index = index_with(&[Mode::Ltp, Mode::Quote]);
+        let numbers = |index: &mut Index, mode| {
+            let mut served = Vec::new();
+            let tick = TickAddress { broker: None, exchange: "NSE", symbol: "TCS", mode };
+            index.serve(0, tick, &mut served);
+            served.iter().map(|it| (it.mode.number(), index.number(it))).collect::<Vec<_>>()
+        };
+        assert_eq!(numbers(&mut index, Mode::Quote), [(2, 1), (1, 1)]);
+        assert_eq!(numbers(&mut index, Mode::Quote), [(2, 2), (1, 2)]);
+        let want = |index: &mut Index, route, shard, wanted| {
+            let topic = topic(Mode::Ltp);
+            index.set_interest(RouteId(route), &topic, &"paper".into(), shard, wanted);
+        };
+        want(&mut index, 1, 3, true);
+        want(&mut index, 1, 0, false);
+        assert_eq!(numbers(&mut index, Mode::Ltp), [(1, 3)], "another shard is on it now");
+        want(&mut index, 1, 3, false);
+        want(&mut index, 1, 0, true);
+        assert_eq!(numbers(&mut index, Mode::Ltp), [(1, 1)], "nobody was in between");
+        assert_eq!(numbers(&mut index, Mode::Quote), [(2, 3)]);
+        want(&mut index, 9, 0, true);
+        assert_eq!(numbers(&mut index, Mode::Ltp), [(1, 1)], "it is another route");
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub use hub::{
     TopicSnapshot,
 };
 pub use index::{Index, Served, TickAddress};
-pub use outbox::{Lost, Outbox, OutboxLimits, Overflow};
+pub use outbox::{Content, Lost, Outbox, OutboxLimits, Overflow};
 pub use shard::{Change, Manner, Orders, Shard, ShardOptions, ShardTotals};
 pub use upstream::{Upstream, UpstreamCommand};
 pub use wildcards::{Picked, Wild, Wildcards};

@@ -1,15 +1,20 @@
 //! What waits for one client.
 
+mod lagging;
 mod policy;
+#[cfg(test)]
+mod tests;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 
 use super::RouteId;
-use super::numbered::NumberMap;
+use super::numbered::{NumberMap, NumberSet};
 use crate::marks::mark;
+use lagging::{Lagging, told};
 
+pub use lagging::Content;
 pub use policy::Lost;
 
 /// How much may wait for one client.
@@ -19,12 +24,13 @@ pub struct OutboxLimits {
     pub ticks_max: usize,
     /// Bytes of ticks that wait before that; the last one may exceed it.
     pub tick_bytes_max: usize,
+    /// Bytes of the latest values that wait behind them; a single one may exceed it.
+    pub latest_bytes_max: usize,
     /// Bytes of answers and order updates that may wait.
     pub control_bytes_max: usize,
 }
 
-/// Too many answers or order updates wait: the client has to be closed, since none of them may be
-/// dropped.
+/// Too much waits: the client has to be closed, since none of it may be dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overflow;
 
@@ -33,7 +39,11 @@ pub struct Overflow;
 /// Up to `ticks_max` ticks, or `tick_bytes_max` bytes of them, wait in order. Beyond that the
 /// client lags: each further tick replaces the one of its topic that waits at the end, so that at
 /// most one a topic is added however long the client sleeps, and what it reads last is the latest.
-/// Within a topic the order is kept.
+/// Within a topic the order is kept, and a tick says how many right before it were left out.
+///
+/// Waiting ticks have at most `tick_bytes_max` and one tick, or what was `latest_bytes_max` before
+/// the client caught up; and `latest_bytes_max` behind that. A tick that tells of others is up to
+/// 31 bytes longer than it came.
 #[derive(Debug, Default)]
 pub struct Outbox {
     queue: VecDeque<Waiting>,
@@ -41,8 +51,11 @@ pub struct Outbox {
     ticks: usize,
     tick_bytes: usize,
     control_bytes: usize,
-    /// Latest values behind the queue, in the order in which their topics began to lag.
-    lagging: NumberMap<RouteId, Bytes>,
+    /// Latest values behind the queue.
+    lagging: Lagging,
+    content: Content,
+    /// Ticks that were dropped, by route, until the next one of the route tells.
+    dropped: NumberMap<RouteId, u64>,
 }
 
 #[derive(Debug)]
@@ -52,6 +65,12 @@ enum Waiting {
 }
 
 impl Outbox {
+    /// An outbox with nothing in it.
+    #[must_use]
+    pub fn new(content: Content) -> Self {
+        Self { content, ..Self::default() }
+    }
+
     /// Queues an answer, an order update, a pong or a close.
     ///
     /// # Errors
@@ -76,24 +95,32 @@ impl Outbox {
     }
 
     /// Queues a tick. Says whether it replaced one, which the client will never see.
-    pub fn push_tick(&mut self, limits: &OutboxLimits, route: RouteId, frame: Bytes) -> bool {
-        let has_room = self.ticks < limits.ticks_max && self.tick_bytes < limits.tick_bytes_max;
-        if self.lagging.is_empty() && has_room {
+    ///
+    /// # Errors
+    ///
+    /// Fails if the latest values alone are too many bytes; the tick is not queued.
+    pub fn push_tick(
+        &mut self,
+        limits: &OutboxLimits,
+        route: RouteId,
+        frame: Bytes,
+    ) -> Result<bool, Overflow> {
+        if self.lagging.is_empty() && self.has_room(limits) {
             self.queue_tick(route, frame);
-            return false;
+            return Ok(false);
         }
-        let replaced = self.lagging.insert(route, frame).is_some();
-        mark!(Conflated if replaced);
-        replaced
+        let kept = self.lagging.keep(self.content, limits.latest_bytes_max, route, frame);
+        mark!(LatestOverflowed if kept.is_err());
+        kept
     }
 
     /// Drops the ticks of these routes: their subscriptions have ended.
     pub fn forget(&mut self, routes: &[RouteId]) {
-        if routes.is_empty() || self.ticks == 0 && self.lagging.is_empty() {
+        let nothing = self.ticks == 0 && self.lagging.is_empty() && self.dropped.is_empty();
+        if routes.is_empty() || nothing {
             return;
         }
-        let routes: BTreeSet<RouteId> = routes.iter().copied().collect();
-        mark!(TicksForgotten if self.lagging.keys().any(|route| routes.contains(route)));
+        let routes: NumberSet<RouteId> = routes.iter().copied().collect();
         self.queue.retain(|waiting| match waiting {
             Waiting::Tick(route, frame) if routes.contains(route) => {
                 mark!(TicksForgotten);
@@ -103,12 +130,13 @@ impl Outbox {
             }
             Waiting::Tick(..) | Waiting::Control(_) => true,
         });
-        self.lagging.retain(|route, _| !routes.contains(route));
+        self.lagging.forget(&routes);
+        self.dropped.retain(|route, _| !routes.contains(route));
     }
 
     /// Drops everything.
     pub fn clear(&mut self) {
-        *self = Self::default();
+        *self = Self::new(self.content);
     }
 
     /// Moves frames to the end of `out` until it holds `bytes_max` or more. Says how many.
@@ -131,17 +159,21 @@ impl Outbox {
                 self.control_bytes -= frame.len();
                 Some(frame)
             }
-            Waiting::Tick(_, frame) => {
+            Waiting::Tick(route, frame) => {
                 self.ticks -= 1;
                 self.tick_bytes -= frame.len();
-                Some(frame)
+                let skipped = match self.dropped.is_empty() {
+                    true => None,
+                    false => self.dropped.swap_remove(&route),
+                };
+                Some(told(frame, skipped.unwrap_or_default()))
             }
         }
     }
 
     /// Queues the latest values of the lagging topics behind what waits.
     fn catch_up(&mut self) {
-        for (route, frame) in std::mem::take(&mut self.lagging) {
+        for (route, frame) in self.lagging.take() {
             self.queue_tick(route, frame);
         }
     }
@@ -161,14 +193,18 @@ impl Outbox {
     /// How many bytes wait.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let lagging = self.lagging.values().map(Bytes::len).sum::<usize>();
-        self.control_bytes + self.tick_bytes + lagging
+        self.control_bytes + self.tick_bytes + self.lagging.bytes()
     }
 
     /// Ticks that wait.
     #[must_use]
     pub fn ticks(&self) -> usize {
         self.ticks + self.lagging.len()
+    }
+
+    /// Routes of which something was dropped that no tick has told yet.
+    pub(super) fn untold(&self) -> impl Iterator<Item = RouteId> {
+        self.dropped.keys().copied()
     }
 
     /// Asserts that the counters agree with the contents.
@@ -189,148 +225,6 @@ impl Outbox {
         }
         assert_eq!((self.ticks, self.tick_bytes), (ticks, tick_bytes));
         assert_eq!(self.control_bytes, control_bytes);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LIMITS: OutboxLimits =
-        OutboxLimits { ticks_max: 2, tick_bytes_max: 100, control_bytes_max: 10 };
-
-    fn frame(text: &'static str) -> Bytes {
-        Bytes::from_static(text.as_bytes())
-    }
-
-    fn drained(outbox: &mut Outbox) -> String {
-        let mut out = Vec::new();
-        outbox.drain_into(&mut out, usize::MAX);
-        outbox.check();
-        String::from_utf8(out).unwrap()
-    }
-
-    #[test]
-    fn a_client_that_keeps_up_gets_everything_in_order() {
-        let mut outbox = Outbox::default();
-        outbox.push_tick(&LIMITS, RouteId(1), frame("a"));
-        outbox.push_control(&LIMITS, frame("X")).unwrap();
-        outbox.push_tick(&LIMITS, RouteId(1), frame("b"));
-        assert_eq!(drained(&mut outbox), "aXb");
-        assert!(outbox.is_empty());
-    }
-
-    #[test]
-    fn a_client_that_lags_gets_the_latest_of_each_topic_in_order_of_first_lag() {
-        let mut outbox = Outbox::default();
-        let ticks = [(1, "a"), (2, "b"), (2, "c"), (1, "d"), (2, "e"), (1, "f")];
-        let replaced =
-            ticks.map(|(route, text)| outbox.push_tick(&LIMITS, RouteId(route), frame(text)));
-        assert_eq!(replaced, [false, false, false, false, true, true]);
-        assert_eq!(drained(&mut outbox), "abef");
-    }
-
-    #[test]
-    fn a_client_that_sleeps_through_large_ticks_costs_a_bounded_number_of_bytes() {
-        let limits = OutboxLimits { ticks_max: 1_000, tick_bytes_max: 100, control_bytes_max: 10 };
-        let mut outbox = Outbox::default();
-        let tick = Bytes::from(vec![b'x'; 60]);
-        for _ in 0..10 {
-            outbox.push_tick(&limits, RouteId(1), tick.clone());
-        }
-        outbox.check();
-        assert_eq!(outbox.bytes(), 3 * 60, "two within the limit, and the latest");
-        drained(&mut outbox);
-        assert!(!outbox.push_tick(&limits, RouteId(1), tick), "it has caught up");
-    }
-
-    #[test]
-    fn ticks_stay_behind_the_lagging_ones_while_the_queue_drains() {
-        let mut outbox = Outbox::default();
-        for text in ["a", "b", "c"] {
-            outbox.push_tick(&LIMITS, RouteId(1), frame(text));
-        }
-        let mut out = Vec::new();
-        outbox.drain_into(&mut out, 1);
-        outbox.push_tick(&LIMITS, RouteId(1), frame("d"));
-        outbox.drain_into(&mut out, usize::MAX);
-        assert_eq!(out, b"abd", "c was replaced by d, and nothing overtook");
-    }
-
-    #[test]
-    fn answers_are_refused_rather_than_dropped() {
-        let mut outbox = Outbox::default();
-        outbox.push_control(&LIMITS, frame("123456")).unwrap();
-        assert_eq!(outbox.push_control(&LIMITS, frame("78901")), Err(Overflow));
-        assert_eq!(drained(&mut outbox), "123456");
-        outbox.push_control(&LIMITS, frame("larger than the limit")).unwrap();
-    }
-
-    #[test]
-    fn what_just_reaches_a_limit_is_within_it() {
-        let mut outbox = Outbox::default();
-        outbox.push_control(&LIMITS, frame("123456")).unwrap();
-        outbox.push_control(&LIMITS, frame("7890")).unwrap();
-        assert_eq!(outbox.push_control(&LIMITS, frame("1")), Err(Overflow));
-        let full = Bytes::from(vec![b'x'; LIMITS.tick_bytes_max]);
-        outbox.push_tick(&LIMITS, RouteId(1), full);
-        outbox.push_tick(&LIMITS, RouteId(1), frame("a"));
-        assert!(outbox.push_tick(&LIMITS, RouteId(1), frame("b")), "a waits behind the limit");
-        let mut out = Vec::new();
-        assert_eq!(outbox.drain_into(&mut out, 6), 1, "the first frame fills the buffer");
-    }
-
-    #[test]
-    fn what_waits_is_counted_wherever_it_waits() {
-        let mut outbox = Outbox::default();
-        assert_eq!((outbox.bytes(), outbox.ticks()), (0, 0));
-        outbox.push_control(&LIMITS, frame("123456")).unwrap();
-        for (route, text) in [(1, "a"), (2, "bb"), (3, "ccc"), (4, "dddd")] {
-            outbox.push_tick(&LIMITS, RouteId(route), frame(text));
-        }
-        assert_eq!((outbox.bytes(), outbox.ticks()), (16, 4));
-        outbox.push_last(frame("e"));
-        assert_eq!((outbox.bytes(), outbox.ticks()), (17, 4));
-        outbox.clear();
-        assert!(outbox.is_empty());
-    }
-
-    #[test]
-    fn counters_that_have_drifted_are_noticed() {
-        let drifted: [fn(&mut Outbox); 3] = [
-            |outbox| outbox.ticks += 1,
-            |outbox| outbox.tick_bytes += 1,
-            |outbox| outbox.control_bytes += 1,
-        ];
-        for drift in drifted {
-            let mut outbox = Outbox::default();
-            outbox.push_control(&LIMITS, frame("X")).unwrap();
-            outbox.push_tick(&LIMITS, RouteId(1), frame("a"));
-            outbox.check();
-            drift(&mut outbox);
-            assert!(std::panic::catch_unwind(|| outbox.check()).is_err(), "{outbox:?}");
-        }
-    }
-
-    #[test]
-    fn ticks_of_an_ended_subscription_are_gone_wherever_they_wait() {
-        let mut outbox = Outbox::default();
-        for (route, text) in [(1, "a"), (2, "b"), (1, "c"), (2, "d")] {
-            outbox.push_tick(&LIMITS, RouteId(route), frame(text));
-        }
-        outbox.forget(&[RouteId(1)]);
-        outbox.check();
-        assert_eq!(drained(&mut outbox), "bd");
-    }
-
-    #[test]
-    fn a_drain_stops_at_the_first_frame_that_fills_the_buffer() {
-        let mut outbox = Outbox::default();
-        outbox.push_control(&LIMITS, frame("aaaa")).unwrap();
-        outbox.push_control(&LIMITS, frame("bbbb")).unwrap();
-        let mut out = Vec::new();
-        assert_eq!(outbox.drain_into(&mut out, 2), 1);
-        assert_eq!(out, b"aaaa");
-        assert_eq!(outbox.bytes(), 4);
+        self.lagging.check();
     }
 }

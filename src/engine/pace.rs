@@ -160,9 +160,10 @@ impl Paces {
         }
     }
 
-    /// A value has come: groups that were idle are due at their next boundaries.
-    pub fn ticked(&mut self, paces: &mut RoutePaces, now_ms: u64) {
-        paces.values += 1;
+    /// A value has come, the last of so many: groups that were idle are due at their next
+    /// boundaries.
+    pub fn ticked(&mut self, paces: &mut RoutePaces, values: u64, now_ms: u64) {
+        paces.values += values;
         for no in paces.idle.drain(..) {
             let group = self.groups[no].as_mut().expect("the group exists");
             group.idle_at = None;

@@ -14,7 +14,7 @@ use bytes::Bytes;
 
 use super::RouteId;
 use super::numbered::{NumberMap, NumberSet};
-use super::outbox::{Lost, Outbox, OutboxLimits, Overflow};
+use super::outbox::{Content, Lost, Outbox, OutboxLimits, Overflow};
 use super::pace::{Paces, Place, RoutePaces};
 use super::timers::Timers;
 use crate::config::OutboxPolicy;
@@ -46,6 +46,8 @@ pub struct Change {
     pub add: Vec<RouteId>,
     /// Those of them of which only the latest value is wanted, every so many milliseconds.
     pub paces: NumberMap<RouteId, u64>,
+    /// Those of them that begin with the next tick instead.
+    pub without_snapshot: NumberSet<RouteId>,
     /// What happens to its order updates.
     pub orders: Orders,
 }
@@ -87,6 +89,10 @@ pub struct ShardTotals {
     pub orders: u64,
     /// Clients closed because too much waited for them.
     pub overflows: u64,
+    /// Of these, those whose latest values alone were too many bytes.
+    pub latest_overflows: u64,
+    /// Of these, those for whose ticks no room may be made.
+    pub tick_overflows: u64,
     /// Clients cut off because their sockets took nothing for too long.
     pub stalls: u64,
 }
@@ -165,15 +171,16 @@ impl Shard {
     /// Takes in a client whose ticks are conflated.
     pub fn attach(&mut self, id: ClientId) {
         let ticks_max = self.options.outbox.ticks_max;
-        self.attach_by(id, Manner { policy: OutboxPolicy::Conflate, ticks_max });
+        let (policy, content) = (OutboxPolicy::Conflate, Content::Ticks);
+        self.attach_by(id, Manner { policy, ticks_max, content });
     }
 
     /// Takes in a client.
     pub fn attach_by(&mut self, id: ClientId, manner: Manner) {
-        let Manner { policy, ticks_max } = manner;
+        let Manner { policy, ticks_max, content } = manner;
         let client = Client {
             id,
-            outbox: Outbox::default(),
+            outbox: Outbox::new(content),
             limits: OutboxLimits { ticks_max, ..self.options.outbox },
             policy,
             routes: NumberMap::default(),
@@ -235,7 +242,8 @@ impl Shard {
             self.push_control(slot, answer);
         }
         for route in change.add {
-            self.join(slot, route, change.paces.get(&route).copied());
+            let interval_ms = change.paces.get(&route).copied();
+            self.join(slot, route, interval_ms, !change.without_snapshot.contains(&route));
         }
         self.close_overflowed();
     }
@@ -255,16 +263,13 @@ impl Shard {
         };
         route_state.last = Some(frame.clone());
         if let Some(paces) = &mut route_state.paces {
-            self.paces.ticked(paces, self.now_ms);
+            self.paces.ticked(paces, 1 + frame::skipped(frame), self.now_ms);
         }
         for &slot in &route_state.subscribers {
             let client = self.slots[slot].as_mut().expect("a subscriber exists");
             self.totals.ticks += 1;
             match client.push_tick(route, frame.clone()) {
-                Ok(Lost { replaced, dropped }) => {
-                    self.totals.conflated += replaced;
-                    self.totals.dropped += dropped;
-                }
+                Ok(lost) => self.totals.add(lost),
                 Err(Overflow) => self.overflowed.push(client.id),
             }
             self.dirty.later(slot, client);
@@ -313,7 +318,7 @@ impl Shard {
         self.totals
     }
 
-    fn join(&mut self, slot: usize, route: RouteId, interval_ms: Option<u64>) {
+    fn join(&mut self, slot: usize, route: RouteId, interval_ms: Option<u64>, snapshot: bool) {
         let Some(state) = self.routes.get_mut(&route) else {
             unreachable!("a route is expected before anybody joins it");
         };
@@ -327,14 +332,15 @@ impl Shard {
         };
         let old = client.routes.insert(route, place);
         assert!(old.is_none(), "{} joined {route:?} twice", client.id);
-        if let Some(last) = &state.last {
+        if let Some(last) = state.last.as_ref().filter(|_| snapshot) {
             mark!(Snapshot);
             let snapshot = frame::with_snapshot(last);
-            if client.push_tick(route, snapshot).is_err() {
-                self.overflowed.push(client.id);
+            // A client is not closed for what it subscribes to: without room it does without.
+            if let Ok(lost) = client.push_tick(route, snapshot) {
+                self.totals.add(lost);
+                self.totals.ticks += 1;
+                self.mark_dirty(slot);
             }
-            self.totals.ticks += 1;
-            self.mark_dirty(slot);
         }
     }
 

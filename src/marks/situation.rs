@@ -92,6 +92,8 @@ words! {
         StopAtDoor = "the gateway stops while a client is at the door",
         // Shards and sockets.
         Conflated = "a tick replaces one that a client did not read",
+        SkippedTold = "a tick tells how many were left out before it",
+        LatestOverflowed = "the latest values alone are too many bytes for a client",
         TicksForgotten = "ticks wait for a subscription that ends",
         Overflowed = "too many answers wait for a client",
         OldestDropped = "the oldest tick goes so that another finds room",

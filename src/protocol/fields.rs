@@ -22,6 +22,7 @@ pub(super) struct Fields<'a> {
     pub mode: Option<&'a RawValue>,
     pub depth: Option<&'a RawValue>,
     pub interval_ms: Option<&'a RawValue>,
+    pub snapshot: Option<&'a RawValue>,
     pub timestamp: Option<&'a RawValue>,
     /// `_pingId`.
     pub ping_id: Option<&'a RawValue>,
@@ -69,6 +70,7 @@ enum FieldName {
     Mode,
     Depth,
     IntervalMs,
+    Snapshot,
     Timestamp,
     #[serde(rename = "_pingId")]
     PingId,
@@ -107,6 +109,7 @@ impl<'de> Visitor<'de> for FieldsVisitor {
                 FieldName::Mode => &mut fields.mode,
                 FieldName::Depth => &mut fields.depth,
                 FieldName::IntervalMs => &mut fields.interval_ms,
+                FieldName::Snapshot => &mut fields.snapshot,
                 FieldName::Timestamp => &mut fields.timestamp,
                 FieldName::PingId => &mut fields.ping_id,
                 FieldName::Other => continue,

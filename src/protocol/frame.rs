@@ -1,10 +1,14 @@
 //! Complete WebSocket frames of a server (RFC 6455, section 5.2): final and unmasked, so that one
 //! buffer serves every client.
 
+mod sequence;
+
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::json::{escaped_len, push_escaped};
 use crate::topic::{Instrument, Mode};
+
+pub use sequence::{skipped, without_sequence};
 
 /// Bytes of a close frame's reason: a control frame holds 125, two of them the code.
 pub const REASON_BYTES_MAX: usize = 123;
@@ -19,6 +23,8 @@ const BROADCAST_START: &[u8] = br#"{"type":"broadcast","#;
 const SNAPSHOT: &[u8] = br#""snapshot":true,"#;
 /// How a tick says that values before it were left out; the number and a comma follow.
 const SKIPPED: &[u8] = br#""skipped":"#;
+/// How a tick says which one of its topic it is; the number and a comma follow.
+const SEQ: &[u8] = br#""seq":"#;
 
 /// A text frame. `json` is UTF-8.
 #[must_use]
@@ -44,14 +50,33 @@ pub fn close_frame(code: u16, reason: &str) -> Bytes {
 /// byte. One allocation.
 #[must_use]
 pub fn tick_frame(instrument: &Instrument, mode: Mode, broker: &str, data: &[u8]) -> Bytes {
+    numbered_tick_frame(instrument, mode, broker, None, data)
+}
+
+/// The same with `"seq":n`, if it is the n-th tick of its topic.
+#[must_use]
+pub fn numbered_tick_frame(
+    instrument: &Instrument,
+    mode: Mode,
+    broker: &str,
+    seq: Option<u64>,
+    data: &[u8],
+) -> Bytes {
     let Instrument { exchange, symbol } = instrument;
     let envelope = br#""symbol":"","exchange":"","mode":1,"broker":"","data":}"#.len();
     let names = escaped_len(symbol) + escaped_len(exchange) + escaped_len(broker);
-    let payload_len = TICK_START.len() + envelope + names + data.len();
+    let digits = seq.map(sequence::Decimal::of);
+    let numbered = digits.as_ref().map_or(0, |digits| SEQ.len() + digits.as_bytes().len() + 1);
+    let payload_len = TICK_START.len() + numbered + envelope + names + data.len();
 
     let mut frame = Vec::with_capacity(header_len(payload_len) + payload_len);
     push_header(&mut frame, FINAL_TEXT, payload_len);
     frame.extend_from_slice(TICK_START);
+    if let Some(digits) = &digits {
+        frame.extend_from_slice(SEQ);
+        frame.extend_from_slice(digits.as_bytes());
+        frame.push(b',');
+    }
     frame.extend_from_slice(br#""symbol":""#);
     push_escaped(&mut frame, symbol);
     frame.extend_from_slice(br#"","exchange":""#);

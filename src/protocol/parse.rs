@@ -4,14 +4,15 @@
 //! - A field that occurs twice counts as given last, as in Python and in browsers.
 //! - Unknown fields are ignored, whatever they hold, if they are JSON.
 //! - `action`, `api_key` and `symbols` count as missing if they are `null`, `false`, zero or
-//!   empty, as in Python. A `depth`, `interval_ms`, `timestamp` or `_pingId` that is `null` counts
-//!   as missing; a `mode` that is `null` is wrong, and a `request_id` that is `null` is echoed.
+//!   empty, as in Python. A `depth`, `interval_ms`, `snapshot`, `timestamp` or `_pingId` that is
+//!   `null` counts as missing; a `mode` that is `null` is wrong, and a `request_id` that is `null`
+//!   is echoed.
 //! - A message that is no object, or `api_key`, `token` or `symbols` of a wrong type, is a
 //!   `SERVER_ERROR` as it always was; so is an entry of `symbols` that is no object: nothing of
 //!   the request is carried out.
 //! - A wrong value inside an entry fails that entry alone. A wrong `mode` beside `symbols` refuses
-//!   the request, whether an entry needs it or not; a wrong `depth` or `interval_ms` there fails
-//!   each entry that has none of its own.
+//!   the request, whether an entry needs it or not; a wrong `depth`, `interval_ms` or `snapshot`
+//!   there fails each entry that has none of its own.
 //! - Refusals of unreadable requests need no authentication: the bytes alone decide.
 
 use std::borrow::Cow;
@@ -109,6 +110,7 @@ fn subscribe(fields: &Fields<'_>, limits: &ParseLimits) -> Result<Request, Rejec
     let shared_mode = fields.mode.map(mode).transpose()?.unwrap_or(Mode::Quote);
     let shared_depth = fields.depth.filter(not_null).map_or(Ok(DEPTH_DEFAULT), depth);
     let shared_interval = fields.interval_ms.filter(not_null).map_or(Ok(0), interval);
+    let shared_snapshot = snapshot(fields);
     let entries = entries(fields, limits)?.ok_or_else(Reject::no_symbols)?;
     let read = |entry: &Fields<'_>| {
         Ok(SubscribeEntry {
@@ -121,6 +123,10 @@ fn subscribe(fields: &Fields<'_>, limits: &ParseLimits) -> Result<Request, Rejec
             interval_ms: match entry.interval_ms.filter(not_null) {
                 Some(own) => interval(own)?,
                 None => shared_interval.clone()?,
+            },
+            snapshot: match entry.snapshot.filter(not_null) {
+                Some(_) => snapshot(entry)?,
+                None => shared_snapshot.clone()?,
             },
         })
     };
@@ -227,6 +233,15 @@ fn interval(raw: &RawValue) -> Result<u64, Reject> {
     match raw.get().parse() {
         Ok(ms) if ms == 0 || INTERVAL_MS.contains(&ms) => Ok(ms),
         Ok(_) | Err(_) => Err(Reject::invalid_interval(&INTERVAL_MS)),
+    }
+}
+
+fn snapshot(fields: &Fields<'_>) -> Result<Option<bool>, Reject> {
+    match fields.snapshot.filter(not_null).map(RawValue::get) {
+        None => Ok(None),
+        Some("true") => Ok(Some(true)),
+        Some("false") => Ok(Some(false)),
+        Some(_) => Err(Reject::invalid_snapshot()),
     }
 }
 

@@ -378,6 +378,12 @@ impl Reject {
         )
     }
 
+    /// A `snapshot` that is neither true nor false.
+    #[must_use]
+    pub fn invalid_snapshot() -> Self {
+        Self::of(ErrorCode::InvalidParameters, "Snapshot must be true or false")
+    }
+
     /// An exchange or symbol that is missing, no text, too long or not a name; `why` completes
     /// "Exchange" or "Symbol".
     #[must_use]

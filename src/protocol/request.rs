@@ -171,6 +171,8 @@ pub struct SubscribeEntry {
     pub depth: u32,
     /// The latest value at most this often, within [`INTERVAL_MS`]; 0: every value.
     pub interval_ms: u64,
+    /// Whether the last value is to be sent at once; `None`: as the gateway does.
+    pub snapshot: Option<bool>,
 }
 
 /// One symbol to unsubscribe.

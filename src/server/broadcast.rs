@@ -140,7 +140,13 @@ impl<R: Runtime> Broadcaster<R> {
             BroadcastEffect::Ask(client) => {
                 let entry = |topic: &Topic| {
                     let Topic { instrument, mode } = topic.clone();
-                    Ok(SubscribeEntry { instrument, mode, depth: DEPTH, interval_ms: 0 })
+                    Ok(SubscribeEntry {
+                        instrument,
+                        mode,
+                        depth: DEPTH,
+                        snapshot: None,
+                        interval_ms: 0,
+                    })
                 };
                 let entries = self.topics.iter().map(entry).collect();
                 vec![

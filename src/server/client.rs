@@ -29,7 +29,9 @@ use super::tls::{MaybeTls, Tls};
 use crate::audit::{Audit, Record, What};
 use crate::auth::Verifier;
 use crate::config::{ChannelKind, Config, OutboxPolicy};
-use crate::engine::{ChannelId, Conduct, Escalation, Event, Manner, Rates, Reaction, ShardId};
+use crate::engine::{
+    ChannelId, Conduct, Content, Escalation, Event, Manner, Rates, Reaction, ShardId,
+};
 use crate::marks::mark;
 use crate::runtime::{Clock, Runtime};
 use crate::topic::{BrokerName, ClientId};
@@ -60,7 +62,7 @@ impl<R: Runtime> ClientContext<R> {
     fn manner(&self, channel: ChannelId) -> Manner {
         let ticks_max = self.config.outbox.ticks_max;
         let Some(entry) = channel.entry(&self.config.channel) else {
-            return Manner { policy: OutboxPolicy::Conflate, ticks_max };
+            return Manner { policy: OutboxPolicy::Conflate, ticks_max, content: Content::Ticks };
         };
         let ticks_max = match (entry.kind, entry.outbox) {
             // All of a broadcast is in its latest frame.
@@ -70,7 +72,11 @@ impl<R: Runtime> ClientContext<R> {
             }
             (ChannelKind::Broadcast | ChannelKind::Interactive, _) => entry.ticks_max,
         };
-        Manner { policy: entry.outbox, ticks_max }
+        let content = match entry.kind {
+            ChannelKind::Broadcast => Content::Broadcasts,
+            ChannelKind::Interactive => Content::Ticks,
+        };
+        Manner { policy: entry.outbox, ticks_max, content }
     }
 }
 

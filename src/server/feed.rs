@@ -84,6 +84,8 @@ pub(super) struct FeedTables {
     /// Ticks, and KiB of them, that may wait for one shard, and as many before it. Answers go
     /// through the same mailbox, so this is what they may have to wait behind.
     pub waiting_max: usize,
+    /// Whether ticks carry their numbers.
+    pub numbers: bool,
 }
 
 /// Routes what publishers send until the bus or the mailbox ends.
@@ -283,8 +285,9 @@ impl<S> Feed<S> {
                 self.counts.nulled += u64::from(checked.nulled);
                 for served in &self.served {
                     let Served { instrument, mode, broker, .. } = served;
-                    let broker = broker.as_str();
-                    let tick = frame::tick_frame(instrument, *mode, broker, &checked.json);
+                    let seq = self.tables.numbers.then(|| self.tables.index.number(served));
+                    let (broker, data) = (broker.as_str(), &checked.json);
+                    let tick = frame::numbered_tick_frame(instrument, *mode, broker, seq, data);
                     push(&mut self.shards, served, &tick);
                 }
                 for picked in &self.picked {

@@ -150,9 +150,13 @@ impl Gateway {
         let options = HubOptions::new(&config, brokers, runtime.entropy());
         let rules = options.rules.clone();
         let index = Index::new(config.bus.source_window_ms);
-        let wildcards = wildcards(&config, &broadcasts);
-        let waiting_max = config.bus.waiting_ticks_max;
-        let tables = FeedTables { index, wildcards, rules, waiting_max };
+        let tables = FeedTables {
+            index,
+            wildcards: wildcards(&config, &broadcasts),
+            rules,
+            waiting_max: config.bus.waiting_ticks_max,
+            numbers: config.ticks.seq,
+        };
         let outlets =
             FeedOutlets { shards: all.clone(), hub: hub_mailbox.clone(), keeper: keeper.clone() };
         let feed = run_feed(bus, feed_messages, tables, clock, outlets);

@@ -129,6 +129,10 @@ fn labelled<L: ToString>(
     Samples::Each(label, values)
 }
 
+fn counts(label: &'static str, counts: &BTreeMap<String, u64>) -> Samples {
+    labelled(label, counts.iter().map(|(name, count)| (name, *count)))
+}
+
 /// One sample for each state, also for those that nothing is in.
 fn by_state<S: Copy + Ord>(
     states: &[S],
@@ -319,6 +323,18 @@ const FAMILIES: &[Family] = &[
         "channel_ticks_left_out",
         "Ticks of topics that are too many for the broadcast.",
         |s| broadcasts(s, |it| it.left_out_total),
+    ),
+    family(
+        Kind::Count,
+        "outbox_ticks_left_out",
+        "Ticks never sent to a client that lags, by policy.",
+        |s| counts("policy", &s.outbox.ticks_left_out_total),
+    ),
+    family(
+        Kind::Count,
+        "outbox_clients_closed",
+        "Clients closed because too much waits for them, by what found no room.",
+        |s| counts("reason", &s.outbox.clients_closed_total),
     ),
     family(Kind::Gauge, "shard_clients", "Clients of the shard.", |s| {
         labelled("shard", s.shards.iter().map(|shard| (shard.id, shard.clients)))

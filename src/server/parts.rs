@@ -33,6 +33,7 @@ pub(super) fn start_shards<R: Runtime>(
         outbox: OutboxLimits {
             ticks_max: config.outbox.ticks_max,
             tick_bytes_max: config.outbox.tick_bytes_max,
+            latest_bytes_max: config.outbox.latest_bytes_max,
             control_bytes_max: config.outbox.control_bytes_max,
         },
         close_timeout_ms: config.server.close_timeout_ms,

@@ -13,8 +13,9 @@ use super::hub::HubMessage;
 use super::shard::{ShardMailbox, ShardMessage, ShardSnapshot};
 use super::status::{
     AuditStatus, BroadcastStatus, BrokerCalls, BrokerState, BrokerStatus, ChannelStatus,
-    ClientsStatus, FeedStatus, GateStatus, GatewayState, GatewayStatus, QueueStatus, SessionState,
-    SessionStatus, ShardStatus, Status, StatusSource, TopicState, TopicStatus, UserStatus,
+    ClientsStatus, FeedStatus, GateStatus, GatewayState, GatewayStatus, OutboxStatus, QueueStatus,
+    SessionState, SessionStatus, ShardStatus, Status, StatusSource, TopicState, TopicStatus,
+    UserStatus,
 };
 use super::tls::MaybeTls;
 use crate::audit::Audit;
@@ -111,6 +112,7 @@ impl<R: Runtime> Source<R> {
             brokers: self.brokers(hub),
             feed: self.feed(feed),
             audit: self.audit(),
+            outbox: OutboxStatus::sum(&shards.iter().map(|at| at.totals).collect::<Vec<_>>()),
             shards: shards.iter().enumerate().map(|(id, at)| self.shard(id, at)).collect(),
             queues: self.queues(),
             tasks: self.tasks(),

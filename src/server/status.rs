@@ -7,6 +7,8 @@
 mod audit;
 mod channels;
 mod feed;
+mod outbox;
+mod queue;
 mod ready;
 
 use std::collections::BTreeMap;
@@ -20,6 +22,8 @@ use crate::topic::{BrokerName, UserId};
 pub use audit::AuditStatus;
 pub use channels::{BroadcastStatus, ChannelStatus};
 pub use feed::FeedStatus;
+pub use outbox::OutboxStatus;
+pub use queue::QueueStatus;
 
 /// Rows of each list that `/status` shows unless asked otherwise.
 pub const ROWS_DEFAULT: usize = 1_000;
@@ -74,6 +78,9 @@ pub struct Status {
     /// The audit log.
     #[serde(default)]
     pub audit: AuditStatus,
+    /// What clients that lag have missed, all shards together.
+    #[serde(default)]
+    pub outbox: OutboxStatus,
     /// The shards, by number.
     pub shards: Vec<ShardStatus>,
     /// Bounded queues between tasks, by name.
@@ -356,13 +363,4 @@ pub struct ShardStatus {
     /// Values that these did not get, because later ones came within the interval.
     #[serde(default)]
     pub values_withheld_total: u64,
-}
-
-/// A bounded queue.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct QueueStatus {
-    /// Items that wait.
-    pub len: u64,
-    /// Items it holds at most.
-    pub max: u64,
 }

@@ -126,6 +126,7 @@ pub fn subscribe(symbol: usize) -> Request {
         instrument,
         mode: Mode::Ltp,
         depth: 5,
+        snapshot: None,
         interval_ms: 0,
     })])
 }

@@ -152,8 +152,14 @@ impl fmt::Display for Reply {
 
 impl fmt::Display for Tick {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { topic, source, seq, snapshot } = self;
+        let Self { topic, source, seq, snapshot, number, skipped } = self;
         write!(f, "tick {topic} #{seq}")?;
+        if let Some(number) = number {
+            write!(f, "={number}")?;
+        }
+        if *skipped > 0 {
+            write!(f, " skipping {skipped}")?;
+        }
         if *source != topic.mode() {
             write!(f, " from {source}")?;
         }

@@ -153,7 +153,7 @@ mod tests {
     fn read(seq: u64) -> Seen {
         let topic = named("NSE:A/LTP");
         let source = topic.mode();
-        let ticks = vec![Tick { topic, source, seq, snapshot: false }];
+        let ticks = vec![Tick::new(topic, source, seq)];
         Seen::Broadcast { ticks, snapshot: false }
     }
 

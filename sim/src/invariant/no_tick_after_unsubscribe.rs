@@ -73,7 +73,7 @@ mod tests {
         let topic = named("NSE:A/LTP");
         story.send("alice-1", Request::Subscribe(vec![topic.clone()]));
         let source = topic.mode();
-        let tick = |snapshot| Seen::Tick(Tick { topic: topic.clone(), source, seq: 2, snapshot });
+        let tick = |snapshot| Seen::Tick(Tick { snapshot, ..Tick::new(topic.clone(), source, 2) });
         assert_eq!(story.see(&client("alice-1"), tick(true)), Ok(()));
         assert!(story.see(&client("alice-1"), tick(false)).is_err());
     }

@@ -118,7 +118,7 @@ mod tests {
         story.later(wait_ms, &Actor::Operator, Seen::Finished).expect("it is nothing");
         story.publish("NSE:M/Quote", 1);
         let topic = TopicName::new("NSE", "M", Mode::Ltp);
-        let tick = Tick { topic, source: Mode::Quote, seq: 1, snapshot: false };
+        let tick = Tick::new(topic, Mode::Quote, 1);
         story.see(&client("alice-1"), Seen::Tick(tick))
     }
 

@@ -285,7 +285,7 @@ mod tests {
         story.see(&client("alice-1"), {
             let topic = named(A);
             let source = topic.mode();
-            Seen::Tick(Tick { topic, source, seq: read, snapshot: false })
+            Seen::Tick(Tick { topic, source, seq: read, snapshot: false, number: None, skipped: 0 })
         })?;
         story.later(ms, &Actor::Operator, Seen::Phase(Phase::Leave))
     }

@@ -95,7 +95,7 @@ impl<I: Invariant> Story<I> {
     pub fn tick(&mut self, name: &str, topic: &str, seq: u64) -> Result<(), String> {
         let topic = named(topic);
         let source = topic.mode();
-        self.see(&client(name), Seen::Tick(Tick { topic, source, seq, snapshot: false }))
+        self.see(&client(name), Seen::Tick(Tick::new(topic, source, seq)))
     }
 
     pub fn publish(&mut self, topic: &str, seq: u64) {

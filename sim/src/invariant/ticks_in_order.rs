@@ -58,7 +58,7 @@ impl TicksInOrder {
     }
 
     fn read(&mut self, client: &ClientName, tick: &Tick) -> Result<(), String> {
-        let Tick { topic, source, seq, snapshot } = tick;
+        let Tick { topic, source, seq, snapshot, .. } = tick;
         if *source < topic.mode() {
             return Err(format!("{client} read {topic} #{seq} made of a mere {source} tick"));
         }
@@ -217,7 +217,8 @@ mod tests {
     fn the_first_tick_after_a_snapshot_may_be_later_but_not_earlier() {
         let mut story = story();
         let snapshot = |seq| {
-            Seen::Tick(Tick { topic: named("NSE:A/LTP"), source: Mode::Ltp, seq, snapshot: true })
+            let tick = Tick::new(named("NSE:A/LTP"), Mode::Ltp, seq);
+            Seen::Tick(Tick { snapshot: true, ..tick })
         };
         story.good(&client("alice-1"), snapshot(4));
         assert_eq!(story.tick("alice-1", "NSE:A/LTP", 7), Ok(()));
@@ -230,7 +231,7 @@ mod tests {
         story.subscribe("alice-1", "NSE:M/LTP");
         let tick = |mode, source, seq| {
             let topic = TopicName::new("NSE", "M", mode);
-            Seen::Tick(Tick { topic, source, seq, snapshot: false })
+            Seen::Tick(Tick::new(topic, source, seq))
         };
         story.good(&client("alice-1"), tick(Mode::Ltp, Mode::Quote, 7));
         story.good(&client("alice-1"), tick(Mode::Ltp, Mode::Ltp, 2));

@@ -14,6 +14,8 @@ pub struct Feed {
     window_ms: u64,
     /// By route: what is wanted, by users of which broker, on which shards (a set).
     routes: BTreeMap<RouteNo, (BrokerNo, Topic, u64)>,
+    /// Ticks that each route was served with.
+    served: BTreeMap<RouteNo, u64>,
     /// When a tick of each mode last came in.
     seen_ms: [[[Option<u64>; 3]; SYMBOLS]; BROKERS],
 }
@@ -23,7 +25,7 @@ impl Feed {
     #[must_use]
     pub fn new(window_ms: u64) -> Self {
         let seen_ms = [[[None; 3]; SYMBOLS]; BROKERS];
-        Self { window_ms, routes: BTreeMap::new(), seen_ms }
+        Self { window_ms, routes: BTreeMap::new(), served: BTreeMap::new(), seen_ms }
     }
 
     /// A shard is (or no longer) interested.
@@ -49,6 +51,7 @@ impl Feed {
         if entry.2 == 0 {
             self.routes.remove(&route);
         }
+        self.served.retain(|route, _| self.routes.contains_key(route));
         let of_symbol =
             |at: &(BrokerNo, Topic, u64)| at.0 == broker && at.1.symbol() == topic.symbol();
         if !self.routes.values().any(of_symbol) {
@@ -57,14 +60,15 @@ impl Feed {
         }
     }
 
-    /// The routes that a tick serves, each with its shards: a subscription gets the tick if
-    /// nothing between its own mode and that of the tick has been seen lately.
+    /// The routes that a tick serves, each with its shards and the tick's number there: a
+    /// subscription gets the tick if nothing between its own mode and that of the tick has been
+    /// seen lately.
     pub fn tick(
         &mut self,
         now_ms: u64,
         from: Option<BrokerNo>,
         tick: Topic,
-    ) -> Vec<(RouteNo, u64)> {
+    ) -> Vec<(RouteNo, u64, u64)> {
         let mut served = Vec::new();
         for broker in 0..BROKERS as BrokerNo {
             let of_symbol =
@@ -81,7 +85,9 @@ impl Feed {
                     seen_ms[mode as usize].is_some_and(|at_ms| now_ms - at_ms <= self.window_ms)
                 };
                 if at.1.mode() <= tick.mode() && !lower.any(is_source) {
-                    served.push((*route, at.2));
+                    let seq = self.served.entry(*route).or_default();
+                    *seq += 1;
+                    served.push((*route, at.2, *seq));
                 }
             }
         }
@@ -102,6 +108,10 @@ pub enum Frame {
         route: RouteNo,
         /// Which.
         number: u64,
+        /// Which one of its route.
+        seq: u64,
+        /// How many before it were left out, as it says.
+        skipped: u64,
         /// It is the last value of before the subscription.
         snapshot: bool,
     },
@@ -113,7 +123,7 @@ pub struct Desk {
     ticks_max: usize,
     readers: BTreeMap<ClientNo, Reader>,
     /// The last value of each route that may be ticked.
-    last: BTreeMap<RouteNo, Option<u64>>,
+    last: BTreeMap<RouteNo, Option<(u64, u64)>>,
     /// Clients to whom something has happened since they were last looked after.
     dirty: BTreeSet<ClientNo>,
 }
@@ -125,6 +135,9 @@ struct Reader {
     waiting: VecDeque<Frame>,
     /// Behind all that: the latest of each route, in the order in which they began to lag.
     lagging: Vec<Frame>,
+    /// Whether the oldest tick goes instead, and how many have gone of each route.
+    drops: bool,
+    dropped: BTreeMap<RouteNo, u64>,
     closing: bool,
 }
 
@@ -136,9 +149,9 @@ impl Desk {
         Self { ticks_max, readers, last, dirty: BTreeSet::new() }
     }
 
-    /// A client comes.
-    pub fn attach(&mut self, client: ClientNo) {
-        self.readers.insert(client, Reader::default());
+    /// A client comes; `drops`: where there is no room, its oldest tick goes.
+    pub fn attach(&mut self, client: ClientNo, drops: bool) {
+        self.readers.insert(client, Reader { drops, ..Reader::default() });
     }
 
     /// A client goes.
@@ -176,26 +189,30 @@ impl Desk {
         };
         reader.waiting.retain(is_kept);
         reader.lagging.retain(is_kept);
+        reader.dropped.retain(|route, _| !remove.contains(route));
         if let Some(answer) = answer {
             reader.waiting.push_back(Frame::Answer(answer));
             self.dirty.insert(client);
         }
         for route in add {
             reader.routes.insert(*route);
-            if let Some(number) = self.last.get(route).copied().flatten() {
-                reader.tick(self.ticks_max, Frame::Tick { route: *route, number, snapshot: true });
+            if let Some((number, seq)) = self.last.get(route).copied().flatten() {
+                let (route, snapshot) = (*route, true);
+                let frame = Frame::Tick { route, number, seq, skipped: 0, snapshot };
+                reader.tick(self.ticks_max, frame);
                 self.dirty.insert(client);
             }
         }
     }
 
     /// A tick comes for a route.
-    pub fn tick(&mut self, route: RouteNo, number: u64) {
+    pub fn tick(&mut self, route: RouteNo, number: u64, seq: u64) {
         let Some(last) = self.last.get_mut(&route) else { return };
-        *last = Some(number);
+        *last = Some((number, seq));
         for (client, reader) in &mut self.readers {
             if reader.routes.contains(&route) {
-                reader.tick(self.ticks_max, Frame::Tick { route, number, snapshot: false });
+                let frame = Frame::Tick { route, number, seq, skipped: 0, snapshot: false };
+                reader.tick(self.ticks_max, frame);
                 self.dirty.insert(*client);
             }
         }
@@ -219,7 +236,11 @@ impl Desk {
         if reader.waiting.is_empty() {
             reader.catch_up();
         }
-        reader.waiting.pop_front()
+        let mut frame = reader.waiting.pop_front()?;
+        if let Frame::Tick { route, skipped, .. } = &mut frame {
+            *skipped += reader.dropped.remove(route).unwrap_or_default();
+        }
+        Some(frame)
     }
 
     /// Whether a client has read all that it will ever get.
@@ -250,20 +271,39 @@ impl Desk {
 }
 
 impl Reader {
-    fn tick(&mut self, ticks_max: usize, frame: Frame) {
-        let Frame::Tick { route, .. } = frame else { return };
-        let ticks = self.waiting.iter().filter(|frame| matches!(frame, Frame::Tick { .. }));
-        if self.lagging.is_empty() && ticks.count() < ticks_max {
+    fn tick(&mut self, ticks_max: usize, mut frame: Frame) {
+        let Frame::Tick { route, skipped, .. } = &mut frame else { return };
+        if self.drops {
+            while self.ticks() >= ticks_max {
+                self.drop_oldest();
+            }
+        }
+        if self.lagging.is_empty() && self.ticks() < ticks_max {
             self.waiting.push_back(frame);
             return;
         }
-        let is_same = |lagging: &&mut Frame| match lagging {
-            Frame::Tick { route: lags, .. } => *lags == route,
-            Frame::Answer(_) | Frame::Close => false,
-        };
-        match self.lagging.iter_mut().find(is_same) {
-            Some(lagging) => *lagging = frame,
-            None => self.lagging.push(frame),
+        for lagging in &mut self.lagging {
+            if let Frame::Tick { route: lags, skipped: before, .. } = lagging
+                && lags == route
+            {
+                *skipped = *before + 1;
+                *lagging = frame;
+                return;
+            }
+        }
+        self.lagging.push(frame);
+    }
+
+    fn ticks(&self) -> usize {
+        self.waiting.iter().filter(|frame| matches!(frame, Frame::Tick { .. })).count()
+    }
+
+    fn drop_oldest(&mut self) {
+        let oldest = self.waiting.iter().position(|frame| matches!(frame, Frame::Tick { .. }));
+        if let Some(Frame::Tick { route, skipped, .. }) =
+            oldest.and_then(|at| self.waiting.remove(at))
+        {
+            *self.dropped.entry(route).or_default() += 1 + skipped;
         }
     }
 

@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 use tickgate::config::{ChannelEntry, Conduct, Config, Limits, Roles, Server};
 
-/// `[broker]`, `[server]`, `[limits]`, `[conduct]`, `[roles]`, `[outbox]` and `[bus]` keys
-/// of its configuration.
+/// `[broker]`, `[server]`, `[limits]`, `[conduct]`, `[roles]`, `[outbox]`, `[ticks]` and `[bus]` keys
+/// of its configuration. A gateway does not number ticks unless told so; here it does, because that
+/// shows more.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Gateway {
@@ -32,6 +33,12 @@ pub struct Gateway {
     pub outbox_ticks_max: usize,
     /// Bytes of answers and order updates that wait for one client before it is closed.
     pub outbox_control_bytes_max: usize,
+    /// Bytes of latest values that wait for one client before it is closed.
+    pub outbox_latest_bytes_max: usize,
+    /// Whether ticks are numbered.
+    pub seq: bool,
+    /// Whether subscriptions begin with the last value.
+    pub snapshot: bool,
     /// How long a client's socket may take nothing of what waits for it.
     pub outbox_stall_timeout_ms: u64,
     /// How long ticks wait for others to leave with.
@@ -138,6 +145,9 @@ impl Default for Gateway {
             subscriptions_per_client_max: 1_000,
             outbox_ticks_max: 1_024,
             outbox_control_bytes_max: 1_048_576,
+            outbox_latest_bytes_max: 16_777_216,
+            seq: true,
+            snapshot: true,
             outbox_stall_timeout_ms: 60_000,
             batch_window_ms: 0,
             waiting_ticks_max: 4_096,

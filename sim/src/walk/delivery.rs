@@ -5,10 +5,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use tickgate::config::OutboxPolicy;
 use tickgate::engine::{
-    Effect, Hub, Index, OutboxLimits, Served, Shard, ShardOptions, TickAddress,
+    Content, Effect, Hub, Index, Manner, OutboxLimits, Served, Shard, ShardOptions, TickAddress,
 };
-use tickgate::protocol::tick_frame;
+use tickgate::protocol::frame::numbered_tick_frame;
 use tickgate::topic::{ClientId, Instrument, Mode};
 
 use super::choices::{Choices, Seeded};
@@ -58,6 +59,8 @@ struct Way {
     to_shards: Vec<VecDeque<Mail>>,
     /// Where each client is.
     homes: BTreeMap<ClientNo, usize>,
+    /// Ticks that may wait for a client.
+    ticks_max: usize,
     ticks: u64,
     answers: u64,
     tamper: Tamper,
@@ -65,8 +68,12 @@ struct Way {
 
 impl Way {
     fn new(walk: Walk<Hub>, ticks_max: usize, tamper: Tamper) -> Self {
-        let (tick_bytes_max, control_bytes_max) = (BYTES_MAX, BYTES_MAX);
-        let outbox = OutboxLimits { ticks_max, tick_bytes_max, control_bytes_max };
+        let outbox = OutboxLimits {
+            ticks_max,
+            tick_bytes_max: BYTES_MAX,
+            latest_bytes_max: BYTES_MAX,
+            control_bytes_max: BYTES_MAX,
+        };
         let options = ShardOptions { outbox, close_timeout_ms: 2_000, stall_timeout_ms: 60_000 };
         Self {
             walk,
@@ -78,6 +85,7 @@ impl Way {
             to_feed: VecDeque::new(),
             to_shards: vec![VecDeque::new(); SHARDS],
             homes: BTreeMap::new(),
+            ticks_max,
             ticks: 0,
             answers: 0,
             tamper,
@@ -118,8 +126,11 @@ impl Way {
             // The shard knows a client before the hub does.
             let shard = usize::from(shard);
             self.homes.insert(client, shard);
-            self.shards[shard].attach(ClientId(client));
-            self.desks[shard].attach(client);
+            let drops = client % 3 == 0;
+            let policy = if drops { OutboxPolicy::DropOldest } else { OutboxPolicy::Conflate };
+            let manner = Manner { policy, ticks_max: self.ticks_max, content: Content::Ticks };
+            self.shards[shard].attach_by(ClientId(client), manner);
+            self.desks[shard].attach(client, drops);
         }
         self.walk.step(step)?;
         self.outgoing.extend(self.walk.effects.drain(..));
@@ -211,8 +222,11 @@ impl Way {
             mode: Mode::ALL[topic.mode() as usize],
         };
         self.index.serve(self.walk.now_ms, tick, &mut served);
-        let mut seen: Vec<(RouteNo, u64)> =
-            served.iter().map(|served| (served.route.0, served.shards)).collect();
+        let index = &mut self.index;
+        let mut seen: Vec<(RouteNo, u64, u64)> =
+            served.iter().map(|it| (it.route.0, it.shards, index.number(it))).collect();
+        let numbers: BTreeMap<RouteNo, u64> =
+            seen.iter().map(|(route, _, seq)| (*route, *seq)).collect();
         seen.sort_unstable();
         let mut expected = self.feed.tick(self.walk.now_ms, broker, topic);
         expected.sort_unstable();
@@ -222,10 +236,12 @@ impl Way {
         for served in served {
             let data = format!("{{\"number\":{number},\"route\":{}}}", served.route.0);
             let instrument: &Instrument = &served.instrument;
-            let frame = tick_frame(instrument, served.mode, "x", data.as_bytes());
+            let seq = numbers[&served.route.0];
+            let (mode, data) = (served.mode, data.as_bytes());
+            let frame = numbered_tick_frame(instrument, mode, "x", Some(seq), data);
             for shard in (0..SHARDS).filter(|shard| served.shards & (1 << shard) != 0) {
                 let (route, frame) = (served.route.0, frame.clone());
-                self.to_shards[shard].push_back(Mail::Tick { route, number, frame });
+                self.to_shards[shard].push_back(Mail::Tick { route, number, seq, frame });
             }
         }
         Ok(())
@@ -326,60 +342,4 @@ impl Way {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn complaint(tamper: Tamper) -> String {
-        let found = (0..50).find_map(|seed| walk_with(seed, Options::default(), tamper).err());
-        found.expect("the walk notices it").reason
-    }
-
-    #[test]
-    fn mail_that_a_shard_does_not_get_is_missed() {
-        let lost: [Tamper; 5] = [
-            |mail| Some(mail).filter(|mail| !matches!(mail, Mail::Tick { .. })),
-            |mail| Some(mail).filter(|mail| !matches!(mail, Mail::Deliver { .. })),
-            |mail| Some(mail).filter(|mail| !matches!(mail, Mail::Close(_))),
-            |mail| Some(mail).filter(|mail| !matches!(mail, Mail::Detach(_))),
-            |mail| Some(mail).filter(|mail| !matches!(mail, Mail::Forget(_))),
-        ];
-        for tamper in lost {
-            complaint(tamper);
-        }
-    }
-
-    #[test]
-    fn a_route_that_is_kept_after_the_unsubscribe_is_noticed() {
-        complaint(|mut mail| {
-            if let Mail::Deliver { change, .. } = &mut mail {
-                change.remove.clear();
-            }
-            Some(mail)
-        });
-    }
-
-    #[test]
-    fn an_answer_that_comes_without_its_route_is_noticed() {
-        let said = complaint(|mut mail| {
-            if let Mail::Deliver { change, .. } = &mut mail {
-                change.add.clear();
-            }
-            Some(mail)
-        });
-        assert!(said.contains("holds"), "{said}");
-    }
-
-    #[test]
-    fn ticks_that_change_places_are_noticed() {
-        let said = complaint(|mail| match mail {
-            Mail::Tick { route, number, .. } => {
-                let data = format!("{{\"number\":{},\"route\":{route}}}", number ^ 1);
-                let instrument = Instrument::new("NSE", "TCS");
-                let frame = tick_frame(&instrument, Mode::Ltp, "x", data.as_bytes());
-                Some(Mail::Tick { route, number, frame })
-            }
-            other => Some(other),
-        });
-        assert!(said.contains("instead of"), "{said}");
-    }
-}
+mod tests;

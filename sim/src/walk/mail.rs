@@ -16,7 +16,7 @@ pub(super) enum Mail {
     Detach(ClientNo),
     Expect(RouteNo),
     Forget(RouteNo),
-    Tick { route: RouteNo, number: u64, frame: Bytes },
+    Tick { route: RouteNo, number: u64, seq: u64, frame: Bytes },
 }
 
 /// What a shard is told instead of its mail: tests show by it that each comparison can fail.
@@ -34,7 +34,7 @@ pub(super) fn tell_desk(desk: &mut Desk, mail: &Mail) {
         Mail::Detach(client) => desk.detach(*client),
         Mail::Expect(route) => desk.expect(*route),
         Mail::Forget(route) => desk.forget(*route),
-        Mail::Tick { route, number, .. } => desk.tick(*route, *number),
+        Mail::Tick { route, number, seq, .. } => desk.tick(*route, *number, *seq),
     }
 }
 
@@ -72,6 +72,14 @@ pub(super) fn read_frame(bytes: &mut &[u8]) -> Option<Frame> {
     let (_, data) = text.split_once("{\"number\":")?;
     let (number, rest) = data.split_once(",\"route\":")?;
     let (route, _) = rest.split_once('}')?;
+    let (route, number) = (route.parse().ok()?, number.parse().ok()?);
     let snapshot = text.contains("\"snapshot\":true");
-    Some(Frame::Tick { route: route.parse().ok()?, number: number.parse().ok()?, snapshot })
+    let (seq, skipped) = (member(text, "seq")?, member(text, "skipped").unwrap_or_default());
+    Some(Frame::Tick { route, number, seq, skipped, snapshot })
+}
+
+/// A number in the envelope of a tick.
+fn member(text: &str, name: &str) -> Option<u64> {
+    let (_, rest) = text.split_once(&format!("\"{name}\":"))?;
+    rest.split_once(',')?.0.parse().ok()
 }

@@ -137,12 +137,8 @@ impl Dictionary {
             words::SubscribeEntry::Bad => Err(bad_entry()),
             words::SubscribeEntry::Good { topic, depth } => {
                 let instrument = self.instruments[topic.symbol() as usize].clone();
-                Ok(SubscribeEntry {
-                    instrument,
-                    mode: Mode::ALL[topic.mode() as usize],
-                    depth,
-                    interval_ms: 0,
-                })
+                let mode = Mode::ALL[topic.mode() as usize];
+                Ok(SubscribeEntry { instrument, mode, depth, snapshot: None, interval_ms: 0 })
             }
         }
     }

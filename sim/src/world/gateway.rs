@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tickgate::audit::{self, Audit, Record, Roll};
 use tickgate::auth::{Credentials, KeyHash, KeyTable};
 use tickgate::config::{
-    Admin, Auth, BrokerEntry, BrokerKind, BrokerTimes, Bus, Conduct, Config, Limits, Outbox, Server,
+    Admin, Auth, BrokerEntry, BrokerKind, BrokerTimes, Bus, Conduct, Config, Limits, Outbox,
+    Server, Ticks,
 };
 use tickgate::runtime::{Clock, Runtime as _};
 use tickgate::server::Gateway;
@@ -104,10 +105,12 @@ pub fn config(plan: &Plan) -> Config {
         outbox: Outbox {
             ticks_max: times.outbox_ticks_max,
             control_bytes_max: times.outbox_control_bytes_max,
+            latest_bytes_max: times.outbox_latest_bytes_max,
             stall_timeout_ms: times.outbox_stall_timeout_ms,
             batch_window_ms: times.batch_window_ms,
             ..Outbox::default()
         },
+        ticks: Ticks { seq: times.seq, snapshot: times.snapshot },
         admin: Admin { listen: "0.0.0.0:8766".into(), socket: String::new() },
         auth: Auth { demo_key: false, ..Auth::default() },
         broker: BrokerTimes {

@@ -63,6 +63,9 @@ fn summary(tick: &Tick) -> String {
         }
         add("levels", &format!("{}/{}", tick.bids.len(), tick.asks.len()));
     }
+    if tick.skipped > 0 {
+        add("skipped", &tick.skipped.to_string());
+    }
     line
 }
 
@@ -100,6 +103,22 @@ mod tests {
             line(3),
             "NSE:TCS:20 ltp=10.50 open=10 high=11 low=9.5 close=10.1 volume=7 bid=10.4x3 levels=1/0"
         );
+    }
+
+    #[test]
+    fn what_was_left_out_before_a_tick_is_told() {
+        let line = |skipped: &str| {
+            let frame = format!(
+                r#"{{"type":"market_data",{skipped}"symbol":"TCS","exchange":"NSE","mode":1,
+                   "data":{{"ltp":10.50}}}}"#
+            );
+            match parse(&frame) {
+                Some(Message::Tick(tick)) => summary(&tick),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(line(r#""skipped":3,"seq":9,"#), "NSE:TCS ltp=10.50 skipped=3");
+        assert_eq!(line(r#""skipped":"many","#), "NSE:TCS ltp=10.50");
     }
 
     #[test]

@@ -49,6 +49,8 @@ pub struct Tick {
     pub instrument: Instrument,
     /// Of which subscription.
     pub mode: Mode,
+    /// How many values before it were left out.
+    pub skipped: u64,
     /// Last traded price.
     pub ltp: String,
     /// The day's first price.
@@ -162,6 +164,8 @@ struct TickFrame<'a> {
     #[serde(borrow)]
     exchange: Cow<'a, str>,
     mode: i64,
+    #[serde(borrow, default)]
+    skipped: Option<&'a RawValue>,
     #[serde(borrow)]
     data: Data<'a>,
 }
@@ -224,6 +228,7 @@ impl TickFrame<'_> {
         Some(Tick {
             instrument: Instrument::new(&*printable(&self.exchange), &*printable(&self.symbol)),
             mode: Mode::from_number(self.mode)?,
+            skipped: self.skipped.and_then(|raw| raw.get().parse().ok()).unwrap_or_default(),
             ltp: number(data.ltp),
             open: number(data.open),
             high: number(data.high),

@@ -23,6 +23,8 @@ pub(super) struct Prices {
     rows: Vec<Row>,
     by_instrument: BTreeMap<Instrument, usize>,
     ticks: u64,
+    /// Values that the gateway has left out.
+    skipped: u64,
     notices: VecDeque<String>,
 }
 
@@ -70,6 +72,7 @@ impl Prices {
             rows: Vec::new(),
             by_instrument: BTreeMap::new(),
             ticks: 0,
+            skipped: 0,
             notices: VecDeque::new(),
         };
         for instrument in instruments {
@@ -96,6 +99,7 @@ impl Prices {
 
     pub(super) fn tick(&mut self, tick: Tick, now_ms: u64) {
         self.ticks += 1;
+        self.skipped = self.skipped.saturating_add(tick.skipped);
         let row = self.row(&tick.instrument);
         let price = |tick: &Tick| tick.ltp.parse::<f64>().ok();
         let (before, now) = (row.last.as_ref().and_then(price), price(&tick));
@@ -168,7 +172,11 @@ impl Prices {
             lines.push(style(format!("… and {hidden} more")).dim().to_string());
         }
         let ticks = if self.ticks == 1 { "tick" } else { "ticks" };
-        let footer = format!("{} {ticks} from {} · Ctrl-C ends", self.ticks, self.url);
+        let skipped = match self.skipped {
+            0 => String::new(),
+            skipped => format!(", {skipped} left out"),
+        };
+        let footer = format!("{} {ticks}{skipped} from {} · Ctrl-C ends", self.ticks, self.url);
         lines.push(style(footer).dim().to_string());
         lines.extend(self.notices.iter().map(|notice| style(notice).yellow().to_string()));
         lines
@@ -342,6 +350,16 @@ mod tests {
         let content = content(Mode::Ltp, &["A", "B", "C", "D"]);
         insta::assert_snapshot!(shown(&content, 30, 6));
         assert_eq!(content.lines(0, 30, 1).len(), 4, "one row at least");
+    }
+
+    #[test]
+    fn what_the_gateway_leaves_out_is_counted() {
+        let mut content = content(Mode::Ltp, &["A"]);
+        for skipped in [0, 3, 4] {
+            content.tick(Tick { skipped, ..tick("A", "1") }, 0);
+        }
+        let shown = shown(&content, 80, 24);
+        assert!(shown.contains("3 ticks, 7 left out from ws://"), "{shown}");
     }
 
     #[test]

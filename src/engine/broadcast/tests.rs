@@ -145,3 +145,22 @@ fn a_client_that_lingers_asks_for_what_it_lacks_when_somebody_listens_again() {
     assert_eq!(effects, [BroadcastEffect::Close(own)]);
     assert_eq!(broadcast.next_deadline_ms(), None);
 }
+
+#[test]
+fn a_tick_in_a_broadcast_says_nothing_of_its_place_among_others() {
+    let mut broadcast = broadcast();
+    audience(&mut broadcast, 0, true);
+    broadcast.expect(RouteId(1));
+    let numbered = |seq| {
+        let instrument = Instrument::new("NSE", "A");
+        let tick = frame::numbered_tick_frame(&instrument, Mode::Ltp, "paper", Some(seq), b"1");
+        frame::with_skipped(&tick, 2)
+    };
+    broadcast.tick(RouteId(1), &numbered(3));
+    assert!(due(&mut broadcast, 100).0);
+    let sent = broadcast.frame(7);
+    let text = std::str::from_utf8(frame::payload(&sent).unwrap()).unwrap();
+    assert!(!text.contains("seq") && !text.contains("skipped"), "{text}");
+    broadcast.tick(RouteId(1), &numbered(6));
+    assert!(!due(&mut broadcast, 200).0, "the value is the same");
+}

@@ -201,7 +201,13 @@ mod tests {
         let identity = Identity::trader(ALICE.into(), "paper".into());
         let connected = Answer { id: CommandId(1), result: Ok(Done::default()) };
         let instrument = Instrument::new("NSE", "TCS");
-        let entry = SubscribeEntry { instrument, mode: Mode::Ltp, depth: 5, interval_ms: 0 };
+        let entry = SubscribeEntry {
+            instrument,
+            mode: Mode::Ltp,
+            depth: 5,
+            snapshot: None,
+            interval_ms: 0,
+        };
         for event in [
             says(BrokerEvent::Up),
             Event::Opened { client: IN, shard: 0, channel: ChannelId::BUILT_IN },

@@ -1,6 +1,6 @@
 //! Clients: who they are, what they hold, which request they are at.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use indexmap::IndexSet;
 
@@ -69,6 +69,8 @@ pub(super) enum CurrentKind {
     Subscribe {
         rows: Vec<Row>,
         waiting: BTreeMap<Topic, usize>,
+        /// Topics that begin with the next tick instead of the last value.
+        quiet: BTreeSet<Topic>,
     },
 }
 

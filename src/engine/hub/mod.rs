@@ -67,6 +67,8 @@ pub struct HubOptions {
     pub channels: Vec<ChannelRules>,
     /// Deadlines and pauses of brokers.
     pub times: BrokerTimes,
+    /// Whether subscriptions that do not say begin with the last value.
+    pub snapshot: bool,
     /// How the bus spells topics: what it cannot carry is refused.
     pub rules: TopicRules,
     /// Seed of the jitter.
@@ -91,6 +93,7 @@ impl HubOptions {
             roles: config.roles.table(),
             channels: ChannelRules::all(config),
             times: config.broker.clone(),
+            snapshot: config.ticks.snapshot,
             seed,
         }
     }

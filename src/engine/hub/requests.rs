@@ -1,6 +1,6 @@
 //! What clients ask for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::client::{Current, CurrentKind, Row};
@@ -113,6 +113,7 @@ impl Hub {
         let mut rows = Vec::with_capacity(entries.len());
         let mut waiting = BTreeMap::new();
         let mut seen = BTreeMap::new();
+        let quiet = self.without_snapshot(&entries);
         for (at, entry) in entries.into_iter().enumerate() {
             let row = match entry {
                 Err(bad) => failed_entry(bad),
@@ -125,7 +126,7 @@ impl Hub {
         }
         let all_done = waiting.is_empty();
         self.clients[&id].current =
-            Some(Current { request_id, kind: CurrentKind::Subscribe { rows, waiting } });
+            Some(Current { request_id, kind: CurrentKind::Subscribe { rows, waiting, quiet } });
         if all_done {
             self.finish_subscribe(id, effects);
         } else {
@@ -144,7 +145,7 @@ impl Hub {
         seen: &mut BTreeMap<Topic, usize>,
         effects: &mut Vec<Effect>,
     ) -> Row {
-        let SubscribeEntry { instrument, mode, depth, interval_ms } = entry;
+        let SubscribeEntry { instrument, mode, depth, interval_ms, snapshot: _ } = entry;
         let interval_ms = interval_ms.max(self.rules_there(id).pace_ms);
         let topic = Topic::new(instrument, mode);
         if let Some(&row) = seen.get(&topic) {
@@ -203,7 +204,7 @@ impl Hub {
         }
         let topics = &self.users[&user_id].topics;
         let current = self.clients[&id].current.as_mut().expect("a client waits in a request");
-        let CurrentKind::Subscribe { rows, waiting } = &mut current.kind else {
+        let CurrentKind::Subscribe { rows, waiting, .. } = &mut current.kind else {
             unreachable!("a client waits for a topic in a subscribe");
         };
         let at = waiting.remove(topic).expect("the entry waits");
@@ -228,10 +229,10 @@ impl Hub {
         let client = &mut self.clients[&id];
         let broker = self.users[client.user().expect("it subscribes")].broker.clone();
         let current = client.current.as_mut().expect("it is being served");
-        let CurrentKind::Subscribe { rows, .. } = &mut current.kind else {
+        let CurrentKind::Subscribe { rows, quiet, .. } = &mut current.kind else {
             unreachable!("the request is a subscribe");
         };
-        let rows = settle_rows(std::mem::take(rows));
+        let (rows, quiet) = (settle_rows(std::mem::take(rows)), std::mem::take(quiet));
         mark!(PartlySubscribed if {
             let mut failed = rows.iter().map(|row| matches!(row.outcome, RowOutcome::Failed(_)));
             let first = failed.next();
@@ -247,9 +248,28 @@ impl Hub {
                 if interval_ms > 0 {
                     change.paces.insert(route, interval_ms);
                 }
+                if quiet.contains(&topic) {
+                    change.without_snapshot.insert(route);
+                }
             }
         }
         self.finish_with(id, change, Answer::Subscribed { rows, broker }, effects);
+    }
+
+    /// The topics of a request that are to begin with the next tick. Of one that is named twice,
+    /// the first decides.
+    fn without_snapshot(&self, entries: &[Result<SubscribeEntry, BadEntry>]) -> BTreeSet<Topic> {
+        let by_default = self.options.snapshot;
+        if entries.iter().flatten().all(|entry| entry.snapshot.unwrap_or(by_default)) {
+            return BTreeSet::new();
+        }
+        let mut wishes = BTreeMap::new();
+        for SubscribeEntry { instrument, mode, snapshot, .. } in entries.iter().flatten() {
+            let snapshot = snapshot.unwrap_or(by_default);
+            wishes.entry((instrument, *mode)).or_insert(snapshot);
+        }
+        let quiet = wishes.into_iter().filter(|(_, snapshot)| !snapshot);
+        quiet.map(|((instrument, mode), _)| Topic::new(instrument.clone(), mode)).collect()
     }
 
     /// How many topics more a user's clients may hold together.

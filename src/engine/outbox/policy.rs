@@ -32,7 +32,7 @@ impl Outbox {
     ) -> Result<Lost, Overflow> {
         match policy {
             OutboxPolicy::Conflate => {
-                let replaced = self.push_tick(limits, route, frame).into();
+                let replaced = self.push_tick(limits, route, frame)?.into();
                 Ok(Lost { replaced, dropped: 0 })
             }
             OutboxPolicy::DropOldest => {
@@ -55,7 +55,7 @@ impl Outbox {
         }
     }
 
-    fn has_room(&self, limits: &OutboxLimits) -> bool {
+    pub(super) fn has_room(&self, limits: &OutboxLimits) -> bool {
         self.ticks < limits.ticks_max && self.tick_bytes < limits.tick_bytes_max
     }
 
@@ -63,9 +63,13 @@ impl Outbox {
     fn drop_oldest(&mut self) -> bool {
         let is_tick = |waiting: &Waiting| matches!(waiting, Waiting::Tick(..));
         let Some(at) = self.queue.iter().position(is_tick) else { return false };
-        if let Some(Waiting::Tick(_, frame)) = self.queue.remove(at) {
+        if let Some(Waiting::Tick(route, frame)) = self.queue.remove(at) {
             self.ticks -= 1;
             self.tick_bytes -= frame.len();
+            let values = self.content.values(&frame);
+            if values > 0 {
+                *self.dropped.entry(route).or_default() += values;
+            }
         }
         true
     }
@@ -74,12 +78,17 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Content;
 
-    const LIMITS: OutboxLimits =
-        OutboxLimits { ticks_max: 2, tick_bytes_max: 100, control_bytes_max: 100 };
+    const LIMITS: OutboxLimits = OutboxLimits {
+        ticks_max: 2,
+        tick_bytes_max: 100,
+        latest_bytes_max: 100,
+        control_bytes_max: 100,
+    };
 
     fn pushed(policy: OutboxPolicy) -> (Outbox, Vec<Result<Lost, Overflow>>) {
-        let mut outbox = Outbox::default();
+        let mut outbox = Outbox::new(Content::Broadcasts);
         outbox.push_control(&LIMITS, Bytes::from_static(b"X")).unwrap();
         let mut results = Vec::new();
         for (route, text) in [(1, "a"), (2, "b"), (1, "c"), (1, "d")] {
@@ -127,7 +136,7 @@ mod tests {
     fn bytes_are_a_limit_of_every_policy() {
         let limits = OutboxLimits { ticks_max: 1_000, ..LIMITS };
         let tick = Bytes::from(vec![b'x'; 60]);
-        let mut outbox = Outbox::default();
+        let mut outbox = Outbox::new(Content::Broadcasts);
         let mut push = |policy| outbox.push_tick_by(policy, &limits, RouteId(1), tick.clone());
         for expected in [lost(0, 0), lost(0, 0), lost(0, 1)] {
             assert_eq!(push(OutboxPolicy::DropOldest), expected, "the last may exceed it");

@@ -15,6 +15,9 @@ impl Shard {
             let client = self.client(slot);
             assert_eq!(client.id, *id, "a slot holds somebody else");
             client.outbox.check();
+            for route in client.outbox.untold().filter(|_| !client.closing) {
+                assert!(client.routes.contains_key(&route), "{id} has left {route:?}");
+            }
             self.dirty.check(slot, client);
             assert!(
                 client.closing || !self.closing.contains(id),
@@ -69,7 +72,12 @@ mod tests {
 
     #[test]
     fn a_shard_that_has_drifted_is_noticed() {
-        let limits = OutboxLimits { ticks_max: 9, tick_bytes_max: 99, control_bytes_max: 99 };
+        let limits = OutboxLimits {
+            ticks_max: 9,
+            tick_bytes_max: 99,
+            latest_bytes_max: 99,
+            control_bytes_max: 99,
+        };
         let options =
             ShardOptions { outbox: limits, close_timeout_ms: 9, stall_timeout_ms: 60_000 };
         let drifts: [fn(&mut Shard); 4] = [
@@ -89,7 +97,12 @@ mod tests {
 
     #[test]
     fn paces_that_have_drifted_are_noticed() {
-        let limits = OutboxLimits { ticks_max: 9, tick_bytes_max: 99, control_bytes_max: 99 };
+        let limits = OutboxLimits {
+            ticks_max: 9,
+            tick_bytes_max: 99,
+            latest_bytes_max: 99,
+            control_bytes_max: 99,
+        };
         let options =
             ShardOptions { outbox: limits, close_timeout_ms: 9, stall_timeout_ms: 60_000 };
         let drifts: [fn(&mut Shard); 6] = [

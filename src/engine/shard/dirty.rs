@@ -136,7 +136,12 @@ mod tests {
 
     /// Three clients on one route, none of them dirty.
     fn shard() -> Shard {
-        let outbox = OutboxLimits { ticks_max: 9, tick_bytes_max: 99, control_bytes_max: 99 };
+        let outbox = OutboxLimits {
+            ticks_max: 9,
+            tick_bytes_max: 99,
+            latest_bytes_max: 99,
+            control_bytes_max: 99,
+        };
         let options = ShardOptions { outbox, close_timeout_ms: 9, stall_timeout_ms: 60_000 };
         let mut shard = Shard::new(options);
         shard.expect(RouteId(1));

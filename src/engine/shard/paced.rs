@@ -33,7 +33,7 @@ impl Shard {
         let values = paces.values;
         let last = state.last.clone().expect("a value has come");
         self.paces.rest(paces, no);
-        let mut told = (0, last.clone());
+        let mut told = (frame::skipped(&last), last.clone());
         let mut ticks = 0;
         for member in &mut members {
             let Some(skipped) = (values - member.seen).checked_sub(1) else {
@@ -42,9 +42,10 @@ impl Shard {
             };
             member.seen = values;
             if told.0 != skipped {
-                let frame = match skipped {
+                // What the frame tells itself is counted already.
+                let frame = match skipped - frame::skipped(&last).min(skipped) {
                     0 => last.clone(),
-                    _ => frame::with_skipped(&last, skipped),
+                    more => frame::with_skipped(&last, more),
                 };
                 told = (skipped, frame);
             }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Client, Lost, Overflow, RouteId, Shard};
+use super::{Client, Content, Lost, Overflow, RouteId, Shard, ShardTotals};
 use crate::config::OutboxPolicy;
 
 /// How ticks wait for one client: what its channel says.
@@ -12,6 +12,17 @@ pub struct Manner {
     pub policy: OutboxPolicy,
     /// Ticks that may wait.
     pub ticks_max: usize,
+    /// What waits besides answers.
+    pub content: Content,
+}
+
+impl ShardTotals {
+    /// Counts what a tick has cost.
+    pub(super) const fn add(&mut self, lost: Lost) {
+        let Lost { replaced, dropped } = lost;
+        self.conflated += replaced;
+        self.dropped += dropped;
+    }
 }
 
 impl Client {
@@ -39,7 +50,14 @@ impl Shard {
     /// Closes those whose ticks found no room. What waits for them, they still get.
     pub(super) fn close_overflowed(&mut self) {
         for id in std::mem::take(&mut self.overflowed) {
+            // Closing one takes it from all its routes: it is not here a second time.
+            let Some(slot) = self.open_slot(id) else { continue };
             self.totals.overflows += 1;
+            match self.client(slot).policy {
+                OutboxPolicy::Conflate => self.totals.latest_overflows += 1,
+                OutboxPolicy::Disconnect => self.totals.tick_overflows += 1,
+                OutboxPolicy::DropOldest => unreachable!("there is always an oldest to drop"),
+            }
             self.close(id, 1013, "too many ticks are unread");
         }
     }

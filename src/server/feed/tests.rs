@@ -37,6 +37,7 @@ async fn stalled() -> Stalled {
         wildcards: Wildcards::default(),
         rules: TopicRules::default(),
         waiting_max: 4_096,
+        numbers: false,
     };
     let feed = run_feed(bus, mailbox, tables, clock, outlets);
     let feed = runtime.spawn("feed", feed);

@@ -4,7 +4,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, DuplexStream, ReadBuf};
 
 use super::*;
 use crate::config::OutboxPolicy;
-use crate::engine::{Change, Manner, OutboxLimits, RouteId, ShardOptions};
+use crate::engine::{Change, Content, Manner, OutboxLimits, RouteId, ShardOptions};
 use crate::runtime::{Runtime, TokioRuntime};
 
 const WRITES: WriteOptions = WriteOptions { bytes_max: 4_096, batch_window_ms: 0 };
@@ -53,7 +53,12 @@ impl AsyncWrite for Hoarder {
 
 #[tokio::test]
 async fn what_a_buffering_stream_still_holds_goes_out_before_the_end() {
-    let outbox = OutboxLimits { ticks_max: 8, tick_bytes_max: 4_096, control_bytes_max: 4_096 };
+    let outbox = OutboxLimits {
+        ticks_max: 8,
+        tick_bytes_max: 4_096,
+        latest_bytes_max: 4_096,
+        control_bytes_max: 4_096,
+    };
     let options = ShardOptions { outbox, close_timeout_ms: 60_000, stall_timeout_ms: 60_000 };
     let (mailbox, messages) = mpsc::channel(8);
     let shard = run_shard(Shard::new(options), messages, Clock::start(), WRITES);
@@ -64,7 +69,8 @@ async fn what_a_buffering_stream_still_holds_goes_out_before_the_end() {
     let client = ClientId(1);
     let (ended, _end) = oneshot::channel();
     let credit = Arc::new(Semaphore::new(1));
-    let manner = Manner { policy: OutboxPolicy::default(), ticks_max: 1_024 };
+    let manner =
+        Manner { policy: OutboxPolicy::default(), ticks_max: 1_024, content: Content::Ticks };
     let attach = ShardMessage::Attach { client, writer, ended, credit, manner };
     let close = ShardMessage::Close { client, code: 1012, reason: "longer than the socket" };
     for message in [attach, close] {
@@ -79,7 +85,12 @@ async fn what_a_buffering_stream_still_holds_goes_out_before_the_end() {
 #[tokio::test(start_paused = true)]
 async fn a_client_whose_socket_takes_nothing_is_cut_off_and_one_that_reads_a_little_is_not() {
     for reads in [false, true] {
-        let outbox = OutboxLimits { ticks_max: 8, tick_bytes_max: 4_096, control_bytes_max: 4_096 };
+        let outbox = OutboxLimits {
+            ticks_max: 8,
+            tick_bytes_max: 4_096,
+            latest_bytes_max: 4_096,
+            control_bytes_max: 4_096,
+        };
         let options = ShardOptions { outbox, close_timeout_ms: 60_000, stall_timeout_ms: 1_000 };
         let (mailbox, messages) = mpsc::channel(8);
         let shard = run_shard(Shard::new(options), messages, Clock::start(), WRITES);
@@ -89,7 +100,8 @@ async fn a_client_whose_socket_takes_nothing_is_cut_off_and_one_that_reads_a_lit
         let client = ClientId(1);
         let (ended, mut end) = oneshot::channel();
         let credit = Arc::new(Semaphore::new(1));
-        let manner = Manner { policy: OutboxPolicy::default(), ticks_max: 1_024 };
+        let manner =
+            Manner { policy: OutboxPolicy::default(), ticks_max: 1_024, content: Content::Ticks };
         let attach = ShardMessage::Attach { client, writer, ended, credit, manner };
         let frame = Bytes::from_static(&[0x8a; 400]);
         for message in [attach, ShardMessage::Control { client, frame }] {
@@ -111,7 +123,12 @@ async fn a_client_whose_socket_takes_nothing_is_cut_off_and_one_that_reads_a_lit
 
 /// A shard with clients on one route, and what they read.
 async fn crowd(count: u64, writes: WriteOptions) -> Crowd {
-    let outbox = OutboxLimits { ticks_max: 64, tick_bytes_max: 65_536, control_bytes_max: 4_096 };
+    let outbox = OutboxLimits {
+        ticks_max: 64,
+        tick_bytes_max: 65_536,
+        latest_bytes_max: 65_536,
+        control_bytes_max: 4_096,
+    };
     let options = ShardOptions { outbox, close_timeout_ms: 60_000, stall_timeout_ms: 60_000 };
     let (mailbox, messages) = mpsc::channel(1_024);
     let shard = run_shard(Shard::new(options), messages, Clock::start(), writes);
@@ -123,7 +140,8 @@ async fn crowd(count: u64, writes: WriteOptions) -> Crowd {
         let (_, writer) = tokio::io::split(socket);
         let (ended, _) = oneshot::channel();
         let credit = Arc::new(Semaphore::new(1));
-        let manner = Manner { policy: OutboxPolicy::default(), ticks_max: 64 };
+        let (policy, content) = (OutboxPolicy::default(), Content::Ticks);
+        let manner = Manner { policy, ticks_max: 64, content };
         let attach = ShardMessage::Attach { client, writer, ended, credit, manner };
         let change = Change { add: vec![RouteId(1)], ..Change::default() };
         let deliver = ShardMessage::Deliver { client, change, answer: None };

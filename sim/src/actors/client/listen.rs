@@ -25,6 +25,9 @@ struct MarketData<'a> {
     data: Numbered,
     #[serde(default)]
     snapshot: bool,
+    seq: Option<u64>,
+    /// There only if it is not 0.
+    skipped: Option<u64>,
 }
 
 /// The members of a broadcast that a client looks at.
@@ -118,11 +121,14 @@ fn unexpected(text: &str) -> Seen {
 fn tick(data: MarketData<'_>) -> Option<Tick> {
     (data.kind == "market_data").then_some(())?;
     let mode = Mode::from_number(data.mode)?;
+    (data.skipped != Some(0)).then_some(())?;
     Some(Tick {
         topic: TopicName::new(&data.exchange, &data.symbol, mode),
         source: Mode::from_number(data.data.src)?,
         seq: data.data.seq,
         snapshot: data.snapshot,
+        number: data.seq,
+        skipped: data.skipped.unwrap_or_default(),
     })
 }
 
@@ -190,6 +196,10 @@ mod tests {
         let tick = r#"{"type":"market_data","symbol":"TCS","exchange":"NSE","mode":1,
             "broker":"b","data":{"ltp":1.5,"seq":7,"src":2},"snapshot":true}"#;
         assert_eq!(understand(tick).to_string(), "<- tick NSE:TCS/LTP #7 from Quote (snapshot)");
+        let told = r#"{"type":"market_data","skipped":3,"seq":11,"symbol":"TCS","exchange":"NSE",
+            "mode":1,"broker":"b","data":{"ltp":1.5,"seq":7,"src":1}}"#;
+        assert_eq!(understand(told).to_string(), "<- tick NSE:TCS/LTP #7=11 skipping 3");
+        assert!(matches!(understand(&told.replace(":3,", ":0,")), Seen::Unexpected(_)));
         let auth = r#"{"type":"auth","status":"success","user_id":"alice","request_id":4}"#;
         assert_eq!(understand(auth).to_string(), "<- 4 authenticated as alice");
         let rows = r#"{"type":"subscribe","status":"partial","request_id":5,"subscriptions":[
