@@ -7,6 +7,7 @@ use super::trouble::Trouble;
 use super::{Held, Invariant};
 use crate::history::{Actor, ClientName, Event, Seen, Tick};
 use crate::plan::Plan;
+use crate::scenario::Gateway;
 use crate::topic_name::TopicName;
 
 /// A subscriber reads every tick of its topic, in the order in which the feed published them:
@@ -25,6 +26,9 @@ pub(super) struct TicksInOrder {
     trouble: Trouble,
     /// Clients that do not get every tick.
     paced: BTreeSet<ClientName>,
+    /// Whether the gateway may leave ticks out before they come to a shard. It has to say so, with
+    /// their number, which is what `every_gap_is_told` judges.
+    sheds: bool,
     reading: BTreeMap<ClientName, BTreeMap<TopicName, Reading>>,
 }
 
@@ -53,6 +57,7 @@ impl TicksInOrder {
             feed_loss: FeedLoss::new(plan),
             trouble: Trouble::new(plan),
             paced: plan.intervals_us().into_keys().collect(),
+            sheds: plan.gateway.waiting_ticks_max < Gateway::default().waiting_ticks_max,
             reading: BTreeMap::new(),
         }
     }
@@ -84,7 +89,7 @@ impl TicksInOrder {
             Some(_) | None => None,
         };
         // Whether the ticks after `last` may have been lost, or left out for the newest.
-        let trouble = || self.trouble.lags(client) || self.paced.contains(client);
+        let trouble = || self.sheds || self.trouble.lags(client) || self.paced.contains(client);
         let lost = |seq| tick(seq).is_some_and(|(at_us, _)| self.feed_loss.may_have_lost(at_us));
         let missed = |last: u64| !trouble() && !(last + 1..*seq).all(lost);
         let before = reading.before.filter(|_| single && !snapshot && reading.last.is_none());
