@@ -290,8 +290,12 @@ proptest! {
     fn every_subscription_gets_what_it_would_get_alone(
         steps in prop::collection::vec(step(), 1..150),
     ) {
-        let outbox =
-            OutboxLimits { ticks_max: 9_999, tick_bytes_max: 1 << 20, latest_bytes_max: 1 << 20, control_bytes_max: 400 };
+        let outbox = OutboxLimits {
+            ticks_max: 9_999,
+            tick_bytes_max: 1 << 20,
+            latest_bytes_max: 1 << 20,
+            control_bytes_max: 400,
+        };
         let options = ShardOptions { outbox, close_timeout_ms: 1_000, stall_timeout_ms: 60_000 };
         let mut shard = Shard::new(options);
         shard.expect(ROUTE);

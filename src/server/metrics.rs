@@ -14,7 +14,9 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::status::{BroadcastStatus, BrokerState, GatewayState, SessionState, Status, TopicState};
+use super::status::{
+    BroadcastStatus, BrokerState, GatewayState, SessionState, ShardStatus, Status, TopicState,
+};
 
 /// The media type of [`render`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -127,6 +129,17 @@ fn labelled<L: ToString>(
 ) -> Samples {
     let values = values.into_iter().map(|(name, value)| (name.to_string(), value)).collect();
     Samples::Each(label, values)
+}
+
+/// A number that every shard has.
+macro_rules! of_shards {
+    ($kind:ident, $name:literal, $help:literal, $count:ident) => {
+        family(Kind::$kind, $name, $help, |s| by_shard(s, |shard| shard.$count))
+    };
+}
+
+fn by_shard(status: &Status, count: fn(&ShardStatus) -> u64) -> Samples {
+    labelled("shard", status.shards.iter().map(|shard| (shard.id, count(shard))))
 }
 
 fn counts(label: &'static str, counts: &BTreeMap<String, u64>) -> Samples {
@@ -336,59 +349,48 @@ const FAMILIES: &[Family] = &[
         "Clients closed because too much waits for them, by what found no room.",
         |s| counts("reason", &s.outbox.clients_closed_total),
     ),
-    family(Kind::Gauge, "shard_clients", "Clients of the shard.", |s| {
-        labelled("shard", s.shards.iter().map(|shard| (shard.id, shard.clients)))
-    }),
-    family(Kind::Gauge, "shard_routes", "Pairs of client and topic the shard delivers to.", |s| {
-        labelled("shard", s.shards.iter().map(|shard| (shard.id, shard.routes)))
-    }),
-    family(Kind::Gauge, "shard_topics", "Topics with at least one route in the shard.", |s| {
-        labelled("shard", s.shards.iter().map(|shard| (shard.id, shard.topics)))
-    }),
-    family(Kind::Gauge, "shard_mailbox_messages", "Messages that wait for the shard.", |s| {
-        labelled("shard", s.shards.iter().map(|shard| (shard.id, shard.mailbox_len)))
-    }),
-    family(
-        Kind::Count,
+    of_shards!(Gauge, "shard_clients", "Clients of the shard.", clients),
+    of_shards!(Gauge, "shard_routes", "Pairs of client and topic the shard delivers to.", routes),
+    of_shards!(Gauge, "shard_topics", "Topics with at least one route in the shard.", topics),
+    of_shards!(Gauge, "shard_mailbox_messages", "Messages that wait for the shard.", mailbox_len),
+    of_shards!(
+        Count,
         "shard_ticks_delivered",
         "Ticks put into outboxes, once for each client.",
-        |s| labelled("shard", s.shards.iter().map(|shard| (shard.id, shard.ticks_delivered_total))),
+        ticks_delivered_total
     ),
-    family(
-        Kind::Count,
+    of_shards!(
+        Count,
         "shard_ticks_conflated",
         "Ticks replaced by later ones in outboxes.",
-        |s| labelled("shard", s.shards.iter().map(|shard| (shard.id, shard.ticks_conflated_total))),
+        ticks_conflated_total
     ),
-    family(
-        Kind::Count,
+    of_shards!(
+        Count,
         "shard_ticks_dropped",
         "Ticks that had to go because they were the oldest.",
-        |s| labelled("shard", s.shards.iter().map(|shard| (shard.id, shard.ticks_dropped_total))),
+        ticks_dropped_total
     ),
-    family(Kind::Count, "shard_stalls", "Clients cut off because they read nothing.", |s| {
-        labelled("shard", s.shards.iter().map(|shard| (shard.id, shard.stalls_total)))
-    }),
-    family(Kind::Count, "shard_overflows", "Clients closed for all that waits for them.", |s| {
-        labelled("shard", s.shards.iter().map(|shard| (shard.id, shard.overflows_total)))
-    }),
-    family(
-        Kind::GaugeOfBytes,
+    of_shards!(Count, "shard_stalls", "Clients cut off because they read nothing.", stalls_total),
+    of_shards!(
+        Count,
+        "shard_overflows",
+        "Clients closed for all that waits for them.",
+        overflows_total
+    ),
+    of_shards!(
+        GaugeOfBytes,
         "shard_outbox",
         "Bytes that wait for the clients of the shard.",
-        |s| labelled("shard", s.shards.iter().map(|shard| (shard.id, shard.outbox_bytes))),
+        outbox_bytes
     ),
-    family(Kind::Gauge, "shard_last_values", "Topics whose last value the shard keeps.", |s| {
-        labelled("shard", s.shards.iter().map(|shard| (shard.id, shard.last_values)))
-    }),
-    family(Kind::Gauge, "shard_paced", "Pairs of client and topic that have a pace.", |s| {
-        labelled("shard", s.shards.iter().map(|shard| (shard.id, shard.paced)))
-    }),
-    family(
-        Kind::Count,
+    of_shards!(Gauge, "shard_last_values", "Topics whose last value the shard keeps.", last_values),
+    of_shards!(Gauge, "shard_paced", "Pairs of client and topic that have a pace.", paced),
+    of_shards!(
+        Count,
         "shard_values_withheld",
         "Values left out because later ones came within the interval.",
-        |s| labelled("shard", s.shards.iter().map(|shard| (shard.id, shard.values_withheld_total))),
+        values_withheld_total
     ),
     family(Kind::Gauge, "queue_items", "Items that wait in the queue.", |s| {
         labelled("queue", s.queues.iter().map(|(name, queue)| (name, queue.len)))
