@@ -5,12 +5,11 @@ use std::io::{self, ErrorKind, Read, Write};
 use mio::net::TcpStream;
 use serde_json::Value;
 
-use super::tally::Tally;
-use super::wire::{self, Kind};
+use super::dialect::Dialect;
+use super::nats::{Said, Stream};
+use super::tally::{Reader, Tally};
+use super::wire::{self, Broken, Kind};
 use super::workload::stamp;
-
-/// Topics that a client asks for in one request.
-const TOPICS_PER_REQUEST: usize = 500;
 
 /// How a tick begins that was there before its subscriber.
 const SNAPSHOT_START: &[u8] = br#"{"type":"market_data","snapshot":"#;
@@ -31,6 +30,15 @@ pub(super) struct Greeting {
     pub host: String,
     pub path: String,
     pub key: String,
+    pub dialect: Dialect,
+}
+
+/// A request that has no answer yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Question {
+    id: u64,
+    since_ns: u64,
+    subscribe: bool,
 }
 
 /// One connection and its subscriptions.
@@ -39,14 +47,13 @@ pub(super) struct Client {
     pub stream: TcpStream,
     pub state: State,
     pub began_ns: u64,
-    topics: Vec<u32>,
-    /// The number that is to come next, for each of `topics`. `None`: any.
-    next: Vec<Option<u32>>,
+    pub reader: Reader,
     /// What was read of a frame that is not whole.
     rest: Vec<u8>,
+    operations: Stream,
     out: Vec<u8>,
-    /// A request on which it waits, and since when.
-    pub asked: Option<(u64, u64)>,
+    /// A request on which it waits.
+    pub asked: Option<Question>,
 }
 
 /// What a client has read may mean something to whoever looks after all of them.
@@ -64,9 +71,9 @@ impl Client {
     /// the first tick on.
     pub fn new(stream: TcpStream, topics: Vec<u32>, from_start: bool, now_ns: u64) -> Self {
         let next = vec![from_start.then_some(0); topics.len()];
-        let (rest, out) = (Vec::new(), Vec::new());
-        let state = State::Connecting;
-        Self { stream, state, began_ns: now_ns, topics, next, rest, out, asked: None }
+        let (rest, operations, out) = (Vec::new(), Stream::default(), Vec::new());
+        let (state, began_ns, reader) = (State::Connecting, now_ns, Reader { topics, next });
+        Self { stream, state, began_ns, reader, rest, operations, out, asked: None }
     }
 
     /// The connection is there or has failed.
@@ -84,10 +91,18 @@ impl Client {
         self.flush()
     }
 
-    /// Sends a request for topics, whose answer is [`Progress::Answered`] of `id`.
-    pub fn ask(&mut self, action: &str, topics: &[u32], id: u64, now_ns: u64) -> io::Result<()> {
-        wire::request(&mut self.out, action, topics, id);
-        self.asked = Some((id, now_ns));
+    /// Asks for a topic (`subscribe`) or for it no longer. The answer is [`Progress::Answered`] of
+    /// `id`.
+    pub fn ask(
+        &mut self,
+        dialect: Dialect,
+        subscribe: bool,
+        topic: u32,
+        id: u64,
+        since_ns: u64,
+    ) -> io::Result<()> {
+        dialect.ask(&mut self.out, subscribe, topic, id);
+        self.asked = Some(Question { id, since_ns, subscribe });
         self.flush()
     }
 
@@ -122,7 +137,7 @@ impl Client {
             }
             buffer[..kept].copy_from_slice(&self.rest);
             let read = match self.stream.read(&mut buffer[kept..]) {
-                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(0) => return Err(io::Error::other("the server closed the connection")),
                 Ok(read) => read,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
@@ -162,23 +177,35 @@ impl Client {
                 return Err(io::Error::other(String::from_utf8_lossy(line).into_owned()));
             }
             used = head.len();
-            wire::authenticate(&mut self.out, &greeting.key);
-            let mut requests = 1;
-            for topics in self.topics.chunks(TOPICS_PER_REQUEST) {
-                wire::request(&mut self.out, "subscribe", topics, 0);
-                requests += 1;
-            }
-            self.state = State::Preparing(requests);
+            let answers = greeting.dialect.greet(&mut self.out, greeting, &self.reader.topics);
+            self.state = State::Preparing(answers);
         }
-        let broken = |_| io::Error::new(ErrorKind::InvalidData, "that is no WebSocket frame");
-        while let Some((kind, payload, length)) = wire::frame(&bytes[used..]).map_err(broken)? {
+        let (more, made) = match greeting.dialect {
+            Dialect::Tickgate => self.take_frames(&bytes[used..], tally, now_ns)?,
+            Dialect::Nats => self.take_operations(&bytes[used..], tally, now_ns)?,
+        };
+        if made != Progress::None {
+            progress = made;
+        }
+        Ok((used + more, progress))
+    }
+
+    fn take_frames(
+        &mut self,
+        bytes: &[u8],
+        tally: &mut Tally,
+        now_ns: u64,
+    ) -> io::Result<(usize, Progress)> {
+        let (mut used, mut progress) = (0, Progress::None);
+        while let Some((kind, payload, length)) = wire::frame(&bytes[used..])? {
             used += length;
             match kind {
                 Kind::Message => match stamp(payload) {
                     Some(stamp) => {
                         self.count(stamp.topic, stamp.sequence, tally);
                         // How old a snapshot is says nothing of how fast it came.
-                        if !payload.starts_with(SNAPSHOT_START) {
+                        if tally.due.contains(&stamp.due_ns) && !payload.starts_with(SNAPSHOT_START)
+                        {
                             tally.latency.record(now_ns.saturating_sub(stamp.due_ns));
                         }
                     }
@@ -197,33 +224,90 @@ impl Client {
         Ok((used, progress))
     }
 
+    fn take_operations(
+        &mut self,
+        bytes: &[u8],
+        tally: &mut Tally,
+        now_ns: u64,
+    ) -> io::Result<(usize, Progress)> {
+        let (mut used, mut progress) = (0, Progress::None);
+        loop {
+            let left = &bytes[used..];
+            if self.operations.frame_left == 0 {
+                let Some((kind, header, length)) = wire::header(left)? else { break };
+                if kind == Kind::Message {
+                    used += header;
+                    self.operations.frame_left = length;
+                    continue;
+                }
+                let Some((kind, payload, length)) = wire::frame(left)? else { break };
+                used += length;
+                match kind {
+                    Kind::Ping => wire::pong(&mut self.out, payload),
+                    Kind::Close => return Err(closed(payload)),
+                    Kind::Message | Kind::Other => {}
+                }
+                continue;
+            }
+            if left.is_empty() {
+                break;
+            }
+            let whole = usize::try_from(self.operations.frame_left).unwrap_or(usize::MAX);
+            let piece = &left[..left.len().min(whole)];
+            used += piece.len();
+            let mut operations = std::mem::take(&mut self.operations);
+            operations.frame_left -= piece.len() as u64;
+            operations.feed(piece, |said| {
+                let made = self.hear(said, tally, now_ns)?;
+                if made != Progress::None {
+                    progress = made;
+                }
+                Ok::<(), io::Error>(())
+            })?;
+            self.operations = operations;
+        }
+        Ok((used, progress))
+    }
+
+    /// Takes one operation of NATS.
+    fn hear(&mut self, said: Said<'_>, tally: &mut Tally, now_ns: u64) -> io::Result<Progress> {
+        match said {
+            Said::Message(payload) => {
+                let stamp = stamp(payload).ok_or(Broken)?;
+                self.count(stamp.topic, stamp.sequence, tally);
+                if tally.due.contains(&stamp.due_ns) {
+                    tally.latency.record(now_ns.saturating_sub(stamp.due_ns));
+                }
+            }
+            Said::Ping => wire::binary(&mut self.out, b"PONG\r\n"),
+            Said::Pong => return Ok(self.answered(tally, now_ns)),
+            Said::Refusal(words) => {
+                let words = String::from_utf8_lossy(words);
+                return Err(io::Error::other(format!("the server says {words}")));
+            }
+            Said::Other => {}
+        }
+        Ok(Progress::None)
+    }
+
     fn count(&mut self, topic: u32, sequence: u32, tally: &mut Tally) {
         tally.delivered += 1;
-        let at = if self.topics.len() == 1 {
-            (self.topics[0] == topic).then_some(0)
-        } else {
-            self.topics.binary_search(&topic).ok()
+        let Reader { topics, next } = &mut self.reader;
+        let at = match topics[..] {
+            [only] => (only == topic).then_some(0),
+            _ => topics.binary_search(&topic).ok(),
         };
         let Some(at) = at else {
             tally.foreign += 1;
             return;
         };
-        let expected = self.next[at].unwrap_or(sequence);
+        let expected = next[at].unwrap_or(sequence);
         if sequence < expected {
             tally.misordered += 1;
             return;
         }
         tally.skipped += u64::from(sequence - expected);
-        self.next[at] = Some(sequence + 1);
-    }
-
-    /// What it has not read of all that was published, by topic.
-    pub fn missing(&self, published: &[u32]) -> u64 {
-        let missing = |(topic, next): (&u32, &Option<u32>)| {
-            let published = published[*topic as usize];
-            u64::from(published.saturating_sub(next.unwrap_or(published)))
-        };
-        self.topics.iter().zip(&self.next).map(missing).sum()
+        next[at] = Some(sequence + 1);
     }
 
     fn answer(&mut self, payload: &[u8], tally: &mut Tally, now_ns: u64) -> io::Result<Progress> {
@@ -243,16 +327,23 @@ impl Client {
                 return Err(io::Error::other(format!("the gateway says {answer}")));
             }
         }
+        Ok(self.answered(tally, now_ns))
+    }
+
+    /// What it asked first of all that has no answer yet has one.
+    fn answered(&mut self, tally: &mut Tally, now_ns: u64) -> Progress {
         if let State::Preparing(answers) = self.state {
             let ready = answers == 1;
             self.state = if ready { State::Ready } else { State::Preparing(answers - 1) };
-            return Ok(if ready { Progress::Ready } else { Progress::None });
+            return if ready { Progress::Ready } else { Progress::None };
         }
-        let Some((id, since_ns)) = self.asked.take() else { return Ok(Progress::None) };
-        if answer["type"].as_str() == Some("subscribe") {
+        let Some(Question { id, since_ns, subscribe }) = self.asked.take() else {
+            return Progress::None;
+        };
+        if subscribe {
             tally.answers.record(now_ns.saturating_sub(since_ns));
         }
-        Ok(Progress::Answered(id))
+        Progress::Answered(id)
     }
 }
 
@@ -261,3 +352,6 @@ fn closed(payload: &[u8]) -> io::Error {
     let reason = String::from_utf8_lossy(payload.get(2..).unwrap_or_default()).into_owned();
     io::Error::other(format!("closed with {code} {reason}"))
 }
+
+#[cfg(test)]
+mod tests;
