@@ -149,7 +149,7 @@ fn shard(clients: u64, policy: OutboxPolicy, ticks_max: usize) -> Shard {
 }
 
 /// One tick into a thousand outboxes that nobody empties: with room, and as each policy has it
-/// where there is none.
+/// where there is none. Those with room have been empty, so that each has to get memory first.
 fn fan_out(c: &mut Criterion) {
     const CLIENTS: u64 = 1_000;
     let mut group = c.benchmark_group("tick/6_fan_out");
