@@ -1,4 +1,4 @@
-//! The commands of README.md that `.ci/run` does not run.
+//! The commands of README.md and of benches/README.md that `.ci/run` does not run.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::{BufRead, BufReader};
@@ -51,6 +51,21 @@ fn a_key_is_shown_once_and_only_its_hash_is_stored() {
         count += 1;
     }
     assert_eq!(count, 1, "the key is shown once: {shown}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_load_says_what_it_found_as_json() {
+    let directory = tempfile::tempdir().unwrap();
+
+    let line = "target/release/tickgate bench --clients 50 --seconds 1 --json";
+    let found = run(directory.path(), line);
+
+    assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&found.stdout).unwrap();
+    let phase = &report["targets"][0]["phases"][0];
+    assert!(phase["per_second"].as_f64().unwrap() > 0.0, "{report}");
+    assert_eq!(phase["lost"], 0, "{report}");
 }
 
 /// The commands of the chapter "Administer", in their order.

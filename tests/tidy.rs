@@ -438,21 +438,21 @@ fn console_commands(text: &str) -> Vec<(usize, &str)> {
 }
 
 #[test]
-fn every_command_of_the_readme_is_run_by_the_checks() {
+fn every_command_of_the_readmes_is_run_by_the_checks() {
     let runners: String = files(&[".ci", "tests", "sim/tests"], &["run", "readme.rs"])
         .iter()
         .map(|source| source.text.as_str())
         .collect();
-    let readme = read("README.md");
-    let commands = console_commands(&readme);
-    assert!(!commands.is_empty(), "README.md shows no command in a `console` block");
-    let findings: Vec<_> = commands
-        .into_iter()
-        .filter(|(_, command)| !runners.contains(command))
-        .map(|(line, command)| {
-            format!("README.md:{line}: neither .ci/run nor a readme.rs runs `{command}`")
-        })
-        .collect();
+    let mut findings = Vec::new();
+    for file in ["README.md", "benches/README.md"] {
+        let readme = read(file);
+        let commands = console_commands(&readme);
+        assert!(!commands.is_empty(), "{file} shows no command in a `console` block");
+        let strange = commands.into_iter().filter(|(_, command)| !runners.contains(command));
+        findings.extend(strange.map(|(line, command)| {
+            format!("{file}:{line}: neither .ci/run nor a readme.rs runs `{command}`")
+        }));
+    }
     judge(&findings);
 }
 

@@ -1,18 +1,16 @@
 //! One client of the load: what it has sent, what it waits for, what it has counted.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::mem::MaybeUninit;
 
 use mio::net::TcpStream;
 use serde_json::Value;
-use socket2::SockRef;
 
-use super::tally::Tally;
-use super::wire::{self, Kind};
+use super::dialect::Dialect;
+use super::nats::{Said, Stream};
+use super::tally::{Reader, Tally};
+use super::trimmed::Trimmed;
+use super::wire::{self, Broken, Kind};
 use super::workload::stamp;
-
-/// Topics that a client asks for in one request.
-const TOPICS_PER_REQUEST: usize = 500;
 
 /// How a tick begins that was there before its subscriber.
 const SNAPSHOT_START: &[u8] = br#"{"type":"market_data","snapshot":"#;
@@ -33,6 +31,15 @@ pub(super) struct Greeting {
     pub host: String,
     pub path: String,
     pub key: String,
+    pub dialect: Dialect,
+}
+
+/// A request that has no answer yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Question {
+    id: u64,
+    since_ns: u64,
+    subscribe: bool,
 }
 
 /// One connection and its subscriptions.
@@ -41,28 +48,17 @@ pub(super) struct Client {
     pub stream: TcpStream,
     pub state: State,
     pub began_ns: u64,
-    topics: Vec<u32>,
-    /// The number that is to come next, for each of `topics`. `None`: any.
-    next: Vec<Option<u32>>,
+    pub reader: Reader,
     /// What was read of a frame that is not whole.
     rest: Vec<u8>,
+    operations: Stream,
     out: Vec<u8>,
-    /// A request on which it waits, and since when.
-    pub asked: Option<(u64, u64)>,
-    trimmed: Option<Trimmed>,
+    /// A request on which it waits.
+    pub asked: Option<Question>,
+    /// Whether it is to look at nothing; how, from its first tick on.
+    pub trim: bool,
+    pub trimmed: Option<Trimmed>,
 }
-
-/// How a client counts that looks at nothing: its ticks are all equally long.
-#[derive(Clone, Copy, Debug, Default)]
-struct Trimmed {
-    /// Bytes of a tick's frame; 0 until the first has come.
-    frame: u64,
-    /// Bytes read of a tick that is not whole.
-    begun: u64,
-}
-
-/// Has the system throw away what it was to read (`recv(2)`, Linux).
-const MSG_TRUNC: i32 = 0x20;
 
 /// What a client has read may mean something to whoever looks after all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,46 +75,10 @@ impl Client {
     /// the first tick on.
     pub fn new(stream: TcpStream, topics: Vec<u32>, from_start: bool, now_ns: u64) -> Self {
         let next = vec![from_start.then_some(0); topics.len()];
-        let (rest, out) = (Vec::new(), Vec::new());
-        let state = State::Connecting;
-        let (asked, trimmed) = (None, None);
-        Self { stream, state, began_ns: now_ns, topics, next, rest, out, asked, trimmed }
-    }
-
-    /// Has it count the ticks of its one topic by their bytes, which the system throws away unread:
-    /// as little load as there can be. It knows no lateness then, and no order.
-    pub fn trim(&mut self) {
-        self.trimmed.get_or_insert_default();
-    }
-
-    /// Whether it has nothing to look at any more.
-    pub fn looks_at_nothing(&self) -> bool {
-        self.trimmed.is_some_and(|trimmed| trimmed.frame > 0)
-    }
-
-    /// Has the system throw away what is there, and counts it. `sink` stays as it is.
-    pub fn discard(&mut self, sink: &mut [MaybeUninit<u8>], tally: &mut Tally) -> io::Result<()> {
-        let Some(trimmed) = &mut self.trimmed else { return Ok(()) };
-        let socket = SockRef::from(&self.stream);
-        loop {
-            let read = match socket.recv_with_flags(sink, MSG_TRUNC) {
-                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
-                Ok(read) => read,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(error),
-            };
-            tally.bytes += read as u64;
-            trimmed.begun += read as u64;
-            let ticks = trimmed.begun / trimmed.frame;
-            trimmed.begun %= trimmed.frame;
-            tally.delivered += ticks;
-            if let Some(Some(next)) = self.next.first_mut() {
-                *next += u32::try_from(ticks).unwrap_or(u32::MAX);
-            }
-            if read < sink.len() {
-                return Ok(());
-            }
-        }
+        let (rest, operations, out) = (Vec::new(), Stream::default(), Vec::new());
+        let (state, began_ns, reader) = (State::Connecting, now_ns, Reader { topics, next });
+        let (asked, trim, trimmed) = (None, false, None);
+        Self { stream, state, began_ns, reader, rest, operations, out, asked, trim, trimmed }
     }
 
     /// The connection is there or has failed.
@@ -136,10 +96,18 @@ impl Client {
         self.flush()
     }
 
-    /// Sends a request for topics, whose answer is [`Progress::Answered`] of `id`.
-    pub fn ask(&mut self, action: &str, topics: &[u32], id: u64, now_ns: u64) -> io::Result<()> {
-        wire::request(&mut self.out, action, topics, id);
-        self.asked = Some((id, now_ns));
+    /// Asks for a topic (`subscribe`) or for it no longer. The answer is [`Progress::Answered`] of
+    /// `id`.
+    pub fn ask(
+        &mut self,
+        dialect: Dialect,
+        subscribe: bool,
+        topic: u32,
+        id: u64,
+        since_ns: u64,
+    ) -> io::Result<()> {
+        dialect.ask(&mut self.out, subscribe, topic, id);
+        self.asked = Some(Question { id, since_ns, subscribe });
         self.flush()
     }
 
@@ -174,7 +142,7 @@ impl Client {
             }
             buffer[..kept].copy_from_slice(&self.rest);
             let read = match self.stream.read(&mut buffer[kept..]) {
-                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(0) => return Err(io::Error::other("the server closed the connection")),
                 Ok(read) => read,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
@@ -188,9 +156,8 @@ impl Client {
             }
             self.rest.clear();
             self.rest.extend_from_slice(&buffer[used..filled]);
-            if let Some(trimmed) = self.trimmed.as_mut().filter(|trimmed| trimmed.frame > 0) {
-                trimmed.begun = self.rest.len() as u64;
-                self.rest = Vec::new();
+            if let Some(trimmed) = &mut self.trimmed {
+                trimmed.begun = std::mem::take(&mut self.rest).len() as u64;
             }
             if filled < buffer.len() {
                 break;
@@ -218,26 +185,38 @@ impl Client {
                 return Err(io::Error::other(String::from_utf8_lossy(line).into_owned()));
             }
             used = head.len();
-            wire::authenticate(&mut self.out, &greeting.key);
-            let mut requests = 1;
-            for topics in self.topics.chunks(TOPICS_PER_REQUEST) {
-                wire::request(&mut self.out, "subscribe", topics, 0);
-                requests += 1;
-            }
-            self.state = State::Preparing(requests);
+            let answers = greeting.dialect.greet(&mut self.out, greeting, &self.reader.topics);
+            self.state = State::Preparing(answers);
         }
-        let broken = |_| io::Error::new(ErrorKind::InvalidData, "that is no WebSocket frame");
-        while let Some((kind, payload, length)) = wire::frame(&bytes[used..]).map_err(broken)? {
+        let (more, made) = match greeting.dialect {
+            Dialect::Tickgate => self.take_frames(&bytes[used..], tally, now_ns)?,
+            Dialect::Nats => self.take_operations(&bytes[used..], tally, now_ns)?,
+        };
+        if made != Progress::None {
+            progress = made;
+        }
+        Ok((used + more, progress))
+    }
+
+    fn take_frames(
+        &mut self,
+        bytes: &[u8],
+        tally: &mut Tally,
+        now_ns: u64,
+    ) -> io::Result<(usize, Progress)> {
+        let (mut used, mut progress) = (0, Progress::None);
+        while let Some((kind, payload, length)) = wire::frame(&bytes[used..])? {
             used += length;
             match kind {
                 Kind::Message => match stamp(payload) {
                     Some(stamp) => {
                         self.count(stamp.topic, stamp.sequence, tally);
-                        if let Some(trimmed) = &mut self.trimmed {
-                            trimmed.frame = length as u64;
+                        if self.trim {
+                            self.trimmed = Some(Trimmed { frame: length as u64, begun: 0 });
                         }
                         // How old a snapshot is says nothing of how fast it came.
-                        if !payload.starts_with(SNAPSHOT_START) {
+                        if tally.due.contains(&stamp.due_ns) && !payload.starts_with(SNAPSHOT_START)
+                        {
                             tally.latency.record(now_ns.saturating_sub(stamp.due_ns));
                         }
                     }
@@ -256,33 +235,90 @@ impl Client {
         Ok((used, progress))
     }
 
+    fn take_operations(
+        &mut self,
+        bytes: &[u8],
+        tally: &mut Tally,
+        now_ns: u64,
+    ) -> io::Result<(usize, Progress)> {
+        let (mut used, mut progress) = (0, Progress::None);
+        loop {
+            let left = &bytes[used..];
+            if self.operations.frame_left == 0 {
+                let Some((kind, header, length)) = wire::header(left)? else { break };
+                if kind == Kind::Message {
+                    used += header;
+                    self.operations.frame_left = length;
+                    continue;
+                }
+                let Some((kind, payload, length)) = wire::frame(left)? else { break };
+                used += length;
+                match kind {
+                    Kind::Ping => wire::pong(&mut self.out, payload),
+                    Kind::Close => return Err(closed(payload)),
+                    Kind::Message | Kind::Other => {}
+                }
+                continue;
+            }
+            if left.is_empty() {
+                break;
+            }
+            let whole = usize::try_from(self.operations.frame_left).unwrap_or(usize::MAX);
+            let piece = &left[..left.len().min(whole)];
+            used += piece.len();
+            let mut operations = std::mem::take(&mut self.operations);
+            operations.frame_left -= piece.len() as u64;
+            operations.feed(piece, |said| {
+                let made = self.hear(said, tally, now_ns)?;
+                if made != Progress::None {
+                    progress = made;
+                }
+                Ok::<(), io::Error>(())
+            })?;
+            self.operations = operations;
+        }
+        Ok((used, progress))
+    }
+
+    /// Takes one operation of NATS.
+    fn hear(&mut self, said: Said<'_>, tally: &mut Tally, now_ns: u64) -> io::Result<Progress> {
+        match said {
+            Said::Message(payload) => {
+                let stamp = stamp(payload).ok_or(Broken)?;
+                self.count(stamp.topic, stamp.sequence, tally);
+                if tally.due.contains(&stamp.due_ns) {
+                    tally.latency.record(now_ns.saturating_sub(stamp.due_ns));
+                }
+            }
+            Said::Ping => wire::binary(&mut self.out, b"PONG\r\n"),
+            Said::Pong => return Ok(self.answered(tally, now_ns)),
+            Said::Refusal(words) => {
+                let words = String::from_utf8_lossy(words);
+                return Err(io::Error::other(format!("the server says {words}")));
+            }
+            Said::Other => {}
+        }
+        Ok(Progress::None)
+    }
+
     fn count(&mut self, topic: u32, sequence: u32, tally: &mut Tally) {
         tally.delivered += 1;
-        let at = if self.topics.len() == 1 {
-            (self.topics[0] == topic).then_some(0)
-        } else {
-            self.topics.binary_search(&topic).ok()
+        let Reader { topics, next } = &mut self.reader;
+        let at = match topics[..] {
+            [only] => (only == topic).then_some(0),
+            _ => topics.binary_search(&topic).ok(),
         };
         let Some(at) = at else {
             tally.foreign += 1;
             return;
         };
-        let expected = self.next[at].unwrap_or(sequence);
+        let expected = next[at].unwrap_or(sequence);
         if sequence < expected {
             tally.misordered += 1;
             return;
         }
         tally.skipped += u64::from(sequence - expected);
-        self.next[at] = Some(sequence + 1);
-    }
-
-    /// What it has not read of all that was published, by topic.
-    pub fn missing(&self, published: &[u32]) -> u64 {
-        let missing = |(topic, next): (&u32, &Option<u32>)| {
-            let published = published[*topic as usize];
-            u64::from(published.saturating_sub(next.unwrap_or(published)))
-        };
-        self.topics.iter().zip(&self.next).map(missing).sum()
+        next[at] = Some(sequence + 1);
     }
 
     fn answer(&mut self, payload: &[u8], tally: &mut Tally, now_ns: u64) -> io::Result<Progress> {
@@ -302,16 +338,23 @@ impl Client {
                 return Err(io::Error::other(format!("the gateway says {answer}")));
             }
         }
+        Ok(self.answered(tally, now_ns))
+    }
+
+    /// What it asked first of all that has no answer yet has one.
+    fn answered(&mut self, tally: &mut Tally, now_ns: u64) -> Progress {
         if let State::Preparing(answers) = self.state {
             let ready = answers == 1;
             self.state = if ready { State::Ready } else { State::Preparing(answers - 1) };
-            return Ok(if ready { Progress::Ready } else { Progress::None });
+            return if ready { Progress::Ready } else { Progress::None };
         }
-        let Some((id, since_ns)) = self.asked.take() else { return Ok(Progress::None) };
-        if answer["type"].as_str() == Some("subscribe") {
+        let Some(Question { id, since_ns, subscribe }) = self.asked.take() else {
+            return Progress::None;
+        };
+        if subscribe {
             tally.answers.record(now_ns.saturating_sub(since_ns));
         }
-        Ok(Progress::Answered(id))
+        Progress::Answered(id)
     }
 }
 
@@ -320,3 +363,6 @@ fn closed(payload: &[u8]) -> io::Error {
     let reason = String::from_utf8_lossy(payload.get(2..).unwrap_or_default()).into_owned();
     io::Error::other(format!("closed with {code} {reason}"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
 use std::time::Duration;
@@ -17,7 +18,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::client::{Client, Greeting, Progress, State};
 use super::stopwatch::Stopwatch;
-use super::tally::{Live, Tally, Times, add};
+use super::tally::{Live, Reader, Tally, Times, add};
 use super::workload::Workload;
 
 /// Connections that are being opened at the same time.
@@ -29,8 +30,9 @@ const LOOK_PAUSE: Duration = Duration::from_millis(2);
 
 /// What a thread is told.
 pub(super) enum Order {
-    /// Count from here on; what was counted before comes back.
-    Count(SyncSender<Tally>),
+    /// Count from here on, the lateness of what is due in this time; what was counted before comes
+    /// back.
+    Count(Range<u64>, SyncSender<Tally>),
     /// Every n-th client reads no more (`true`), or all do again.
     Stall(usize, bool),
     /// So many clients a second close and come again as others do.
@@ -38,7 +40,7 @@ pub(super) enum Order {
     /// A client asks again and again for a topic that others have, with this pause.
     Probe(Duration),
     /// Says what was published of each topic; what the clients have missed of it comes back, those
-    /// that churn left out.
+    /// left out that have ended or do not read.
     Missing(Arc<Vec<u32>>, SyncSender<u64>),
     /// How long clients took to be ready, in nanoseconds.
     ReadyTimes(SyncSender<Times>),
@@ -101,7 +103,7 @@ pub(super) fn run(load: Load, orders: &Receiver<Order>) -> io::Result<()> {
         clients: (0..count).map(|_| None).collect(),
         opened: 0,
         opening: 0,
-        tally: Tally::new(),
+        tally: Tally::of(0..u64::MAX),
         ready_times: Times::new(),
         stalled: None,
         churn: Churn::default(),
@@ -139,8 +141,8 @@ impl Crowd {
     fn obey(&mut self, order: Order) {
         // Whoever asked may have given up.
         match order {
-            Order::Count(answer) => {
-                let counted = std::mem::replace(&mut self.tally, Tally::new());
+            Order::Count(due, answer) => {
+                let counted = std::mem::replace(&mut self.tally, Tally::of(due));
                 let _ = answer.send(counted);
             }
             Order::Stall(every, true) => self.stall(every),
@@ -154,14 +156,16 @@ impl Crowd {
                     next_ns: 0,
                     subscribed: true,
                     asked: 0,
-                    tally: Tally::new(),
+                    tally: Tally::of(0..0),
                 });
                 self.clients.push(None);
                 self.open(self.clients.len() - 1);
             }
             Order::Missing(published, answer) => {
-                let missing =
-                    self.clients.iter().flatten().map(|client| client.missing(&published));
+                let residents = self.clients.iter().enumerate();
+                let reads = |(place, client)| (!self.is_stalled(place)).then_some(client);
+                let clients = residents.filter_map(reads).flatten();
+                let missing = clients.map(|client: &Client| client.reader.missing(&published));
                 let _ = answer.send(missing.sum());
             }
             Order::ReadyTimes(answer) => {
@@ -173,6 +177,11 @@ impl Crowd {
     /// Whether a place is the client's that asks again and again.
     fn is_probe(&self, place: usize) -> bool {
         self.probe.is_some() && place + 1 == self.clients.len()
+    }
+
+    /// Whether the client at a place is one of those that do not read.
+    fn is_stalled(&self, place: usize) -> bool {
+        self.stalled.is_some_and(|every| place.is_multiple_of(every)) && !self.is_probe(place)
     }
 
     fn open_more(&mut self) {
@@ -200,22 +209,22 @@ impl Crowd {
             Ok(stream) => {
                 self.opening += 1;
                 let mut client = Client::new(stream, topics, from_start, now_ns);
-                if self.load.trimmed {
-                    client.trim();
-                }
+                client.trim = self.load.trimmed;
                 self.clients[place] = Some(client);
             }
-            Err(error) => self.failed(&error),
+            Err(error) => self.failed(&error, None),
         }
     }
 
-    fn failed(&mut self, error: &io::Error) {
+    fn failed(&self, error: &io::Error, reader: Option<Reader>) {
+        let mut ended = self.load.live.ended();
+        ended.reason.get_or_insert_with(|| error.to_string());
+        ended.readers.extend(reader);
         add(&self.load.live.failed, 1);
-        self.tally.trouble.get_or_insert_with(|| error.to_string());
     }
 
     fn serve(&mut self, place: usize, buffer: &mut [u8], sink: &mut [MaybeUninit<u8>]) {
-        let probe = self.is_probe(place);
+        let (probe, stalled) = (self.is_probe(place), self.is_stalled(place));
         let Some(client) = self.clients.get_mut(place).and_then(Option::as_mut) else { return };
         if client.state == State::Connecting {
             if let Err(error) = client.connected(&self.load.greeting) {
@@ -223,11 +232,12 @@ impl Crowd {
             }
             return;
         }
-        if self.stalled.is_some_and(|every| place % every == 0) {
+        if stalled {
             return;
         }
-        if client.looks_at_nothing() {
-            if let Err(error) = client.discard(sink, &mut self.tally) {
+        if let Some(trimmed) = &mut client.trimmed {
+            let Client { stream, reader, .. } = client;
+            if let Err(error) = trimmed.discard(stream, sink, reader, &mut self.tally) {
                 self.gone(place, &error);
             }
             return;
@@ -254,38 +264,45 @@ impl Crowd {
         }
         if probe && let Some(asking) = &mut self.probe {
             self.tally.answers.add(&asking.tally.answers);
-            asking.tally = Tally::new();
+            asking.tally = Tally::of(0..0);
         }
     }
 
     fn gone(&mut self, place: usize, error: &io::Error) {
-        if let Some(client) = self.clients[place].take()
-            && client.state != State::Ready
-        {
+        let Some(client) = self.clients[place].take() else { return };
+        if client.state != State::Ready {
             self.opening -= 1;
         }
-        self.failed(error);
+        let counts = !self.is_probe(place) && self.churn.per_second == 0.0;
+        self.failed(error, counts.then_some(client.reader));
     }
 
     fn stall(&mut self, every: usize) {
         self.stalled = Some(every);
-        for client in self.clients.iter_mut().step_by(every).flatten() {
-            // An epoll that forgets a socket has nothing to fail at.
-            let _ = self.poll.registry().deregister(&mut client.stream);
+        for place in 0..self.clients.len() {
+            if self.is_stalled(place)
+                && let Some(client) = &mut self.clients[place]
+            {
+                // An epoll that forgets a socket has nothing to fail at.
+                let _ = self.poll.registry().deregister(&mut client.stream);
+            }
         }
     }
 
     fn resume(&mut self) {
-        let Some(every) = self.stalled.take() else { return };
         let mut failed = Vec::new();
-        for (place, client) in self.clients.iter_mut().enumerate().step_by(every) {
-            let Some(client) = client else { continue };
+        for place in 0..self.clients.len() {
+            if !self.is_stalled(place) {
+                continue;
+            }
+            let Some(client) = &mut self.clients[place] else { continue };
             let registry = self.poll.registry();
             let interest = Interest::READABLE | Interest::WRITABLE;
             if let Err(error) = registry.register(&mut client.stream, Token(place), interest) {
                 failed.push((place, error));
             }
         }
+        self.stalled = None;
         for (place, error) in failed {
             self.gone(place, &error);
         }
@@ -301,7 +318,10 @@ impl Crowd {
             self.churn.done += 1;
             let place = self.random.random_range(0..self.clients.len());
             let ready = |client: &Client| client.state == State::Ready;
-            if !self.is_probe(place) && self.clients[place].as_ref().is_some_and(ready) {
+            if self.is_probe(place) || self.is_stalled(place) {
+                continue;
+            }
+            if self.clients[place].as_ref().is_some_and(ready) {
                 self.clients[place] = None;
                 self.tally.reconnects += 1;
                 self.open(place);
@@ -317,11 +337,11 @@ impl Crowd {
         if client.state != State::Ready || client.asked.is_some() || now_ns < probe.next_ns {
             return;
         }
-        let action = if probe.subscribed { "unsubscribe" } else { "subscribe" };
         probe.subscribed = !probe.subscribed;
         probe.asked += 1;
         probe.next_ns = now_ns + probe.pause_ns;
-        if let Err(error) = client.ask(action, &[0], probe.asked, now_ns) {
+        let (subscribe, dialect) = (probe.subscribed, self.load.greeting.dialect);
+        if let Err(error) = client.ask(dialect, subscribe, 0, probe.asked, now_ns) {
             self.gone(self.clients.len() - 1, &error);
         }
     }

@@ -7,20 +7,27 @@
 //! what a process costs is read from `/proc`.
 
 mod client;
+mod dialect;
 mod load;
+mod nats;
 mod process;
 mod publisher;
 mod raw_loop;
 mod report;
 mod session;
+mod sink;
 mod stopwatch;
 mod tally;
 mod target;
+mod trimmed;
 mod wire;
 mod workload;
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+pub use dialect::Dialect;
 pub use publisher::Pace;
 pub use raw_loop::raw_loop;
 pub use report::{Asked, Opening, Percentiles, Phase, Ratios, Report, TargetReport};
@@ -64,6 +71,8 @@ pub struct Bench {
     pub load_threads: usize,
     /// Whether clients only count bytes.
     pub trimmed: bool,
+    /// Set by whoever wants the run to end before its time.
+    pub stop: Arc<AtomicBool>,
 }
 
 impl Bench {
@@ -71,12 +80,13 @@ impl Bench {
     ///
     /// # Errors
     ///
-    /// Fails if a server cannot be started or reached, or if it refuses clients.
+    /// Fails if a server cannot be started or reached, if it refuses clients or goes away, and if
+    /// it is told to stop.
     pub fn run(&self, show: Show<'_>) -> Result<Report, String> {
         process::confine(&self.load_cores)
             .map_err(|error| format!("cores {:?}: {error}", self.load_cores))?;
         let target = match &self.running {
-            Some(running) => running.clone().into(),
+            Some(running) => Target::running(running)?,
             None => Target::gateway(self.shards, &self.server_cores)?,
         };
         let (mut gateway, mut found) = self.open(target, show)?;
@@ -121,9 +131,11 @@ impl Bench {
 
     fn open(&self, target: Target, show: Show<'_>) -> Result<(Session, TargetReport), String> {
         let name = target.name.to_owned();
-        let mut session = Session::start(target, self.workload, self.load_threads, self.trimmed);
+        let stop = self.stop.clone();
+        let threads = (self.load_threads, self.trimmed);
+        let mut session = Session::start(target, self.workload, threads, stop);
         let opening = session.open(show)?;
-        let (idle_bytes_per_client, idle_cpu) = session.idle(self.idle, show);
+        let (idle_bytes_per_client, idle_cpu) = session.idle(self.idle, show)?;
         let phases = Vec::new();
         let found = TargetReport { name, opening, idle_bytes_per_client, idle_cpu, phases };
         Ok((session, found))

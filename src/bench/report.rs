@@ -96,15 +96,25 @@ pub struct Phase {
     pub per_second: f64,
     /// Ticks that were left out before a later one.
     pub skipped: u64,
-    /// Ticks that were published last and never came.
+    /// Ticks that were published last and never came, and all that clients did not get whose
+    /// connections had ended. Not counted of those that did not read, nor with churn.
     pub missing: u64,
+    /// Deliveries that all ticks were to lead to, those of the warm-up among them.
+    pub expected: u64,
+    /// How many of these never happened, the warm-up's among them; not known with churn.
+    pub lost: Option<u64>,
+    /// Whether all had arrived that would. Else what still came was counted as lost.
+    pub drained: bool,
+    /// Connections that ended before their time.
+    pub disconnected: u64,
     /// Ticks that came twice or after a later one.
     pub misordered: u64,
     /// Messages that are neither answers nor ticks of the load.
     pub foreign: u64,
     /// Ticks that never left the publisher, since the bus did not take them.
     pub not_published: u64,
-    /// From when a tick was due to when a client had read it.
+    /// From when a tick was due to when a client had read it, of all that were due in the measured
+    /// time, whenever they came.
     pub latency: Percentiles,
     /// From a subscribe request to its answer, if a client asked all the time.
     pub answers: Option<Percentiles>,
@@ -142,7 +152,6 @@ impl Phase {
             skipped: tally.skipped,
             misordered: tally.misordered,
             foreign: tally.foreign,
-            latency: Percentiles::of(&tally.latency),
             answers: (!tally.answers.is_empty()).then(|| Percentiles::of(&tally.answers)),
             reconnects: tally.reconnects,
             cpu: server_ns.map(part),
@@ -226,8 +235,9 @@ impl Phase {
     fn show(&self, line: &mut impl FnMut(&str, &str)) {
         let Self { skipped, missing, misordered, latency, .. } = self;
         line(&format!("  {}", self.name), &format!("{:.1} s", self.seconds));
+        let unfinished = if self.drained { "" } else { " (or still on the way)" };
         let delivered = format!(
-            "{}/s; {} skipped, {} missing, {} out of order",
+            "{}/s; {} skipped, {} missing{unfinished}, {} out of order",
             grouped(self.per_second),
             grouped(*skipped as f64),
             grouped(*missing as f64),
@@ -259,7 +269,8 @@ impl Phase {
             line("    bus", &format!("{lost} ticks were published faster than the bus took them"));
         }
         if let Some(trouble) = &self.trouble {
-            line("    trouble", trouble);
+            let lost = grouped(self.disconnected as f64);
+            line("    disconnected", &format!("{lost}; the first: {trouble}"));
         }
     }
 }
@@ -302,6 +313,7 @@ mod tests {
             cpu: Some(0.5),
             cpu_ns_per_delivery: Some(5_700.0),
             skipped: 7,
+            drained: true,
             ..Phase::default()
         };
         let target =

@@ -1,5 +1,6 @@
 //! One target under load: its clients, its publisher, and what both have counted.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use super::client::Greeting;
 use super::load::{Load, Order, run};
-use super::process::{cpu_ns, open_files, resident_bytes};
+use super::process::{CpuTimes, open_files, resident_bytes};
 use super::publisher::{Pace, Publisher};
 use super::report::{Opening, Percentiles, Phase};
 use super::stopwatch::Stopwatch;
@@ -45,11 +46,18 @@ pub(super) struct Session {
     trouble: Arc<Mutex<Option<String>>>,
     churns: bool,
     trimmed: bool,
+    /// Set from outside if the run is to end before its time.
+    stop: Arc<AtomicBool>,
 }
 
 impl Session {
-    /// Has `threads` threads open the clients.
-    pub fn start(target: Target, workload: Workload, threads: usize, trimmed: bool) -> Self {
+    /// Has so many threads open the clients, which may look at nothing.
+    pub fn start(
+        target: Target,
+        workload: Workload,
+        (threads, trimmed): (usize, bool),
+        stop: Arc<AtomicBool>,
+    ) -> Self {
         let (watch, live) = (Stopwatch::start(), Arc::<Live>::default());
         let resident_before = target.pid.and_then(resident_bytes);
         let trouble = Arc::<Mutex<Option<String>>>::default();
@@ -65,6 +73,7 @@ impl Session {
             trouble,
             churns: false,
             trimmed,
+            stop,
         };
         for first in 0..threads {
             session.start_thread(first, threads);
@@ -81,6 +90,7 @@ impl Session {
                 host: self.target.host.clone(),
                 path: self.target.path.clone(),
                 key: self.target.key.clone(),
+                dialect: self.target.dialect,
             },
             workload: self.workload,
             first,
@@ -111,7 +121,10 @@ impl Session {
             let (ready, failed) = (read(&self.live.ready), read(&self.live.failed));
             show("clients", ready, all);
             if failed > 0 {
-                let why = self.count().trouble.unwrap_or_default();
+                if let Some(ended) = self.target.ended() {
+                    return Err(ended);
+                }
+                let why = self.live.ended().reason.clone().unwrap_or_default();
                 return Err(format!("{failed} of {all} clients failed; the first: {why}"));
             }
             if ready == all {
@@ -132,8 +145,8 @@ impl Session {
         }
         // From the first connection on, which was at the beginning.
         let seconds = Duration::from_nanos(self.watch.ns()).as_secs_f64();
-        let (live, bus) = (self.live.clone(), &self.target.bus);
-        self.publisher = Some(Publisher::connect(bus, self.workload, self.watch, live)?);
+        let (live, watch) = (self.live.clone(), self.watch);
+        self.publisher = Some(Publisher::connect(&self.target, self.workload, watch, live)?);
         Ok(Opening {
             clients: all,
             subscriptions: all * self.workload.topics_per_client as u64,
@@ -144,27 +157,35 @@ impl Session {
 
     /// Lets nothing happen for a while. Says what the target needs for that: bytes of memory for
     /// each client, and the part of a core that is busy.
-    pub fn idle(&self, time: Duration, show: Show<'_>) -> (Option<f64>, Option<f64>) {
-        let before = self.cpu_ns();
+    ///
+    /// # Errors
+    ///
+    /// Fails if the target does.
+    pub fn idle(
+        &mut self,
+        time: Duration,
+        show: Show<'_>,
+    ) -> Result<(Option<f64>, Option<f64>), String> {
+        let before = self.cpu();
         let from_ns = self.watch.ns();
-        self.wait(time, "idle", show);
-        let elapsed_ns = (self.watch.ns() - from_ns) as f64;
-        let busy =
-            before.zip(self.cpu_ns()).map(|(before, now)| (now - before) as f64 / elapsed_ns);
+        self.wait(time, "idle", show)?;
+        let elapsed_ns = (self.watch.ns() - from_ns).max(1) as f64;
+        let busy = ns_between(before.as_ref(), self.cpu().as_ref());
         let resident = self.target.pid.and_then(resident_bytes);
         let grown = resident.zip(self.resident_before);
         let each = grown.map(|(now, before)| {
             now.saturating_sub(before) as f64 / self.workload.clients.max(1) as f64
         });
-        (each, busy)
+        let busy = busy.filter(|_| !time.is_zero()).map(|ns| ns as f64 / elapsed_ns);
+        Ok((each, busy))
     }
 
     /// Publishes for a while, then waits until all has arrived that will. What happens in the first
-    /// `warm_up` is not counted.
+    /// `warm_up` counts for nothing but what is lost.
     ///
     /// # Errors
     ///
-    /// Fails if the load itself does.
+    /// Fails if the load does, or if no client is left.
     pub fn traffic(
         &mut self,
         name: &str,
@@ -173,38 +194,65 @@ impl Session {
         time: Duration,
         show: Show<'_>,
     ) -> Result<Phase, String> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let own = std::process::id();
+        let stop = AtomicBool::new(false);
         let mut publisher = self.publisher.take().ok_or("the clients are not open")?;
-        let mut phase = None;
-        thread::scope(|scope| {
-            let publishing = stop.clone();
-            let publisher = &mut publisher;
-            scope.spawn(move || publisher.publish_until(&publishing, pace));
-            self.wait(warm_up, "warming up", show);
-            self.count();
-            let before = (self.watch.ns(), self.cpu_ns(), cpu_ns(own));
-            self.wait(time, name, show);
-            let tally = self.count();
-            let elapsed_ns = self.watch.ns() - before.0;
-            let gateway_ns = before.1.zip(self.cpu_ns()).map(|(before, now)| now - before);
-            let load_ns = before.2.zip(cpu_ns(own)).map(|(before, now)| now - before);
+        let (failed, expected) = (read(&self.live.failed), publisher.expected);
+        let (dropped, missing) = (publisher.dropped(), self.missing(&publisher.published));
+        let measured = thread::scope(|scope| {
+            let publishing = scope.spawn(|| publisher.publish_until(&stop, pace));
+            let measured = self.measure(name, warm_up, time, show);
             stop.store(true, Ordering::Relaxed);
-            phase = Some(Phase::of(name, &tally, elapsed_ns, gateway_ns, load_ns));
+            let published = publishing.join().map_err(|_| "the publisher panicked".to_owned())?;
+            published.map_err(|error| format!("the publisher: {error}"))?;
+            measured
         });
-        let mut phase: Phase = phase.ok_or("the load ended before its time")?;
-        self.drain(publisher.expected, show);
-        let rest = self.count();
+        let (mut phase, mut tally, skipped) = measured?;
+        phase.drained = self.drain(publisher.expected, show)?;
+        let rest = self.count(0..0);
+        tally.latency.add(&rest.latency);
+        phase.latency = Percentiles::of(&tally.latency);
         phase.skipped += rest.skipped;
         phase.misordered += rest.misordered;
-        phase.missing = if self.churns { 0 } else { self.missing(&publisher.published) };
-        phase.not_published = publisher.dropped();
+        phase.foreign += rest.foreign;
+        if !self.churns {
+            phase.missing = self.missing(&publisher.published);
+            let skipped = skipped + tally.skipped + rest.skipped;
+            // What was missing before is skipped now, or missing still.
+            phase.lost = Some((skipped + phase.missing).saturating_sub(missing));
+        }
+        phase.expected = publisher.expected - expected;
+        phase.not_published = publisher.dropped() - dropped;
         self.publisher = Some(publisher);
         phase.memory_bytes = self.target.pid.and_then(resident_bytes);
         phase.open_files = self.target.pid.and_then(open_files);
-        phase.trouble = rest.trouble;
+        phase.disconnected = read(&self.live.failed) - failed;
+        if phase.disconnected > 0 {
+            phase.trouble.clone_from(&self.live.ended().reason);
+        }
         self.healthy()?;
         Ok(phase)
+    }
+
+    /// Counts for a while: what happened then, the counts themselves, and what was skipped before.
+    fn measure(
+        &mut self,
+        name: &str,
+        warm_up: Duration,
+        time: Duration,
+        show: Show<'_>,
+    ) -> Result<(Phase, Tally, u64), String> {
+        let own = std::process::id();
+        self.wait(warm_up, "warming up", show)?;
+        let from_ns = self.watch.ns();
+        let skipped = self.count(from_ns..u64::MAX).skipped;
+        let (gateway, load) = (self.cpu(), CpuTimes::of(own));
+        self.wait(time, name, show)?;
+        let until_ns = self.watch.ns();
+        let tally = self.count(from_ns..until_ns);
+        let gateway_ns = ns_between(gateway.as_ref(), self.cpu().as_ref());
+        let load_ns = ns_between(load.as_ref(), CpuTimes::of(own).as_ref());
+        let phase = Phase::of(name, &tally, until_ns - from_ns, gateway_ns, load_ns);
+        Ok((phase, tally, skipped))
     }
 
     /// Has every n-th client read no more, or all again.
@@ -229,11 +277,14 @@ impl Session {
 
     /// Ticks that clients have not read of all that were published.
     fn missing(&self, published: &[u32]) -> u64 {
+        let ended = self.live.ended().readers.iter().map(|reader| reader.missing(published)).sum();
         let published = Arc::new(published.to_vec());
-        self.ask(|answer| Order::Missing(published.clone(), answer)).into_iter().sum()
+        let missing = self.ask(|answer| Order::Missing(published.clone(), answer));
+        missing.into_iter().fold(ended, |sum, missing| sum + missing)
     }
 
-    fn drain(&self, expected: u64, show: Show<'_>) {
+    /// Waits until nothing arrives any more; says whether that was so.
+    fn drain(&mut self, expected: u64, show: Show<'_>) -> Result<bool, String> {
         let begin_ns = self.watch.ns();
         let (mut last, mut since_ns) = (read(&self.live.settled), begin_ns);
         loop {
@@ -244,14 +295,18 @@ impl Session {
                 (last, since_ns) = (settled, now_ns);
             }
             let quiet = Duration::from_nanos(now_ns - since_ns);
-            if quiet > QUIET || Duration::from_nanos(now_ns - begin_ns) > DRAIN_MAX {
-                return;
+            if quiet > QUIET {
+                return Ok(true);
             }
+            if Duration::from_nanos(now_ns - begin_ns) > DRAIN_MAX {
+                return Ok(settled >= expected);
+            }
+            self.healthy()?;
             thread::sleep(LOOK);
         }
     }
 
-    fn wait(&self, time: Duration, words: &str, show: Show<'_>) {
+    fn wait(&mut self, time: Duration, words: &str, show: Show<'_>) -> Result<(), String> {
         let begin_ns = self.watch.ns();
         let all_ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         while let Some(left_ns) =
@@ -260,16 +315,19 @@ impl Session {
             show(words, (all_ns - left_ns) / 1_000_000, all_ns / 1_000_000);
             // Rarely, since who looks takes time from what is looked at.
             thread::sleep(Duration::from_nanos(left_ns.min(250_000_000)));
+            self.healthy()?;
         }
+        Ok(())
     }
 
-    fn cpu_ns(&self) -> Option<u64> {
-        self.target.pid.and_then(cpu_ns)
+    fn cpu(&self) -> Option<CpuTimes> {
+        self.target.pid.and_then(CpuTimes::of)
     }
 
-    fn count(&self) -> Tally {
-        let mut all = Tally::new();
-        for tally in self.ask(Order::Count) {
+    /// What was counted so far. From here on, the lateness counts of what is due then.
+    fn count(&self, due: Range<u64>) -> Tally {
+        let mut all = Tally::of(0..0);
+        for tally in self.ask(|answer| Order::Count(due.clone(), answer)) {
             all.add(&tally);
         }
         all
@@ -293,13 +351,27 @@ impl Session {
         answers.into_iter().filter_map(|answer| answer.recv().ok()).collect()
     }
 
-    fn healthy(&self) -> Result<(), String> {
-        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*trouble {
-            Some(trouble) => Err(trouble.clone()),
-            None => Ok(()),
+    /// Whether there is reason to go on.
+    fn healthy(&mut self) -> Result<(), String> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Err("interrupted".into());
         }
+        if let Some(trouble) = &*self.trouble.lock().unwrap_or_else(PoisonError::into_inner) {
+            return Err(trouble.clone());
+        }
+        if let Some(ended) = self.target.ended() {
+            return Err(ended);
+        }
+        if read(&self.live.failed) >= self.workload.clients as u64 {
+            let why = self.live.ended().reason.clone().unwrap_or_default();
+            return Err(format!("no client is left; the first ended with: {why}"));
+        }
+        Ok(())
     }
+}
+
+fn ns_between(before: Option<&CpuTimes>, now: Option<&CpuTimes>) -> Option<u64> {
+    before.zip(now).map(|(before, now)| now.ns_since(before))
 }
 
 impl Drop for Session {

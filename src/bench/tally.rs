@@ -1,6 +1,8 @@
 //! What load clients count.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hdrhistogram::Histogram;
 
@@ -18,8 +20,45 @@ pub(super) struct Live {
     pub delivered: AtomicU64,
     /// Clients that are connected, authenticated and subscribed.
     pub ready: AtomicU64,
-    /// Clients that could not be.
+    /// Clients whose connections could not be had or ended before their time.
     pub failed: AtomicU64,
+    ended: Mutex<Ended>,
+}
+
+/// What is known of clients whose connections have ended.
+#[derive(Debug, Default)]
+pub(super) struct Ended {
+    /// Why the first did.
+    pub reason: Option<String>,
+    /// What each of them was to read.
+    pub readers: Vec<Reader>,
+}
+
+impl Live {
+    /// What is known of clients whose connections have ended.
+    pub fn ended(&self) -> MutexGuard<'_, Ended> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What one client reads.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Reader {
+    /// Its topics, in ascending order.
+    pub topics: Vec<u32>,
+    /// The number that is to come next, for each of `topics`. `None`: any.
+    pub next: Vec<Option<u32>>,
+}
+
+impl Reader {
+    /// What it has not read of all that was published, by topic.
+    pub fn missing(&self, published: &[u32]) -> u64 {
+        let missing = |(topic, next): (&u32, &Option<u32>)| {
+            let published = published[*topic as usize];
+            u64::from(published.saturating_sub(next.unwrap_or(published)))
+        };
+        self.topics.iter().zip(&self.next).map(missing).sum()
+    }
 }
 
 /// Adds to a counter that one thread writes and others read.
@@ -45,19 +84,22 @@ pub(super) struct Tally {
     pub foreign: u64,
     /// Bytes read, frame headers included.
     pub bytes: u64,
-    /// From when a tick was due to when a client had read it, in nanoseconds.
+    /// From when a tick was due to when a client had read it, in nanoseconds, of those that were
+    /// due in [`Self::due`].
     pub latency: Times,
+    /// When ticks are due whose lateness is of interest.
+    pub due: Range<u64>,
     /// From a subscribe request for a topic that is on to its answer, in nanoseconds.
     pub answers: Times,
     /// Connections that a client has opened in place of one that it closed.
     pub reconnects: u64,
-    /// Why connections ended that should not have, the first of them.
-    pub trouble: Option<String>,
 }
 
 impl Tally {
-    pub fn new() -> Self {
+    /// One that knows how late ticks are that are due in this time.
+    pub fn of(due: Range<u64>) -> Self {
         Self {
+            due,
             delivered: 0,
             skipped: 0,
             misordered: 0,
@@ -66,7 +108,6 @@ impl Tally {
             latency: Times::new(),
             answers: Times::new(),
             reconnects: 0,
-            trouble: None,
         }
     }
 
@@ -80,9 +121,6 @@ impl Tally {
         self.latency.add(&other.latency);
         self.answers.add(&other.answers);
         self.reconnects += other.reconnects;
-        if self.trouble.is_none() {
-            self.trouble.clone_from(&other.trouble);
-        }
     }
 }
 

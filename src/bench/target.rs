@@ -1,11 +1,13 @@
 //! What is measured: a gateway of our own, a raw loop, or a server that runs already.
 
-use std::fs;
-use std::io::{self, BufRead, BufReader};
+use std::fs::{self, DirBuilder};
+use std::io::{self, BufRead, BufReader, ErrorKind};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use super::dialect::Dialect;
 use super::process;
 use crate::auth::DEMO_KEY;
 
@@ -13,6 +15,7 @@ use crate::auth::DEMO_KEY;
 #[derive(Debug)]
 pub(super) struct Target {
     pub name: &'static str,
+    pub dialect: Dialect,
     pub address: SocketAddr,
     pub host: String,
     pub path: String,
@@ -28,6 +31,8 @@ pub(super) struct Target {
 /// A server that somebody else has started.
 #[derive(Clone, Debug)]
 pub struct Running {
+    /// What it speaks.
+    pub dialect: Dialect,
     /// Where its clients connect.
     pub address: SocketAddr,
     /// The same as they say it, `host:port`.
@@ -42,15 +47,21 @@ pub struct Running {
     pub pid: Option<u32>,
 }
 
-impl From<Running> for Target {
-    fn from(running: Running) -> Self {
-        let Running { address, host, path, key, bus, pid } = running;
-        let name = "server";
-        Self { name, address, host, path, key, bus, pid, child: None, directory: None }
-    }
-}
-
 impl Target {
+    /// A server that runs already.
+    ///
+    /// # Errors
+    ///
+    /// Fails if there is no such process.
+    pub fn running(running: &Running) -> Result<Self, String> {
+        let Running { dialect, address, host, path, key, bus, pid } = running.clone();
+        if let Some(pid) = pid.filter(|pid| process::resident_bytes(*pid).is_none()) {
+            return Err(format!("there is no process {pid}"));
+        }
+        let (name, child, directory) = ("server", None, None);
+        Ok(Self { name, dialect, address, host, path, key, bus, pid, child, directory })
+    }
+
     /// Starts this program as a gateway with `shards` shards (0: one for each core), on these
     /// cores.
     ///
@@ -58,14 +69,13 @@ impl Target {
     ///
     /// Fails if it does not start, with what it says.
     pub fn gateway(shards: usize, cores: &[usize]) -> Result<Self, String> {
-        let directory = std::env::temp_dir().join(format!("tickgate-bench-{}", std::process::id()));
-        fs::create_dir_all(&directory)
-            .map_err(|error| format!("{}: {error}", directory.display()))?;
+        let directory = private_directory()?;
         let config = directory.join("tickgate.toml");
-        fs::write(&config, configuration(shards))
-            .map_err(|error| format!("{}: {error}", config.display()))?;
         let arguments = ["serve", "--config", &config.to_string_lossy()].map(str::to_owned);
-        match Self::start("gateway", &arguments, cores) {
+        let started = fs::write(&config, configuration(shards))
+            .map_err(|error| format!("{}: {error}", config.display()))
+            .and_then(|()| Self::start("gateway", &arguments, cores));
+        match started {
             Ok(mut target) => {
                 target.directory = Some(directory);
                 Ok(target)
@@ -93,17 +103,35 @@ impl Target {
         process::confine(cores).map_err(|error| format!("cores {cores:?}: {error}"))?;
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
+        // It is configured by its file; whoever runs the load may have a gateway of another kind.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("TICKGATE_") {
+                command.env_remove(name);
+            }
+        }
         let spawned = command.spawn();
+        // From here on it is ended with the target, whatever goes wrong.
+        let mut target = Self {
+            name,
+            dialect: Dialect::Tickgate,
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            host: String::new(),
+            path: "/".into(),
+            key: DEMO_KEY.into(),
+            bus: String::new(),
+            pid: None,
+            child: Some(spawned.map_err(failed)?),
+            directory: None,
+        };
         process::confine(&before).map_err(failed)?;
-        let mut child = spawned.map_err(failed)?;
+        let child = target.child.as_mut().ok_or("no process")?;
+        target.pid = Some(child.id());
         let mut said = BufReader::new(child.stdout.take().ok_or("no standard output")?);
         let (mut address, mut bus) = (None, None);
         let mut line = String::new();
         while address.is_none() || bus.is_none() {
             line.clear();
             if said.read_line(&mut line).map_err(failed)? == 0 {
-                let _ = child.kill();
-                let _ = child.wait();
                 return Err(format!("{name} ended before it was ready"));
             }
             let mut words = line.split_whitespace();
@@ -118,18 +146,16 @@ impl Target {
             }
         }
         let missing = || format!("{name} does not say where it is");
-        let address: SocketAddr = address.ok_or_else(missing)?;
-        Ok(Self {
-            name,
-            address,
-            host: address.to_string(),
-            path: "/".into(),
-            key: DEMO_KEY.into(),
-            bus: bus.ok_or_else(missing)?,
-            pid: Some(child.id()),
-            child: Some(child),
-            directory: None,
-        })
+        target.address = address.ok_or_else(missing)?;
+        target.host = target.address.to_string();
+        target.bus = bus.ok_or_else(missing)?;
+        Ok(target)
+    }
+
+    /// How it has ended, if it was started here and has.
+    pub fn ended(&mut self) -> Option<String> {
+        let status = self.child.as_mut()?.try_wait().ok()??;
+        Some(format!("the {} has ended: {status}", self.name))
     }
 }
 
@@ -143,6 +169,23 @@ impl Drop for Target {
             let _ = fs::remove_dir_all(directory);
         }
     }
+}
+
+/// A directory that nobody else can write to, nor have made beforehand.
+fn private_directory() -> Result<PathBuf, String> {
+    let directory = |number: u32| {
+        let name = format!("tickgate-bench-{}-{number}", std::process::id());
+        Path::join(&std::env::temp_dir(), name)
+    };
+    for number in 0..100 {
+        let directory = directory(number);
+        match DirBuilder::new().mode(0o700).create(&directory) {
+            Ok(()) => return Ok(directory),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(format!("{}: {error}", directory.display())),
+        }
+    }
+    Err(format!("{}: it is there already", directory(0).display()))
 }
 
 /// A gateway that refuses nobody for being one of many, and whose broker has no prices of its own

@@ -23,13 +23,33 @@ pub(super) enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Broken;
 
-/// The first frame of `bytes`: its kind, its payload and the bytes of it all. `None`: there is more
-/// to come.
+impl From<Broken> for std::io::Error {
+    fn from(_: Broken) -> Self {
+        Self::new(std::io::ErrorKind::InvalidData, "the server breaks the protocol")
+    }
+}
+
+/// The kind of a frame, its payload, and the bytes of it all.
+type Whole<'a> = (Kind, &'a [u8], usize);
+
+/// The first frame of `bytes`. `None`: there is more to come.
 ///
 /// # Errors
 ///
 /// Fails if that is no frame.
-pub(super) fn frame(bytes: &[u8]) -> Result<Option<(Kind, &[u8], usize)>, Broken> {
+pub(super) fn frame(bytes: &[u8]) -> Result<Option<Whole<'_>>, Broken> {
+    let Some((kind, header, length)) = header(bytes)? else { return Ok(None) };
+    let end = header + usize::try_from(length).map_err(|_| Broken)?;
+    Ok(bytes.get(header..end).map(|payload| (kind, payload, end)))
+}
+
+/// The kind of the first frame of `bytes`, the bytes of its header and those of its payload.
+/// `None`: there is more of the header to come.
+///
+/// # Errors
+///
+/// Fails if that is no frame.
+pub(super) fn header(bytes: &[u8]) -> Result<Option<(Kind, usize, u64)>, Broken> {
     let [first, second, ..] = *bytes else { return Ok(None) };
     let (header, length) = match second {
         0..=125 => (2, u64::from(second)),
@@ -47,13 +67,12 @@ pub(super) fn frame(bytes: &[u8]) -> Result<Option<(Kind, &[u8], usize)>, Broken
         return Err(Broken);
     }
     let kind = match first & 0x0f {
-        0 | 1 | 2 => Kind::Message,
+        0..=2 => Kind::Message,
         8 => Kind::Close,
         9 => Kind::Ping,
         _ => Kind::Other,
     };
-    let end = header + usize::try_from(length).map_err(|_| Broken)?;
-    Ok(bytes.get(header..end).map(|payload| (kind, payload, end)))
+    Ok(Some((kind, header, length)))
 }
 
 /// Asks for a WebSocket.
@@ -74,6 +93,11 @@ pub(super) fn http_head(bytes: &[u8]) -> Option<&[u8]> {
 /// A text frame of a client. The mask is zero: it protects proxies, of which there are none.
 pub(super) fn text(out: &mut Vec<u8>, text: &str) {
     masked(out, 0x81, text.as_bytes());
+}
+
+/// A binary frame of a client.
+pub(super) fn binary(out: &mut Vec<u8>, bytes: &[u8]) {
+    masked(out, 0x82, bytes);
 }
 
 /// The answer to a ping.

@@ -25,6 +25,9 @@ const STAMP_BYTES: usize = TOPIC_KEY.len()
     + TIME_KEY.len()
     + TIME_DIGITS;
 
+/// The same with a space behind each comma and each colon.
+const SPACED_STAMP_BYTES: usize = STAMP_BYTES + 6;
+
 /// Bytes of the smallest payload.
 pub const PAYLOAD_BYTES_MIN: usize = 128;
 
@@ -93,6 +96,11 @@ pub(super) fn symbol(topic: u32) -> String {
     format!("BENCH{topic}")
 }
 
+/// As what it is published.
+pub(super) fn bus_topic(topic: u32) -> String {
+    format!("NSE_{}_LTP", symbol(topic))
+}
+
 /// The payload of a tick: an LTP with as much more as makes it `bytes` long.
 pub(super) fn payload(stamp: Stamp, bytes: usize) -> Vec<u8> {
     let mut json = br#"{"ltp":2431.55,"timestamp":1763775000000,"fill":""#.to_vec();
@@ -112,16 +120,26 @@ pub(super) fn payload(stamp: Stamp, bytes: usize) -> Vec<u8> {
     json
 }
 
-/// Which tick a message carries that ends with a payload, in as many objects as it may be.
+/// Which tick a message carries that ends with a payload, in as many objects as it may be. The
+/// payload may have been written anew with a space behind commas and colons, as Python does.
 pub(super) fn stamp(message: &[u8]) -> Option<Stamp> {
     let mut end = message.len();
     while end > 0 && message[end - 1] == b'}' {
         end -= 1;
     }
-    let stamp = message[..end].last_chunk::<STAMP_BYTES>()?;
-    let (topic, rest) = field(stamp, TOPIC_KEY, TOPIC_DIGITS)?;
-    let (sequence, rest) = field(rest, SEQUENCE_KEY, SEQUENCE_DIGITS)?;
-    let (due, _) = field(rest, TIME_KEY, TIME_DIGITS)?;
+    let message = &message[..end];
+    let stamp = message.last_chunk::<STAMP_BYTES>()?;
+    if stamp.starts_with(TOPIC_KEY) {
+        return read_stamp(stamp, [TOPIC_KEY, SEQUENCE_KEY, TIME_KEY]);
+    }
+    let stamp = message.last_chunk::<SPACED_STAMP_BYTES>()?;
+    read_stamp(stamp, [br#", "t": "#, br#", "n": "#, br#", "at": "#])
+}
+
+fn read_stamp(stamp: &[u8], [topic, sequence, time]: [&[u8]; 3]) -> Option<Stamp> {
+    let (topic, rest) = field(stamp, topic, TOPIC_DIGITS)?;
+    let (sequence, rest) = field(rest, sequence, SEQUENCE_DIGITS)?;
+    let (due, _) = field(rest, time, TIME_DIGITS)?;
     Some(Stamp {
         topic: u32::try_from(topic - TOPIC_BASE).ok()?,
         sequence: u32::try_from(sequence - SEQUENCE_BASE).ok()?,
@@ -157,6 +175,9 @@ mod tests {
             assert_eq!(stamp(&json), Some(written));
             let tick = [br#"{"type":"market_data","data":"#, &json[..], b"}"].concat();
             assert_eq!(stamp(&tick), Some(written));
+            // As Python writes it.
+            let spaced = String::from_utf8(json).unwrap().replace(',', ", ").replace(':', ": ");
+            assert_eq!(stamp(format!("{{\"data\": {spaced}}}").as_bytes()), Some(written));
         }
     }
 

@@ -2,17 +2,34 @@
 
 use std::io::{IsTerminal as _, Write as _};
 use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
+use super::signals::{Asked, Signals};
 use super::tail::Url;
-use super::{Failure, print};
+use super::{Failure, multi_thread_runtime, print};
 use crate::auth::DEMO_KEY;
-use crate::bench::{Bench, PAYLOAD_BYTES_MIN, Pace, Running, TOPICS_MAX, Workload, raw_loop};
+use crate::bench::{
+    Bench, Dialect, PAYLOAD_BYTES_MIN, Pace, Running, TOPICS_MAX, Workload, raw_loop,
+};
+use crate::runtime::{Runtime as _, TokioRuntime};
 
 /// Files that are open besides the clients' sockets, generously.
 const OTHER_FILES: u64 = 256;
+/// Subscriptions of all clients together: half of what a gateway can be told to allow one user.
+const SUBSCRIPTIONS_MAX: usize = 5_000_000;
+
+/// What a server speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum DialectArg {
+    /// That of this gateway, with ticks over ZeroMQ
+    Tickgate,
+    /// That of NATS, over WebSockets for clients and TCP for ticks
+    Nats,
+}
 
 #[derive(Args)]
 pub(super) struct BenchArgs {
@@ -54,7 +71,7 @@ pub(super) struct BenchArgs {
         value_parser = clap::value_parser!(u32).range(2..))]
     stall_every: Option<u32>,
     /// Clients that close and come again each second, chosen at random; with --rate
-    #[arg(long, value_name = "X", requires = "rate", value_parser = rate)]
+    #[arg(long, value_name = "X", requires = "rate", value_parser = above_zero)]
     churn: Option<f64>,
     /// One more client unsubscribes from and subscribes to a topic again and again, with this pause
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
@@ -70,6 +87,9 @@ pub(super) struct BenchArgs {
     /// That gateway's bus, tcp://host:port; all its users can see what is published
     #[arg(long, value_name = "ADDRESS", value_parser = bus, requires = "url")]
     bus: Option<String>,
+    /// What that server speaks
+    #[arg(long, value_enum, default_value_t = DialectArg::Tickgate, requires = "url")]
+    dialect: DialectArg,
     /// That gateway's process, to say what it costs
     #[arg(long, requires = "url")]
     pid: Option<u32>,
@@ -116,10 +136,21 @@ pub(super) struct RawLoopArgs {
 ///
 /// # Errors
 ///
-/// Fails if a gateway cannot be started or reached, or if it refuses clients.
+/// Fails if a gateway cannot be started or reached, or if it refuses clients; and on SIGINT and
+/// SIGTERM, after what was started here has ended.
 pub(super) fn run(args: &BenchArgs) -> Result<(), Failure> {
     let bench = args.bench()?;
     raise_open_files_limit(bench.workload.clients)?;
+    let runtime = multi_thread_runtime()?;
+    let entered = runtime.enter();
+    let mut signals = Signals::install()?;
+    let stop = bench.stop.clone();
+    let told = async move {
+        while signals.next().await != Asked::End {}
+        stop.store(true, Ordering::Relaxed);
+    };
+    let _told = TokioRuntime::new().spawn("signals", told);
+    drop(entered);
     let progress = std::io::stderr();
     let terminal = progress.is_terminal();
     let mut show = |words: &str, done: u64, all: u64| {
@@ -160,6 +191,10 @@ impl BenchArgs {
                 "--topics-per-client is {topics_per_client}, but there are {topics} topics"
             )));
         }
+        if (self.clients as usize).saturating_mul(topics_per_client) > SUBSCRIPTIONS_MAX {
+            let sentence = format!("there may be {SUBSCRIPTIONS_MAX} subscriptions in all");
+            return Err(Failure::Usage(sentence));
+        }
         if self.raw_loop.is_some() && self.topics > 1 {
             return Err(Failure::Usage("the raw loop knows one topic alone".into()));
         }
@@ -187,6 +222,7 @@ impl BenchArgs {
             load_cores: self.load_cores.clone(),
             load_threads: self.load_threads as usize,
             trimmed: self.trimmed,
+            stop: Arc::new(AtomicBool::new(false)),
         })
     }
 
@@ -202,7 +238,11 @@ impl BenchArgs {
         let path = url.text.splitn(4, '/').nth(3).unwrap_or_default();
         let path = format!("/{path}");
         let key = self.key.clone().unwrap_or_else(|| DEMO_KEY.into());
-        Ok(Some(Running { address, host, path, key, bus: bus.clone(), pid: self.pid }))
+        let dialect = match self.dialect {
+            DialectArg::Tickgate => Dialect::Tickgate,
+            DialectArg::Nats => Dialect::Nats,
+        };
+        Ok(Some(Running { dialect, address, host, path, key, bus: bus.clone(), pid: self.pid }))
     }
 }
 
@@ -240,6 +280,10 @@ fn between(text: &str, min: usize, max: usize) -> Result<usize, String> {
 }
 
 fn rate(text: &str) -> Result<f64, String> {
+    if text == "0" { Ok(0.0) } else { above_zero(text) }
+}
+
+fn above_zero(text: &str) -> Result<f64, String> {
     let rate = text.parse().ok().filter(|rate| (0.01..=10_000_000.0).contains(rate));
     rate.ok_or_else(|| "a number from 0.01 to 10000000".into())
 }

@@ -14,9 +14,7 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::status::{
-    BroadcastStatus, BrokerState, GatewayState, SessionState, ShardStatus, Status, TopicState,
-};
+use super::status::{BroadcastStatus, BrokerState, GatewayState, SessionState, Status, TopicState};
 
 /// The media type of [`render`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -123,23 +121,18 @@ const fn one(value: u64) -> Samples {
     Samples::One(value)
 }
 
-fn labelled<L: ToString>(
-    label: &'static str,
-    values: impl IntoIterator<Item = (L, u64)>,
-) -> Samples {
-    let values = values.into_iter().map(|(name, value)| (name.to_string(), value)).collect();
+fn labelled<L: ToString>(label: &'static str, all: impl IntoIterator<Item = (L, u64)>) -> Samples {
+    let values = all.into_iter().map(|(name, value)| (name.to_string(), value)).collect();
     Samples::Each(label, values)
 }
 
 /// A number that every shard has.
 macro_rules! of_shards {
     ($kind:ident, $name:literal, $help:literal, $count:ident) => {
-        family(Kind::$kind, $name, $help, |s| by_shard(s, |shard| shard.$count))
+        family(Kind::$kind, $name, $help, |s| {
+            labelled("shard", s.shards.iter().map(|shard| (shard.id, shard.$count)))
+        })
     };
-}
-
-fn by_shard(status: &Status, count: fn(&ShardStatus) -> u64) -> Samples {
-    labelled("shard", status.shards.iter().map(|shard| (shard.id, count(shard))))
 }
 
 fn counts(label: &'static str, counts: &BTreeMap<String, u64>) -> Samples {

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use tickgate::config::{ChannelEntry, Conduct, Config, Limits, Roles, Server};
 
 /// `[broker]`, `[server]`, `[limits]`, `[conduct]`, `[roles]`, `[outbox]`, `[ticks]` and `[bus]`
-/// keys of its configuration. A gateway does not number ticks unless told so; here it does, because that
-/// shows more.
+/// keys of its configuration. A gateway does not number ticks unless told so; here it does, because
+/// that shows more.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Gateway {
