@@ -22,8 +22,9 @@ const WRITE_BYTES: usize = 16 * 1_024;
 /// How long the bus may take to be connected.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 const CONNECT_PAUSE: Duration = Duration::from_millis(5);
-/// Pause while NATS takes nothing.
+/// Pause while NATS takes nothing, and how many of them there are when it is time to stop.
 const WRITE_PAUSE: Duration = Duration::from_micros(50);
+const LAST_PAUSES_MAX: u32 = 40_000;
 
 /// A connection to publish on.
 pub(super) enum Sink {
@@ -87,24 +88,26 @@ impl Sink {
         Ok(())
     }
 
-    /// Writes what waits; gives up if it is to stop.
+    /// Writes what waits. If it is to stop, that may take some seconds more.
     ///
     /// # Errors
     ///
-    /// Fails if the connection has ended.
+    /// Fails if the connection has ended, or takes nothing even then.
     pub fn flush(&mut self, stop: &AtomicBool) -> io::Result<()> {
         let Self::Nats(stream, out) = self else { return Ok(()) };
         if out.is_empty() {
             return Ok(());
         }
         hear(stream, out)?;
-        let mut written = 0;
+        let (mut written, mut last_pauses) = (0, 0);
         while written < out.len() {
             match stream.write(&out[written..]) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(bytes) => written += bytes,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    if stop.load(Ordering::Relaxed) {
-                        break;
+                    last_pauses += u32::from(stop.load(Ordering::Relaxed));
+                    if last_pauses > LAST_PAUSES_MAX {
+                        return Err(io::Error::other("NATS takes nothing any more"));
                     }
                     sleep(WRITE_PAUSE);
                 }
@@ -112,7 +115,7 @@ impl Sink {
                 Err(error) => return Err(error),
             }
         }
-        out.drain(..written);
+        out.clear();
         Ok(())
     }
 
@@ -130,7 +133,8 @@ fn nats_stream(address: &str) -> io::Result<TcpStream> {
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(CONNECT_MAX))?;
     stream.write_all(format!("{}PING\r\n", nats::connect()).as_bytes())?;
-    let (mut said, mut piece, mut ready) = (nats::Stream::default(), [0; 4_096], false);
+    let (mut said, mut piece) = (nats::Stream::default(), [0; 4_096]);
+    let (mut ready, mut asked) = (false, false);
     while !ready {
         let read = match stream.read(&mut piece)? {
             0 => return Err(ErrorKind::UnexpectedEof.into()),
@@ -144,8 +148,15 @@ fn nats_stream(address: &str) -> io::Result<TcpStream> {
             Said::Refusal(words) => {
                 Err(io::Error::other(String::from_utf8_lossy(words).into_owned()))
             }
-            Said::Message(_) | Said::Ping | Said::Other => Ok(()),
+            Said::Ping => {
+                asked = true;
+                Ok(())
+            }
+            Said::Message(_) | Said::Other => Ok(()),
         })?;
+        if std::mem::take(&mut asked) {
+            stream.write_all(b"PONG\r\n")?;
+        }
     }
     stream.set_nonblocking(true)?;
     Ok(stream)
@@ -176,4 +187,58 @@ fn hear(stream: &mut TcpStream, out: &mut Vec<u8>) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// Takes one publisher, asks whether it is there, and hangs up once it has said so and
+    /// published something.
+    #[expect(clippy::disallowed_methods, reason = "a server of the test's own")]
+    fn server(listener: TcpListener) -> std::thread::JoinHandle<String> {
+        std::thread::spawn(move || {
+            let mut stream = listener.accept().unwrap().0;
+            stream.write_all(b"INFO {}\r\n").unwrap();
+            let (mut heard, mut piece) = (String::new(), [0; 1_024]);
+            while !heard.contains("PONG\r\n") || !heard.contains("{}\r\n") {
+                let before = heard.contains("PING\r\n");
+                let read = stream.read(&mut piece).unwrap();
+                heard.push_str(std::str::from_utf8(&piece[..read]).unwrap());
+                if !before && heard.contains("PING\r\n") {
+                    stream.write_all(b"PONG\r\nPING\r\n").unwrap();
+                }
+            }
+            heard
+        })
+    }
+
+    #[test]
+    fn nats_gets_what_is_published_an_answer_to_its_ping_and_its_end_is_noticed() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let server = server(listener);
+        let mut sink = Sink::connect(Dialect::Nats, &address, Stopwatch::start()).unwrap();
+        let stop = AtomicBool::new(false);
+        let mut publish = || {
+            sink.publish(&Bytes::from_static(b"NSE_BENCH0_LTP"), b"{}".to_vec(), &stop)?;
+            sink.flush(&stop)
+        };
+        // Until the server has hung up.
+        while publish().is_ok() {
+            sleep(WRITE_PAUSE);
+        }
+        let heard = server.join().unwrap();
+        assert!(heard.starts_with("CONNECT {"), "{heard}");
+        assert!(heard.contains("PUB NSE_BENCH0_LTP 2\r\n{}\r\n"), "{heard}");
+    }
+
+    #[test]
+    fn what_is_no_nats_is_told_of() {
+        let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let refused = Sink::connect(Dialect::Nats, &nobody, Stopwatch::start()).err().unwrap();
+        assert!(refused.starts_with(&format!("NATS at {nobody}")), "{refused}");
+    }
 }
