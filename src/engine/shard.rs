@@ -104,7 +104,7 @@ pub struct Shard {
     now_ms: u64,
     slots: Vec<Option<Client>>,
     free: Vec<usize>,
-    by_id: BTreeMap<ClientId, usize>,
+    by_id: NumberMap<ClientId, usize>,
     routes: NumberMap<RouteId, Route>,
     orders: BTreeMap<UserId, NumberSet<usize>>,
     /// Slots with something new to write.
@@ -151,7 +151,7 @@ impl Shard {
             now_ms: 0,
             slots: Vec::new(),
             free: Vec::new(),
-            by_id: BTreeMap::new(),
+            by_id: NumberMap::default(),
             routes: NumberMap::default(),
             orders: BTreeMap::new(),
             dirty: Dirty::default(),
@@ -201,7 +201,7 @@ impl Shard {
 
     /// Forgets a client and everything that waits for it.
     pub fn detach(&mut self, id: ClientId) {
-        let Some(slot) = self.by_id.remove(&id) else { return };
+        let Some(slot) = self.by_id.swap_remove(&id) else { return };
         let routes: Vec<RouteId> = self.client(slot).routes.keys().copied().collect();
         for route in routes {
             self.leave(slot, route);

@@ -139,12 +139,14 @@ async fn enter<R: Runtime>(
     upgraded: Upgraded<MaybeTls<R::Stream>>,
 ) -> Option<(Box<Session<R>>, oneshot::Receiver<Ejection>)> {
     let shard: ShardId = usize::try_from(id.0).unwrap_or(0) % context.shards.len();
+    let flushes = matches!(upgraded.stream, MaybeTls::Tls(_));
     let (reader, writer) = tokio::io::split(upgraded.stream);
     let (ended, end) = oneshot::channel();
     let credit = Arc::new(Semaphore::new(context.config.limits.requests_in_flight_max));
     let attach = ShardMessage::Attach {
         client: id,
         writer,
+        flushes,
         ended,
         credit: credit.clone(),
         manner: context.manner(upgraded.channel),

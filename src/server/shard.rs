@@ -8,13 +8,15 @@ mod batch;
 mod message;
 mod ready;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use indexmap::IndexMap;
+use rustc_hash::FxBuildHasher;
 use tokio::io::{AsyncWrite, WriteHalf};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
@@ -70,7 +72,7 @@ pub(super) async fn run_shard<S>(
         shard,
         clock,
         write_bytes_max,
-        writers: BTreeMap::new(),
+        writers: Writers::default(),
         ready: Arc::default(),
         scratch: Vec::new(),
         waiting: VecDeque::new(),
@@ -107,7 +109,7 @@ struct Shell<S> {
     shard: Shard,
     clock: Clock,
     write_bytes_max: usize,
-    writers: BTreeMap<ClientId, Writer<S>>,
+    writers: Writers<S>,
     ready: Arc<Ready>,
     scratch: Vec<u8>,
     /// Taken from the mailbox and not done yet, the first first.
@@ -115,12 +117,19 @@ struct Shell<S> {
     batch: Batch,
 }
 
+/// By numbers that nobody can choose: no keyed hash, and nothing asks for their order.
+type Writers<S> = IndexMap<ClientId, Writer<S>, FxBuildHasher>;
+
 struct Writer<S> {
     half: WriteHalf<S>,
     /// What the socket did not take of the last write. Nothing else is written before it.
     rest: Bytes,
     /// The socket is full; its waker will tell.
     blocked: bool,
+    /// The shard has been told that it is full, and not yet that it has taken something.
+    stalled: bool,
+    /// The stream keeps what its socket did not take, as TLS does.
+    flushes: bool,
     waker: Waker,
     credit: Arc<Semaphore>,
     ended: Ended,
@@ -164,7 +173,7 @@ impl<S: AsyncWrite + Send + Unpin + 'static> Shell<S> {
             self.take(message, enough);
         }
         while let Some(client) = self.shard.pop_overdue() {
-            self.writers.remove(&client);
+            self.writers.swap_remove(&client);
         }
         while let Some(client) = self.shard.pop_stalled() {
             if let Some(writer) = self.writers.get_mut(&client) {
@@ -189,13 +198,15 @@ impl<S: AsyncWrite + Send + Unpin + 'static> Shell<S> {
     /// waits on.
     fn take(&mut self, message: ShardMessage<S>, enough: u64) {
         match message {
-            ShardMessage::Attach { client, writer, ended, credit, manner } => {
+            ShardMessage::Attach { client, writer, flushes, ended, credit, manner } => {
                 let waker =
                     Waker::from(Arc::new(ClientWaker { client, ready: self.ready.clone() }));
                 let writer = Writer {
                     half: writer,
                     rest: Bytes::new(),
                     blocked: false,
+                    stalled: false,
+                    flushes,
                     waker,
                     credit,
                     ended: Ended { sender: Some(ended), closed_by: None },
@@ -286,7 +297,9 @@ impl<S: AsyncWrite + Send + Unpin + 'static> Shell<S> {
             match Pin::new(&mut writer.half).poll_write(&mut cx, bytes) {
                 Poll::Ready(Ok(written)) if written > 0 => {
                     mark!(SocketTakesPart if written < bytes.len());
-                    self.shard.moves(client);
+                    if std::mem::take(&mut writer.stalled) {
+                        self.shard.moves(client);
+                    }
                     if from_rest {
                         let _ = writer.rest.split_to(written);
                     } else if written < self.scratch.len() {
@@ -296,7 +309,7 @@ impl<S: AsyncWrite + Send + Unpin + 'static> Shell<S> {
                 Poll::Ready(_) => {
                     mark!(SocketBroken);
                     // The client reads no more; its task finds the same out and tells the hub.
-                    self.writers.remove(&client);
+                    self.writers.swap_remove(&client);
                     return;
                 }
                 Poll::Pending => {
@@ -304,19 +317,20 @@ impl<S: AsyncWrite + Send + Unpin + 'static> Shell<S> {
                     if !from_rest {
                         writer.rest = Bytes::copy_from_slice(&self.scratch);
                     }
-                    writer.blocked = true;
+                    (writer.blocked, writer.stalled) = (true, true);
                     self.shard.stalls(client);
                     return;
                 }
             }
         }
-        // A TLS stream keeps what its socket did not take; a plain one has nothing to do.
-        if Pin::new(&mut writer.half).poll_flush(&mut cx).is_pending() {
-            writer.blocked = true;
+        if writer.flushes && Pin::new(&mut writer.half).poll_flush(&mut cx).is_pending() {
+            (writer.blocked, writer.stalled) = (true, true);
             self.shard.stalls(client);
             return;
         }
-        self.shard.moves(client);
+        if std::mem::take(&mut writer.stalled) {
+            self.shard.moves(client);
+        }
         if self.shard.is_finished(client) {
             self.end(client);
         }
@@ -324,7 +338,7 @@ impl<S: AsyncWrite + Send + Unpin + 'static> Shell<S> {
 
     /// Ends the write side: the client sees the end of the stream.
     fn end(&mut self, client: ClientId) {
-        if let Some(mut writer) = self.writers.remove(&client) {
+        if let Some(mut writer) = self.writers.swap_remove(&client) {
             let mut cx = Context::from_waker(Waker::noop());
             let _ = Pin::new(&mut writer.half).poll_shutdown(&mut cx);
         }

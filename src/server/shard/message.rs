@@ -17,6 +17,8 @@ pub(in crate::server) enum ShardMessage<S> {
     Attach {
         client: ClientId,
         writer: WriteHalf<S>,
+        /// Whether the stream keeps what its socket does not take, until it is flushed.
+        flushes: bool,
         /// Dropped when the shard is done with the client, with what it was closed by.
         ended: oneshot::Sender<Ejection>,
         /// Gets a permit back for each answer.

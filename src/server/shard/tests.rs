@@ -71,7 +71,7 @@ async fn what_a_buffering_stream_still_holds_goes_out_before_the_end() {
     let credit = Arc::new(Semaphore::new(1));
     let manner =
         Manner { policy: OutboxPolicy::default(), ticks_max: 1_024, content: Content::Ticks };
-    let attach = ShardMessage::Attach { client, writer, ended, credit, manner };
+    let attach = ShardMessage::Attach { client, writer, flushes: true, ended, credit, manner };
     let close = ShardMessage::Close { client, code: 1012, reason: "longer than the socket" };
     for message in [attach, close] {
         assert!(mailbox.send(message).await.is_ok());
@@ -102,7 +102,7 @@ async fn a_client_whose_socket_takes_nothing_is_cut_off_and_one_that_reads_a_lit
         let credit = Arc::new(Semaphore::new(1));
         let manner =
             Manner { policy: OutboxPolicy::default(), ticks_max: 1_024, content: Content::Ticks };
-        let attach = ShardMessage::Attach { client, writer, ended, credit, manner };
+        let attach = ShardMessage::Attach { client, writer, flushes: false, ended, credit, manner };
         let frame = Bytes::from_static(&[0x8a; 400]);
         for message in [attach, ShardMessage::Control { client, frame }] {
             assert!(mailbox.send(message).await.is_ok());
@@ -142,7 +142,7 @@ async fn crowd(count: u64, writes: WriteOptions) -> Crowd {
         let credit = Arc::new(Semaphore::new(1));
         let (policy, content) = (OutboxPolicy::default(), Content::Ticks);
         let manner = Manner { policy, ticks_max: 64, content };
-        let attach = ShardMessage::Attach { client, writer, ended, credit, manner };
+        let attach = ShardMessage::Attach { client, writer, flushes: false, ended, credit, manner };
         let change = Change { add: vec![RouteId(1)], ..Change::default() };
         let deliver = ShardMessage::Deliver { client, change, answer: None };
         for message in [attach, deliver] {
