@@ -130,9 +130,9 @@ pub(super) async fn run_feed<S: Send + 'static>(
                 }
             }
             room = OptionFuture::from(room), if behind.is_some() => {
-                if let (Some(shard), Some(Some(room))) = (behind, room) {
-                    feed.shards[shard].send(room);
-                }
+                // Without a shard the gateway is ending; there will never be room.
+                let (Some(shard), Some(Some(room))) = (behind, room) else { return };
+                feed.shards[shard].send(room);
             }
             batch = bus.recv(), if feed.invalidated.len() < INVALIDATED_MAX => {
                 let Some(batch) = batch else { return };

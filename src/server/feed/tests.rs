@@ -92,6 +92,14 @@ async fn answers_wait_behind_few_ticks_however_many_are_published() {
 }
 
 #[tokio::test]
+async fn a_feed_whose_shard_is_gone_ends_instead_of_asking_for_room_for_ever() {
+    let Stalled { publisher, shard, _feed: feed, .. } = &mut stalled().await;
+    shard.close();
+    publisher.publish(Message::pair("NSE_TCS_LTP", r#"{"ltp":1}"#));
+    assert_eq!(feed.await, crate::runtime::TaskEnded::Done);
+}
+
+#[tokio::test]
 async fn invalidations_that_the_hub_has_no_time_for_wait_on_the_bus() {
     let stalled = stalled().await;
     for number in 0..100_000 {
