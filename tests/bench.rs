@@ -99,6 +99,27 @@ fn without_ticks_clients_are_idle() {
 }
 
 #[test]
+fn rounds_say_what_grows_and_account_for_clients_that_come_and_go() {
+    let report = found(&["--rate", "200", "--churn", "20", "--rounds", "2"]);
+    let target = &report["targets"][0];
+    let phases = target["phases"].as_array().unwrap();
+    assert_eq!(phases.len(), 2);
+    for phase in phases {
+        assert!(number(&phase["delivered"]) > 0.0 && number(&phase["reconnects"]) > 0.0, "{phase}");
+        for nothing in ["missing", "misordered", "disconnected", "untold"] {
+            assert_eq!(phase[nothing], 0, "{nothing}: {phase}");
+        }
+    }
+    let growth = &target["growth"];
+    for thing in ["memory_bytes", "open_files", "tasks"] {
+        let [first, last, most] = ["first", "last", "most"].map(|at| number(&growth[thing][at]));
+        assert!(first > 0.0 && most >= first.max(last), "{thing}: {growth}");
+    }
+    // Twenty clients, a task each, and not many more files than that.
+    assert!(number(&growth["tasks"]["last"]) >= 20.0, "{growth}");
+}
+
+#[test]
 fn a_raw_loop_is_measured_beside_the_gateway() {
     let report = found(&["--rate", "50", "--raw-loop", "1"]);
     let names: Vec<_> = report["targets"].as_array().unwrap().iter().map(|t| &t["name"]).collect();

@@ -11,6 +11,7 @@ use super::tally::{Reader, Tally};
 use super::trimmed::Trimmed;
 use super::wire::{self, Broken, Kind};
 use super::workload::stamp;
+use crate::protocol::frame::skipped;
 
 /// How a tick begins that was there before its subscriber.
 const SNAPSHOT_START: &[u8] = br#"{"type":"market_data","snapshot":"#;
@@ -206,11 +207,15 @@ impl Client {
     ) -> io::Result<(usize, Progress)> {
         let (mut used, mut progress) = (0, Progress::None);
         while let Some((kind, payload, length)) = wire::frame(&bytes[used..])? {
+            let whole = &bytes[used..used + length];
             used += length;
             match kind {
                 Kind::Message => match stamp(payload) {
                     Some(stamp) => {
-                        self.count(stamp.topic, stamp.sequence, tally);
+                        let gap = self.count(stamp.topic, stamp.sequence, tally);
+                        if gap > 0 && skipped(whole) != gap {
+                            tally.untold += 1;
+                        }
                         if self.trim {
                             self.trimmed = Some(Trimmed { frame: length as u64, begun: 0 });
                         }
@@ -301,7 +306,8 @@ impl Client {
         Ok(Progress::None)
     }
 
-    fn count(&mut self, topic: u32, sequence: u32, tally: &mut Tally) {
+    /// Counts a tick; says how many of its topic were left out right before it.
+    fn count(&mut self, topic: u32, sequence: u32, tally: &mut Tally) -> u64 {
         tally.delivered += 1;
         let Reader { topics, next } = &mut self.reader;
         let at = match topics[..] {
@@ -310,15 +316,17 @@ impl Client {
         };
         let Some(at) = at else {
             tally.foreign += 1;
-            return;
+            return 0;
         };
         let expected = next[at].unwrap_or(sequence);
         if sequence < expected {
             tally.misordered += 1;
-            return;
+            return 0;
         }
-        tally.skipped += u64::from(sequence - expected);
+        let gap = u64::from(sequence - expected);
+        tally.skipped += gap;
         next[at] = Some(sequence + 1);
+        gap
     }
 
     fn answer(&mut self, payload: &[u8], tally: &mut Tally, now_ns: u64) -> io::Result<Progress> {

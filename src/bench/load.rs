@@ -273,8 +273,7 @@ impl Crowd {
         if client.state != State::Ready {
             self.opening -= 1;
         }
-        let counts = !self.is_probe(place) && self.churn.per_second == 0.0;
-        self.failed(error, counts.then_some(client.reader));
+        self.failed(error, (!self.is_probe(place)).then_some(client.reader));
     }
 
     fn stall(&mut self, every: usize) {

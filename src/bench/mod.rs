@@ -30,7 +30,7 @@ use std::time::Duration;
 pub use dialect::Dialect;
 pub use publisher::Pace;
 pub use raw_loop::raw_loop;
-pub use report::{Asked, Opening, Percentiles, Phase, Ratios, Report, TargetReport};
+pub use report::{Asked, Grown, Growth, Opening, Percentiles, Phase, Ratios, Report, TargetReport};
 pub use session::Show;
 pub use target::Running;
 pub use workload::{PAYLOAD_BYTES_MIN, TOPICS_MAX, Workload};
@@ -61,6 +61,8 @@ pub struct Bench {
     pub running: Option<Running>,
     /// Shards of our own gateway; 0: one for each core.
     pub shards: usize,
+    /// How often it is measured, to see what grows.
+    pub rounds: usize,
     /// Rounds against the raw loop; 0: none.
     pub raw_loop_rounds: usize,
     /// The cores of what is started; none: all.
@@ -118,8 +120,15 @@ impl Bench {
         let mut traffic = |name: &str, gateway: &mut Session| {
             gateway.traffic(name, self.pace, self.warm_up, self.time, show)
         };
-        let first = if self.stall_every > 0 { "all read" } else { "traffic" };
-        found.phases.push(traffic(first, &mut gateway)?);
+        if self.rounds > 1 {
+            for round in 1..=self.rounds {
+                found.phases.push(traffic(&format!("round {round}"), &mut gateway)?);
+            }
+            found.growth = Growth::of(&found.phases);
+        } else {
+            let first = if self.stall_every > 0 { "all read" } else { "traffic" };
+            found.phases.push(traffic(first, &mut gateway)?);
+        }
         if self.stall_every > 0 {
             gateway.stall(self.stall_every, true);
             found.phases.push(traffic("some stall", &mut gateway)?);
@@ -136,8 +145,8 @@ impl Bench {
         let mut session = Session::start(target, self.workload, threads, stop);
         let opening = session.open(show)?;
         let (idle_bytes_per_client, idle_cpu) = session.idle(self.idle, show)?;
-        let phases = Vec::new();
-        let found = TargetReport { name, opening, idle_bytes_per_client, idle_cpu, phases };
+        let (phases, growth) = (Vec::new(), None);
+        let found = TargetReport { name, opening, idle_bytes_per_client, idle_cpu, phases, growth };
         Ok((session, found))
     }
 }

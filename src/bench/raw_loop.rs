@@ -39,7 +39,7 @@ pub fn raw_loop(clients: usize) -> io::Result<()> {
         Sub::start(&tasks, Options::default(), &bind, &[], &all).await.map_err(io::Error::other)
     })?;
     let address = bus.bound().first().copied().ok_or(ErrorKind::AddrNotAvailable)?;
-    println!("  clients     ws://{}\n  publishers  tcp://{address}", listener.local_addr()?);
+    println!("  clients     ws://{}\n  publishers  tcp://{address}\n", listener.local_addr()?);
 
     let mut streams = Vec::with_capacity(clients);
     while streams.len() < clients {

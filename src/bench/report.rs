@@ -45,6 +45,59 @@ pub struct TargetReport {
     pub idle_cpu: Option<f64>,
     /// What happened then.
     pub phases: Vec<Phase>,
+    /// What has grown from the first round to the last, if there were several.
+    pub growth: Option<Growth>,
+}
+
+/// How much a server had at the end of the first of several rounds, of the last, and at most.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Growth {
+    /// Bytes of its memory.
+    pub memory_bytes: Option<Grown>,
+    /// Files that it had open.
+    pub open_files: Option<Grown>,
+    /// Tasks that lived in it.
+    pub tasks: Option<Grown>,
+}
+
+/// Of one thing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Grown {
+    /// At the end of the first round.
+    pub first: u64,
+    /// At the end of the last.
+    pub last: u64,
+    /// At the end of any.
+    pub most: u64,
+}
+
+impl Growth {
+    pub(super) fn of(rounds: &[Phase]) -> Option<Self> {
+        let grown = |what: fn(&Phase) -> Option<u64>| {
+            let all = rounds.iter().map(what).collect::<Option<Vec<u64>>>()?;
+            let (first, last) = (*all.first()?, *all.last()?);
+            Some(Grown { first, last, most: all.into_iter().max()? })
+        };
+        (rounds.len() > 1).then(|| Self {
+            memory_bytes: grown(|phase| phase.memory_bytes),
+            open_files: grown(|phase| phase.open_files),
+            tasks: grown(|phase| phase.tasks),
+        })
+    }
+
+    fn shown(&self) -> String {
+        let said = |name: &str, grown: Option<Grown>, unit: f64, suffix: &str| {
+            let Grown { first, last, most } = grown?;
+            let [first, last, most] = [first, last, most].map(|n| grouped(n as f64 / unit));
+            Some(format!("{name} {first} to {last}{suffix} (at most {most})"))
+        };
+        let said = [
+            said("memory", self.memory_bytes, 1e6, " MB"),
+            said("files", self.open_files, 1.0, ""),
+            said("tasks", self.tasks, 1.0, ""),
+        ];
+        said.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    }
 }
 
 /// How clients came in.
@@ -96,8 +149,11 @@ pub struct Phase {
     pub per_second: f64,
     /// Ticks that were left out before a later one.
     pub skipped: u64,
+    /// Times that something was left out and the next tick did not say how much.
+    pub untold: u64,
     /// Ticks that were published last and never came, and all that clients did not get whose
-    /// connections had ended. Not counted of those that did not read, nor with churn.
+    /// connections had ended. Not counted of those that did not read. A client that comes again
+    /// counts from the first tick on that it reads.
     pub missing: u64,
     /// Deliveries that all ticks were to lead to, those of the warm-up among them.
     pub expected: u64,
@@ -130,6 +186,8 @@ pub struct Phase {
     pub memory_bytes: Option<u64>,
     /// Files that the server had open at the end.
     pub open_files: Option<u64>,
+    /// Tasks that lived in the server at the end.
+    pub tasks: Option<u64>,
     /// Why a connection ended that should not have.
     pub trouble: Option<String>,
 }
@@ -150,6 +208,7 @@ impl Phase {
             delivered: tally.delivered,
             per_second: tally.delivered as f64 / seconds,
             skipped: tally.skipped,
+            untold: tally.untold,
             misordered: tally.misordered,
             foreign: tally.foreign,
             answers: (!tally.answers.is_empty()).then(|| Percentiles::of(&tally.answers)),
@@ -228,6 +287,9 @@ impl TargetReport {
         for phase in &self.phases {
             phase.show(line);
         }
+        if let Some(growth) = &self.growth {
+            line("  growth", &growth.shown());
+        }
     }
 }
 
@@ -251,8 +313,9 @@ impl Phase {
         if let (Some(cpu), Some(each)) = (self.cpu, self.cpu_ns_per_delivery) {
             let memory = self.memory_bytes.unwrap_or(0) as f64 / 1e6;
             let files = self.open_files.unwrap_or(0);
+            let tasks = self.tasks.map_or(String::new(), |tasks| format!(", {tasks} tasks"));
             let server = format!(
-                "{:.0} % of a core, {:.3} us a delivery, {memory:.0} MB, {files} files",
+                "{:.0} % of a core, {:.3} us a delivery, {memory:.0} MB, {files} files{tasks}",
                 cpu * 100.0,
                 each / 1e3
             );
@@ -260,6 +323,10 @@ impl Phase {
         }
         if let Some(cpu) = self.load_cpu {
             line("    load", &format!("{:.0} % of a core", cpu * 100.0));
+        }
+        if self.untold > 0 {
+            let gaps = grouped(self.untold as f64);
+            line("    untold", &format!("{gaps} gaps of which the next tick does not say so much"));
         }
         if self.reconnects > 0 {
             line("    reconnects", &grouped(self.reconnects as f64));

@@ -212,10 +212,11 @@ impl Session {
         tally.latency.add(&rest.latency);
         phase.latency = Percentiles::of(&tally.latency);
         phase.skipped += rest.skipped;
+        phase.untold += rest.untold;
         phase.misordered += rest.misordered;
         phase.foreign += rest.foreign;
+        phase.missing = self.missing(&publisher.published);
         if !self.churns {
-            phase.missing = self.missing(&publisher.published);
             let skipped = skipped + tally.skipped + rest.skipped;
             // What was missing before is skipped now, or missing still.
             phase.lost = Some((skipped + phase.missing).saturating_sub(missing));
@@ -225,6 +226,7 @@ impl Session {
         self.publisher = Some(publisher);
         phase.memory_bytes = self.target.pid.and_then(resident_bytes);
         phase.open_files = self.target.pid.and_then(open_files);
+        phase.tasks = self.target.tasks();
         phase.disconnected = read(&self.live.failed) - failed;
         if phase.disconnected > 0 {
             phase.trouble.clone_from(&self.live.ended().reason);

@@ -78,6 +78,8 @@ pub(super) struct Tally {
     pub delivered: u64,
     /// Ticks that came before one that was read, and never themselves.
     pub skipped: u64,
+    /// Times that ticks were left out and the next one did not say how many.
+    pub untold: u64,
     /// Ticks that came twice or after a later one.
     pub misordered: u64,
     /// Messages that are nobody's answer and no tick of ours.
@@ -102,6 +104,7 @@ impl Tally {
             due,
             delivered: 0,
             skipped: 0,
+            untold: 0,
             misordered: 0,
             foreign: 0,
             bytes: 0,
@@ -115,6 +118,7 @@ impl Tally {
     pub fn add(&mut self, other: &Self) {
         self.delivered += other.delivered;
         self.skipped += other.skipped;
+        self.untold += other.untold;
         self.misordered += other.misordered;
         self.foreign += other.foreign;
         self.bytes += other.bytes;

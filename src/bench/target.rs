@@ -1,15 +1,19 @@
 //! What is measured: a gateway of our own, a raw loop, or a server that runs already.
 
 use std::fs::{self, DirBuilder};
-use std::io::{self, BufRead, BufReader, ErrorKind};
-use std::net::SocketAddr;
+use std::io::{self, BufRead, BufReader, ErrorKind, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use super::dialect::Dialect;
 use super::process;
 use crate::auth::DEMO_KEY;
+
+/// How long a server may take to show its metrics.
+const METRICS_MAX: Duration = Duration::from_secs(5);
 
 /// A server under load.
 #[derive(Debug)]
@@ -24,6 +28,8 @@ pub(super) struct Target {
     pub bus: String,
     /// Its process, if it is known.
     pub pid: Option<u32>,
+    /// Where it shows its metrics, if that is known.
+    metrics: Option<SocketAddr>,
     child: Option<Child>,
     directory: Option<PathBuf>,
 }
@@ -58,8 +64,8 @@ impl Target {
         if let Some(pid) = pid.filter(|pid| process::resident_bytes(*pid).is_none()) {
             return Err(format!("there is no process {pid}"));
         }
-        let (name, child, directory) = ("server", None, None);
-        Ok(Self { name, dialect, address, host, path, key, bus, pid, child, directory })
+        let (name, metrics, child, directory) = ("server", None, None, None);
+        Ok(Self { name, dialect, address, host, path, key, bus, pid, metrics, child, directory })
     }
 
     /// Starts this program as a gateway with `shards` shards (0: one for each core), on these
@@ -120,6 +126,7 @@ impl Target {
             key: DEMO_KEY.into(),
             bus: String::new(),
             pid: None,
+            metrics: None,
             child: Some(spawned.map_err(failed)?),
             directory: None,
         };
@@ -129,10 +136,14 @@ impl Target {
         let mut said = BufReader::new(child.stdout.take().ok_or("no standard output")?);
         let (mut address, mut bus) = (None, None);
         let mut line = String::new();
-        while address.is_none() || bus.is_none() {
+        loop {
             line.clear();
             if said.read_line(&mut line).map_err(failed)? == 0 {
                 return Err(format!("{name} ended before it was ready"));
+            }
+            // What it says first ends with an empty line.
+            if line.trim().is_empty() {
+                break;
             }
             let mut words = line.split_whitespace();
             match (words.next(), words.next()) {
@@ -142,6 +153,10 @@ impl Target {
                 (Some("publishers"), Some(url)) => {
                     bus = url.strip_prefix("tcp://").map(|at| at.trim_end_matches(',').to_owned());
                 }
+                (Some("operators"), Some(url)) => {
+                    let at = url.strip_prefix("http://").and_then(|url| url.split('/').next());
+                    target.metrics = at.and_then(|at| at.parse().ok());
+                }
                 _ => {}
             }
         }
@@ -150,6 +165,19 @@ impl Target {
         target.host = target.address.to_string();
         target.bus = bus.ok_or_else(missing)?;
         Ok(target)
+    }
+
+    /// Tasks that live in it. `None`: it does not tell.
+    pub fn tasks(&self) -> Option<u64> {
+        let mut stream = TcpStream::connect_timeout(&self.metrics?, METRICS_MAX).ok()?;
+        stream.set_read_timeout(Some(METRICS_MAX)).ok()?;
+        stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").ok()?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).ok()?;
+        let tasks = text.lines().filter(|line| line.starts_with("tickgate_tasks{"));
+        let count = |line: &str| line.rsplit(' ').next()?.parse::<u64>().ok();
+        let counts: Option<Vec<u64>> = tasks.map(count).collect();
+        counts.filter(|counts| !counts.is_empty()).map(|counts| counts.iter().sum())
     }
 
     /// How it has ended, if it was started here and has.
@@ -194,7 +222,7 @@ fn configuration(shards: usize) -> String {
     format!(
         "server.listen = \"127.0.0.1:0\"\n\
          server.shards = {shards}\n\
-         admin.listen = \"\"\n\
+         admin.listen = \"127.0.0.1:0\"\n\
          bus.bind = [\"tcp://127.0.0.1:0\"]\n\
          log.level = \"error\"\n\
          \n\

@@ -76,6 +76,10 @@ pub(super) struct BenchArgs {
     /// One more client unsubscribes from and subscribes to a topic again and again, with this pause
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
     probe_ms: Option<u64>,
+    /// Measure so often in a row, and say what grows: memory, files, tasks
+    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with_all = ["stall_every", "raw_loop"],
+        value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    rounds: u32,
     /// Compare with a loop that does nothing but write, in N rounds each; with --rate and one topic
     #[arg(long, value_name = "N", requires = "rate",
         conflicts_with_all = ["url", "stall_every", "churn", "probe_ms"],
@@ -217,6 +221,7 @@ impl BenchArgs {
             probe: self.probe_ms.map(Duration::from_millis),
             running: self.running()?,
             shards: self.shards as usize,
+            rounds: self.rounds as usize,
             raw_loop_rounds: self.raw_loop.unwrap_or(0) as usize,
             server_cores: self.server_cores.clone(),
             load_cores: self.load_cores.clone(),

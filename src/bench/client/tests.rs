@@ -118,3 +118,18 @@ fn what_a_server_does_not_like_ends_the_connection() {
         assert!(error.contains(expected), "{error}");
     }
 }
+
+#[test]
+fn a_gap_that_the_next_tick_tells_otherwise_is_counted() {
+    let (mut client, mut tally) = (client(), Tally::of(0..900));
+    client.state = State::Ready;
+    let told = |sequence: u32, skipped: u32| {
+        let tick = String::from_utf8(tick(3, sequence, 600)).unwrap();
+        let said = format!(r#"{{"type":"market_data","skipped":{skipped},"data":{tick}}}"#);
+        text_frame(said.as_bytes()).to_vec()
+    };
+    // Two left out and told; one, and nothing said; one, and two told.
+    let ticks = [message(3, 0, 600), told(3, 2), message(3, 5, 600), told(7, 2)];
+    take(&mut client, &mut tally, Dialect::Tickgate, &ticks.concat());
+    assert_eq!((tally.delivered, tally.skipped, tally.untold), (4, 4, 2));
+}
