@@ -152,6 +152,7 @@ fn example() -> Status {
             kind: "remote".into(),
             state: BrokerState::Up,
             commands_in_flight: 1,
+            calls_waiting: 0,
         }],
         feed: FeedStatus {
             publishers: 1,

@@ -14,7 +14,9 @@ fn text(bytes: &[u8]) -> String {
 }
 
 fn request(op: Op) -> ToHost {
-    ToHost::Request(Request { id: 17, user: "alice".into(), session: 3, op, deadline_ms: 8_000 })
+    let (connection, session, more) = (0, 3, false);
+    let (user, deadline_ms) = ("alice".into(), 8_000);
+    ToHost::Request(Request { id: 17, user, connection, session, op, deadline_ms, more })
 }
 
 fn topic() -> Topic {
@@ -198,14 +200,18 @@ proptest! {
         user in ".{1,60}",
         exchange in ".{1,60}",
         symbol in ".{1,60}",
+        connection: u32,
         session: u64,
         id: u64,
         deadline_ms: u64,
         depth: u32,
+        more: bool,
     ) {
         let topic = Topic::new(Instrument::new(exchange, symbol), Mode::Quote);
         let op = Op::Subscribe { topic, depth };
-        let message = ToHost::Request(Request { id, user: user.into(), session, op, deadline_ms });
+        let user = user.into();
+        let request = Request { id, user, connection, session, op, deadline_ms, more };
+        let message = ToHost::Request(request);
         prop_assert_eq!(decode_to_host(&message.encode()), Ok(Some(message)));
     }
 }

@@ -19,18 +19,18 @@ use tickgate::topic::Mode;
 
 /// What the documentation leaves to the reader.
 const BROKER: &str = r#"
-def broker_connect(user):
-    if user == "mallory":
+def broker_connect(line):
+    if line[0] == "mallory":
         raise RuntimeError("unknown user")
 
-def broker_disconnect(user):
+def broker_disconnect(line):
     pass
 
-def broker_subscribe(user, exchange, symbol, mode):
+def broker_subscribe(line, exchange, symbol, mode):
     if symbol == "NONE":
         raise RuntimeError("unknown symbol")
 
-def broker_unsubscribe(user, exchange, symbol, mode):
+def broker_unsubscribe(line, exchange, symbol, mode):
     pass
 "#;
 

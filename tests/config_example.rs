@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use tickgate::config::{BrokerEntry, BrokerKind, ChannelEntry, ChannelKind, Config, parse};
+use tickgate::config::{BrokerEntry, BrokerKind, ChannelEntry, ChannelKind, Config, Quirks, parse};
 
 const EXAMPLE: &str = include_str!("../tickgate.example.toml");
 
@@ -29,6 +29,7 @@ fn the_example_shows_every_key_in_its_section() {
         address: Some("tcp://a:1".into()),
         seed: Some(1),
         ticks_per_second: Some(1.0),
+        quirks: Quirks { calls_per_second: Some(1.0), ..Quirks::default() },
         ..BrokerEntry::paper()
     });
     config.channel.push(ChannelEntry {

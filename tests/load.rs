@@ -41,8 +41,7 @@ async fn every_tick_reaches_every_client_that_wants_it_once_and_in_order() {
         config.limits.subscriptions_per_user_max = 1_000_000;
         let address = Some(format!("tcp://{host_address}"));
         let (name, kind) = ("agreeing".into(), BrokerKind::Remote);
-        config.brokers =
-            vec![BrokerEntry { name, kind, address, seed: None, ticks_per_second: None }];
+        config.brokers = vec![BrokerEntry { name, kind, address, ..BrokerEntry::paper() }];
     })
     .await;
     let ticks_per_topic = ticks_per_second * seconds / TOPICS;

@@ -13,7 +13,9 @@ mod blocked_are_out;
 mod broadcasts_are_current;
 mod broadcasts_need_listeners;
 mod broker_agrees;
+mod calls_hold;
 mod channels_hold;
+mod connections_hold;
 mod every_gap_is_told;
 mod failed_subscribe_leaves_nothing;
 mod forbidden_line;
@@ -125,6 +127,8 @@ pub fn all(plan: &Plan) -> Vec<Box<dyn Invariant>> {
         Box::new(success_after_the_broker::SuccessAfterTheBroker::new(plan)),
         Box::new(one_broker_call_per_want::OneBrokerCallPerWant::new(plan)),
         Box::new(one_session_per_user::OneSessionPerUser::new(plan)),
+        Box::new(connections_hold::ConnectionsHold::new(plan)),
+        Box::new(calls_hold::CallsHold::new(plan)),
         Box::new(new_credentials_are_used::NewCredentialsAreUsed::new(plan)),
         Box::new(slow_delays_nobody_else::SlowDelaysNobodyElse::new(plan)),
         Box::new(failed_subscribe_leaves_nothing::FailedSubscribeLeavesNothing::default()),
@@ -132,7 +136,7 @@ pub fn all(plan: &Plan) -> Vec<Box<dyn Invariant>> {
         Box::new(broker_agrees::BrokerAgrees::new(plan)),
         Box::new(wanted_is_served::WantedIsServed::new(plan)),
         Box::new(status_adds_up::StatusAddsUp),
-        Box::new(nothing_left::NothingLeft::default()),
+        Box::new(nothing_left::NothingLeft::new(plan)),
         Box::new(numbers_agree_with_history::NumbersAgreeWithHistory::default()),
         Box::new(audit_agrees::AuditAgrees::new(plan)),
         Box::new(stops_cleanly::StopsCleanly::new(plan)),

@@ -1,6 +1,7 @@
 //! The host's end of the control protocol: serves any [`Broker`] to any number of gateways.
 
 mod effect;
+mod entry;
 mod ledger;
 #[cfg(test)]
 mod ledger_tests;

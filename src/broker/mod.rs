@@ -34,38 +34,54 @@ pub struct CommandId(pub u64);
 #[serde(transparent)]
 pub struct SessionId(pub u64);
 
+impl Command {
+    /// Which of the user's connections it is about.
+    #[must_use]
+    pub fn line(&self) -> Line {
+        (self.user.clone(), self.connection)
+    }
+}
+
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "s{}", self.0)
     }
 }
 
+/// One of a user's connections, from 0. A session has a connection of its own.
+pub type Line = (UserId, u32);
+
 /// Something the broker is to do for one user.
 ///
-/// A broker carries out the commands of one (user, topic) in the order in which they arrive;
-/// `Connect`, `Disconnect` and `UnsubscribeAll` wait for all earlier commands of the user and
-/// hold back all later ones. Every command is idempotent, and answered exactly once.
+/// A broker carries out the commands of one (session, topic) in the order in which they arrive;
+/// `Connect`, `Disconnect` and `UnsubscribeAll` wait for all earlier commands of the connection
+/// and hold back all later ones. Every command is idempotent, and answered exactly once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command {
     /// Names the command in its answer.
     pub id: CommandId,
     /// On whose behalf.
     pub user: UserId,
+    /// On which of the user's connections, from 0. A session has a connection of its own.
+    pub connection: u32,
     /// In which of the user's sessions. For [`CommandKind::Connect`], the one to open.
     pub session: SessionId,
     /// What to do.
     pub kind: CommandKind,
     /// How long the gateway waits for the answer. After that it ignores it.
     pub deadline: Duration,
+    /// For [`CommandKind::Subscribe`]: another of the same session follows at once, which the
+    /// broker may be asked for in the same call.
+    pub more: bool,
 }
 
 /// What a broker can be asked to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CommandKind {
-    /// Open a session. Replaces (closes) whatever older session the user has.
+    /// Open a session. Replaces (closes) whatever older session the connection has.
     Connect,
-    /// Close the user's session, this one or an older one, and drop its subscriptions. Succeeds if
-    /// there is none; leaves a younger one alone.
+    /// Close the connection's session, this one or an older one, and drop its subscriptions.
+    /// Succeeds if there is none; leaves a younger one alone.
     Disconnect,
     /// Publish this topic on the bus until told otherwise.
     Subscribe {

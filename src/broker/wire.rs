@@ -16,6 +16,7 @@ pub(super) fn request(command: &Command) -> Request {
     Request {
         id: command.id.0,
         user: command.user.clone(),
+        connection: command.connection,
         session: command.session.0,
         op: match &command.kind {
             CommandKind::Connect => Op::Connect,
@@ -27,6 +28,7 @@ pub(super) fn request(command: &Command) -> Request {
             CommandKind::UnsubscribeAll => Op::UnsubscribeAll,
         },
         deadline_ms: milliseconds(command.deadline.min(DEADLINE_MAX)),
+        more: command.more,
     }
 }
 
@@ -56,6 +58,7 @@ pub(super) fn command(request: Request, id: CommandId, session: SessionId) -> Co
     Command {
         id,
         user: request.user,
+        connection: request.connection,
         session,
         kind: match request.op {
             Op::Connect => CommandKind::Connect,
@@ -65,6 +68,7 @@ pub(super) fn command(request: Request, id: CommandId, session: SessionId) -> Co
             Op::UnsubscribeAll => CommandKind::UnsubscribeAll,
         },
         deadline: Duration::from_millis(request.deadline_ms).min(DEADLINE_MAX),
+        more: request.more,
     }
 }
 

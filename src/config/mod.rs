@@ -6,6 +6,7 @@
 
 mod address;
 mod audit;
+mod broker;
 mod channel;
 mod draft;
 mod environment;
@@ -28,6 +29,7 @@ use crate::topic::Role;
 
 pub use address::{Address, BadAddress};
 pub use audit::Audit;
+pub use broker::{BrokerEntry, BrokerKind, BrokerTimes, DepthLevels, Quirks};
 pub use channel::{
     CHANNELS_MAX, ChannelAuth, ChannelEntry, ChannelKind, OutboxPolicy, TopicPattern,
 };
@@ -201,51 +203,6 @@ pub struct Auth {
     pub origins: Vec<String>,
 }
 
-/// `[broker]`: deadlines and pauses, the same for all brokers.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct BrokerTimes {
-    /// How long a broker may take to open or close a session.
-    pub connect_timeout_ms: u64,
-    /// How long a broker may take to answer a subscribe or unsubscribe.
-    pub answer_timeout_ms: u64,
-    /// How long a client's request may wait for its broker in all.
-    pub request_timeout_ms: u64,
-    /// First pause before a failed command is tried again; doubles up to the maximum.
-    pub retry_min_ms: u64,
-    /// Longest pause before a failed command is tried again.
-    pub retry_max_ms: u64,
-}
-
-/// `[[brokers]]`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BrokerEntry {
-    /// Its name in answers, ticks and bus topics.
-    pub name: String,
-    /// What it is.
-    pub kind: BrokerKind,
-    /// `remote`: address of the adapter host's control socket, `tcp://host:port`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub address: Option<String>,
-    /// `paper`: seed of the market. Absent: another market each time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub seed: Option<u64>,
-    /// `paper`: ticks per second and topic, at least 0.01.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ticks_per_second: Option<f64>,
-}
-
-/// Kinds of broker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum BrokerKind {
-    /// A market simulator in this process.
-    Paper,
-    /// An adapter host process.
-    Remote,
-}
-
 /// `[log]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -286,20 +243,6 @@ impl Config {
     fn has_paper_broker(&self) -> bool {
         self.brokers.is_empty()
             || self.brokers.iter().any(|broker| broker.kind == BrokerKind::Paper)
-    }
-}
-
-impl BrokerEntry {
-    /// What runs if nothing is configured.
-    #[must_use]
-    pub fn paper() -> Self {
-        Self {
-            name: "paper".into(),
-            kind: BrokerKind::Paper,
-            address: None,
-            seed: None,
-            ticks_per_second: None,
-        }
     }
 }
 
@@ -376,18 +319,6 @@ impl Default for Auth {
             ws_token_ttl_ms: 30_000,
             cookie: "tickgate_token".into(),
             origins: Vec::new(),
-        }
-    }
-}
-
-impl Default for BrokerTimes {
-    fn default() -> Self {
-        Self {
-            connect_timeout_ms: 15_000,
-            answer_timeout_ms: 8_000,
-            request_timeout_ms: 20_000,
-            retry_min_ms: 500,
-            retry_max_ms: 30_000,
         }
     }
 }

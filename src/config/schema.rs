@@ -2,7 +2,7 @@
 
 use super::channel::{CHANNEL, CHANNEL_KEYS};
 use super::value::Slot;
-use super::{BrokerEntry, BrokerKind, Config, PROFILES, SHARDS_MAX};
+use super::{BrokerEntry, BrokerKind, Config, PROFILES, Quirks, SHARDS_MAX};
 
 /// One key of a section.
 #[derive(Debug)]
@@ -20,17 +20,27 @@ pub(super) struct BrokerDraft {
     address: Option<String>,
     seed: Option<u64>,
     ticks_per_second: Option<f64>,
+    linger_ms: Option<u64>,
+    reinitialize: Option<bool>,
+    quirks: Quirks,
 }
 
 impl BrokerDraft {
     /// The entry, or the name of the key that is missing.
     pub(super) fn finish(self) -> Result<BrokerEntry, &'static str> {
+        let (name, kind) = (self.name.ok_or("name")?, self.kind.ok_or("kind")?);
+        let usual = Quirks::of(kind);
         Ok(BrokerEntry {
-            name: self.name.ok_or("name")?,
-            kind: self.kind.ok_or("kind")?,
+            name,
+            kind,
             address: self.address,
             seed: self.seed,
             ticks_per_second: self.ticks_per_second,
+            quirks: Quirks {
+                linger_ms: self.linger_ms.unwrap_or(usual.linger_ms),
+                reinitialize: self.reinitialize.unwrap_or(usual.reinitialize),
+                ..self.quirks
+            },
         })
     }
 }
@@ -38,6 +48,9 @@ impl BrokerDraft {
 const HOUR_MS: u64 = 3_600_000;
 const DAY_MS: u64 = 24 * HOUR_MS;
 const MIB: usize = 1_048_576;
+
+/// Most connections that one user can have at a broker.
+const CONNECTIONS_MAX: usize = 64;
 
 /// The section of brokers.
 pub(super) const BROKERS: &str = "brokers";
@@ -238,6 +251,23 @@ pub(super) const BROKER_KEYS: &[Key<BrokerDraft>] = &[
     key(BROKERS, "address", Slot::MaybeText(|b| &mut b.address)),
     key(BROKERS, "seed", Slot::MaybeWhole(|b| &mut b.seed)),
     key(BROKERS, "ticks_per_second", Slot::MaybeReal(|b| &mut b.ticks_per_second)),
+    key(BROKERS, "linger_ms", Slot::MaybeWhole(|b| &mut b.linger_ms)),
+    key(BROKERS, "keep_session", Slot::Flag(|b| &mut b.quirks.keep_session)),
+    key(BROKERS, "single_session", Slot::Flag(|b| &mut b.quirks.single_session)),
+    key(
+        BROKERS,
+        "connections_per_user",
+        Slot::Count(|b| &mut b.quirks.connections_per_user, 1..=CONNECTIONS_MAX),
+    ),
+    key(
+        BROKERS,
+        "topics_per_connection",
+        Slot::Count(|b| &mut b.quirks.topics_per_connection, 0..=1_000_000),
+    ),
+    key(BROKERS, "calls_per_second", Slot::MaybeReal(|b| &mut b.quirks.calls_per_second)),
+    key(BROKERS, "batch_max", Slot::Count(|b| &mut b.quirks.batch_max, 1..=1_000)),
+    key(BROKERS, "depth_levels", Slot::List(|b| &mut b.quirks.depth_levels)),
+    key(BROKERS, "reinitialize", Slot::MaybeFlag(|b| &mut b.reinitialize)),
 ];
 
 /// The names of all sections, each once.
@@ -300,6 +330,7 @@ mod tests {
             address: Some("tcp://a:1".into()),
             seed: Some(1),
             ticks_per_second: Some(1.0),
+            quirks: Quirks { calls_per_second: Some(1.0), ..Quirks::default() },
         });
         config.channel.push(ChannelEntry {
             broker: Some("a".into()),

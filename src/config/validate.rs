@@ -303,6 +303,9 @@ impl Findings {
                     ),
                 );
             }
+            for (name, why) in broker.quirks.problems(broker.kind) {
+                self.add(&[&key(name)], format!("`{}` {why}", key(name)));
+            }
             match broker.kind {
                 BrokerKind::Remote => self.remote(broker, &key),
                 BrokerKind::Paper => self.paper(broker, &key),

@@ -30,6 +30,7 @@ pub(super) enum Slot<T> {
     /// One of these words.
     Choice(fn(&mut T) -> &mut String, &'static [&'static str]),
     Flag(fn(&mut T) -> &mut bool),
+    MaybeFlag(fn(&mut T) -> &mut Option<bool>),
     List(fn(&mut T) -> &mut Vec<String>),
     Millis(fn(&mut T) -> &mut u64, RangeInclusive<u64>),
     Count(fn(&mut T) -> &mut usize, RangeInclusive<usize>),
@@ -88,7 +89,9 @@ impl<T> Slot<T> {
             | Self::MaybeText(_)
             | Self::MaybePath(_)
             | Self::MaybeKind(_) => as_text(),
-            Self::Flag(_) => trimmed.parse().map_or_else(|_| as_text(), Given::Flag),
+            Self::Flag(_) | Self::MaybeFlag(_) => {
+                trimmed.parse().map_or_else(|_| as_text(), Given::Flag)
+            }
             Self::List(_) => Given::List(
                 trimmed
                     .split(',')
@@ -114,6 +117,7 @@ impl<T> Slot<T> {
             Self::Text(at) => *at(target) = text(given)?,
             Self::Choice(at, words) => *at(target) = choice(&given, words)?.to_owned(),
             Self::Flag(at) => *at(target) = flag(&given)?,
+            Self::MaybeFlag(at) => *at(target) = maybe_flag(&given)?,
             Self::List(at) => *at(target) = list(given)?,
             Self::Millis(at, range) => {
                 *at(target) = whole(&given, "a whole number of milliseconds", range, " ms")?;
@@ -146,6 +150,7 @@ impl<T> Slot<T> {
             }
             Self::Text(_)
             | Self::Flag(_)
+            | Self::MaybeFlag(_)
             | Self::List(_)
             | Self::Role(_)
             | Self::MaybeText(_)
@@ -168,6 +173,13 @@ fn flag(given: &Given<'_>) -> Result<bool, String> {
     match given {
         Given::Flag(flag) => Ok(*flag),
         other => Err(format!("must be true or false, got {other}")),
+    }
+}
+
+fn maybe_flag(given: &Given<'_>) -> Result<Option<bool>, String> {
+    match given {
+        Given::Text(text) if text.trim().is_empty() => Ok(None),
+        given => flag(given).map(Some),
     }
 }
 

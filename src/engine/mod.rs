@@ -8,6 +8,7 @@
 mod backlog;
 mod backoff;
 mod broadcast;
+mod calls;
 mod channel;
 mod conduct;
 mod gate;
@@ -33,6 +34,7 @@ use crate::topic::{BrokerName, ClientId, CredentialTag, Role, Topic, UserId};
 
 pub use backlog::{Backlog, BacklogLimits};
 pub use broadcast::{Broadcast, BroadcastEffect, BroadcastOptions, BroadcastTotals};
+pub use calls::{Calls, Urgency};
 pub use channel::{ChannelId, ChannelRules};
 pub use conduct::{Conduct, Escalation, Rates, Reaction, Violation};
 pub use gate::{

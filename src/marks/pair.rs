@@ -42,6 +42,8 @@ words! {
         ConnectingStale = "connecting, stale",
         ConnectingUnneeded = "connecting, unneeded",
         Up = "up",
+        UpUnneeded = "up, unneeded",
+        Emptying = "emptying",
         Closing = "closing",
         ClosingNeeded = "closing, needed",
         Unsure = "unsure",
@@ -217,19 +219,21 @@ const fn session_can(at: SessionAt, event: SessionEvent) -> bool {
     match event {
         Event::Joins | Event::Invalidated => true,
         // Somebody has to be there.
-        Event::Leaves => {
-            !matches!(at, At::Absent | At::ConnectingUnneeded | At::Closing | At::UnsureUnneeded)
-        }
+        Event::Leaves => !matches!(
+            at,
+            At::Absent | At::ConnectingUnneeded | At::UpUnneeded | At::Closing | At::UnsureUnneeded
+        ),
         // Only what is in flight is answered.
         Event::Agreed | Event::Refused | Event::TimedOut => matches!(
             at,
             At::Connecting
                 | At::ConnectingStale
                 | At::ConnectingUnneeded
+                | At::Emptying
                 | At::Closing
                 | At::ClosingNeeded
         ),
-        Event::Lost => matches!(at, At::Up),
+        Event::Lost => matches!(at, At::Up | At::UpUnneeded | At::Emptying),
         // While the broker is away no session is opened or closed.
         Event::BrokerUp => matches!(at, At::Down | At::Unsure | At::UnsureUnneeded),
         Event::BrokerDown | Event::Retry | Event::Drain => !matches!(at, At::Absent),

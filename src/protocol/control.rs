@@ -30,6 +30,11 @@
 //!   A gateway may say hello again at any time; only the `welcome` to its latest hello counts.
 //! * `request` asks for one thing. `id` is never used twice in a gateway's life. `mode` is 1
 //!   (LTP), 2 (Quote) or 3 (Depth). After `deadline_ms` nobody waits for the answer any more.
+//! * `connection` says on which of the user's connections the session is, from 0; without it, on
+//!   0. Only a gateway that is told to use several (`connections_per_user`) says another.
+//! * `"more":true` in a subscribe: another one of the same session follows at once. A host whose
+//!   broker takes lists may gather them until one comes without, and call the broker once; each
+//!   is still answered by itself. Only a gateway that is told so (`batch_max`) says it.
 //! * `ping` is answered with a `pong` that has the same `n`. It is ignored before a `hello`.
 //!
 //! # From host to gateway
@@ -56,15 +61,15 @@
 //!
 //! # Rules for the host
 //!
-//! 1. A session belongs to a user; a user has at most one. `connect` opens it under the number
-//!    `session` and replaces an older one of that user. `disconnect` closes the user's session
-//!    if it has that number or an older one, and succeeds if there is none: a gateway that was
-//!    refused a close, and then a connect, must be able to get rid of what is still open. Any
+//! 1. A session belongs to a user's connection, which has at most one. `connect` opens it under
+//!    the number `session` and replaces an older one there. `disconnect` closes the connection's
+//!    session if it has that number or an older one, and succeeds if there is none: a gateway that
+//!    was refused a close, and then a connect, must be able to get rid of what is still open. Any
 //!    other request that names another session than the current one is answered
 //!    `NOT_CONNECTED`.
-//! 2. Requests of one (user, topic) take effect in the order of arrival; `connect`, `disconnect`
-//!    and `unsubscribe_all` wait for the user's earlier requests and hold back later ones. Apart
-//!    from that no request may wait for another.
+//! 2. Requests of one (session, topic) take effect in the order of arrival; `connect`,
+//!    `disconnect` and `unsubscribe_all` wait for the connection's earlier requests and hold back
+//!    later ones. Apart from that no request may wait for another.
 //! 3. Requests are idempotent: subscribing twice or unsubscribing what is not subscribed
 //!    succeeds.
 //! 4. Pings are answered while requests are being worked on: a gateway that hears nothing for
@@ -83,52 +88,53 @@
 //! ROUTER = zmq.Context.instance().socket(zmq.ROUTER)
 //! ROUTER.bind("tcp://127.0.0.1:5600")
 //! greeted = {}    # peer -> id of its gateway
-//! sessions = {}   # user -> (peer, session number, set of topics)
+//! sessions = {}   # (user, connection) -> (peer, session number, set of topics)
 //!
 //! def send(peer, **message):
 //!     ROUTER.send_multipart([peer, json.dumps(message).encode()])
 //!
-//! def close(user):
-//!     peer, number, topics = sessions.pop(user)
+//! def close(line):
+//!     peer, number, topics = sessions.pop(line)
 //!     for topic in topics:
-//!         broker_unsubscribe(user, *topic)        # yours
-//!     broker_disconnect(user)                     # yours
+//!         broker_unsubscribe(line, *topic)        # yours
+//!     broker_disconnect(line)                     # yours
 //!
 //! def hello(peer, message):
 //!     gateway = message["gateway"]
 //!     for old in [p for p, g in greeted.items() if p == peer or g == gateway]:
-//!         for user in [u for u, s in sessions.items() if s[0] == old]:
-//!             close(user)
+//!         for line in [at for at, held in sessions.items() if held[0] == old]:
+//!             close(line)
 //!         del greeted[old]
 //!     greeted[peer] = gateway
 //!     send(peer, type="welcome", version=1, name="my-host", instance=INSTANCE, n=message["n"])
 //!
 //! def serve(peer, message):
-//!     op, user, number = message["op"], message["user"], message["session"]
-//!     held = sessions.get(user)
+//!     op, number = message["op"], message["session"]
+//!     line = (message["user"], message.get("connection", 0))
+//!     held = sessions.get(line)
 //!     current = held is not None and held[:2] == (peer, number)
 //!     if op == "connect":
 //!         if not current:
 //!             if held:
-//!                 close(user)
-//!             broker_connect(user)                # yours; raises if it fails
-//!             sessions[user] = (peer, number, set())
+//!                 close(line)
+//!             broker_connect(line)                # yours; raises if it fails
+//!             sessions[line] = (peer, number, set())
 //!     elif op == "disconnect":
 //!         if held and held[0] == peer and held[1] <= number:
-//!             close(user)
+//!             close(line)
 //!     elif not current:
 //!         return {"status": "error", "code": "NOT_CONNECTED", "message": "no such session"}
 //!     elif op == "unsubscribe_all":
 //!         for topic in held[2]:
-//!             broker_unsubscribe(user, *topic)
+//!             broker_unsubscribe(line, *topic)
 //!         held[2].clear()
 //!     else:
 //!         topic = (message["exchange"], message["symbol"], message["mode"])
 //!         if op == "subscribe" and topic not in held[2]:
-//!             broker_subscribe(user, *topic)      # yours; raises if it fails
+//!             broker_subscribe(line, *topic)      # yours; raises if it fails
 //!             held[2].add(topic)
 //!         elif op == "unsubscribe" and topic in held[2]:
-//!             broker_unsubscribe(user, *topic)
+//!             broker_unsubscribe(line, *topic)
 //!             held[2].discard(topic)
 //!     return {"status": "success"}
 //!
@@ -199,12 +205,16 @@ pub struct Request {
     pub id: u64,
     /// On whose behalf.
     pub user: UserId,
+    /// On which of the user's connections, from 0.
+    pub connection: u32,
     /// In which of the user's sessions, as the gateway numbers them.
     pub session: u64,
     /// What to do.
     pub op: Op,
     /// How long the gateway waits for the answer.
     pub deadline_ms: u64,
+    /// Another subscribe of the same session follows at once.
+    pub more: bool,
 }
 
 /// What a gateway can ask for.

@@ -208,6 +208,7 @@ impl<R: Runtime> Source<R> {
             kind: self.broker_kinds.get(name).copied().unwrap_or_default().to_owned(),
             state: if *up { BrokerState::Up } else { BrokerState::Down },
             commands_in_flight: hub.commands_by_broker.get(name).copied().unwrap_or(0) as u64,
+            calls_waiting: hub.calls_waiting.get(name).copied().unwrap_or(0) as u64,
         };
         hub.brokers.iter().map(row).collect()
     }
@@ -282,6 +283,7 @@ fn user_row(session: &SessionSnapshot) -> UserStatus {
             reconnects: session.opened.saturating_sub(1),
             last_error: session.last_error.clone(),
         },
+        connections: session.connections as u64,
         clients: session.clients as u64,
         orders_clients: session.orders_clients as u64,
     }
@@ -320,7 +322,7 @@ fn session_state(state: engine::SessionState) -> SessionState {
     match state {
         engine::SessionState::Down => SessionState::Down,
         engine::SessionState::Connecting(_) => SessionState::Connecting,
-        engine::SessionState::Up => SessionState::Connected,
+        engine::SessionState::Up | engine::SessionState::Emptying(_) => SessionState::Connected,
         engine::SessionState::Closing(_) | engine::SessionState::Unsure => SessionState::Closing,
     }
 }

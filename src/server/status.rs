@@ -159,8 +159,11 @@ pub struct UserStatus {
     pub user: UserId,
     /// Its broker.
     pub broker: BrokerName,
-    /// Its one session at that broker.
+    /// Its session at that broker; of several, the first.
     pub session: SessionStatus,
+    /// Its connections to that broker that are up.
+    #[serde(default)]
+    pub connections: u64,
     /// Its authenticated clients.
     pub clients: u64,
     /// Of these, subscribed to order updates.
@@ -311,6 +314,9 @@ pub struct BrokerStatus {
     pub state: BrokerState,
     /// Commands that wait for their answer.
     pub commands_in_flight: u64,
+    /// Commands that wait until the broker takes another call.
+    #[serde(default)]
+    pub calls_waiting: u64,
 }
 
 /// Whether a broker can be talked to.

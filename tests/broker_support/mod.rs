@@ -121,9 +121,11 @@ impl Caller {
         let command = Command {
             id,
             user: user.into(),
+            connection: 0,
             session: SessionId(session),
             kind,
             deadline: Duration::from_secs(5),
+            more: false,
         };
         self.commands.send(command).await.expect("a running broker");
         id

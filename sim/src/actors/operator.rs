@@ -184,7 +184,7 @@ impl<R: Runtime> Operator<R> {
                 status.clients.total
             ));
         }
-        unsettled(status)
+        unsettled(status, self.plan.gateway.quirks.keep_session)
     }
 
     /// Waits until the gateway is as it was before the first client came; gives up silently.
@@ -194,8 +194,10 @@ impl<R: Runtime> Operator<R> {
             sleep(LOOK_PAUSE).await;
             let gone = self.stage.clients().values().all(|client| !client.connected);
             let Some(status) = self.status().await else { continue };
+            // What keeps its sessions keeps its users.
+            let kept = self.plan.gateway.quirks.keep_session;
             let empty = status.clients.total == 0
-                && status.users_total == 0
+                && (status.users_total == 0 || kept && is_calm(&status))
                 && status.topics_total == 0
                 && own_tasks(&status.tasks) == own_tasks(idle_tasks);
             if gone && empty {
@@ -264,13 +266,21 @@ fn not_ready(status: &Status) -> Option<String> {
     down.map(|broker| format!("the broker {}", broker.name))
 }
 
-/// What is in flight between gateway and broker.
-fn unsettled(status: &Status) -> Option<String> {
+/// Whether nothing is on its way to or from a broker.
+fn is_calm(status: &Status) -> bool {
+    status.brokers.iter().all(|broker| broker.commands_in_flight + broker.calls_waiting == 0)
+}
+
+/// What is in flight between gateway and broker. `kept`: sessions stay when nobody needs them.
+fn unsettled(status: &Status, kept: bool) -> Option<String> {
     if let Some(what) = not_ready(status) {
         return Some(format!("the gateway lacks {what}"));
     }
     if let Some(broker) = status.brokers.iter().find(|broker| broker.commands_in_flight > 0) {
         return Some(format!("{} commands are in flight", broker.commands_in_flight));
+    }
+    if let Some(broker) = status.brokers.iter().find(|broker| broker.calls_waiting > 0) {
+        return Some(format!("{} calls wait for their turn", broker.calls_waiting));
     }
     for user in &status.users {
         let state = user.session.state;
@@ -278,7 +288,7 @@ fn unsettled(status: &Status) -> Option<String> {
             // A broadcast wants topics without being a client.
             SessionState::Connected => {
                 let wants = |topic: &TopicStatus| topic.user == user.user && topic.count > 0;
-                user.clients > 0 || status.topics.iter().any(wants)
+                kept || user.clients > 0 || status.topics.iter().any(wants)
             }
             // One that is down and listed may have to be closed once more, if nobody wants it.
             SessionState::Down | SessionState::Connecting | SessionState::Closing => false,
@@ -287,7 +297,8 @@ fn unsettled(status: &Status) -> Option<String> {
             return Some(format!("the session of {} is {}", user.user, state.label()));
         }
     }
-    status.topics.iter().find(|topic| topic.state != TopicState::On).map(|topic| {
+    let unsettled = |topic: &&TopicStatus| topic.state != TopicState::On || topic.count == 0;
+    status.topics.iter().find(unsettled).map(|topic| {
         let (user, exchange, symbol) = (&topic.user, &topic.exchange, &topic.symbol);
         let (mode, state, count) = (topic.mode, topic.state.label(), topic.count);
         format!("{exchange}:{symbol} mode {mode} of {user} is {state}, {count} clients want it")

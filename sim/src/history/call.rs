@@ -1,5 +1,6 @@
 //! Commands of the gateway to its broker.
 
+use tickgate::broker::Line;
 use tickgate::topic::UserId;
 
 use crate::topic_name::TopicName;
@@ -11,10 +12,20 @@ pub struct Call {
     pub id: u64,
     /// On whose behalf.
     pub user: UserId,
+    /// On which of the user's connections.
+    pub connection: u32,
     /// In which session.
     pub session: u64,
     /// What to do.
     pub op: Op,
+}
+
+impl Call {
+    /// The connection that it is about.
+    #[must_use]
+    pub fn line(&self) -> Line {
+        (self.user.clone(), self.connection)
+    }
 }
 
 /// What a broker can be asked to do.

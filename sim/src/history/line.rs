@@ -169,7 +169,11 @@ impl fmt::Display for Tick {
 
 impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}/s{} {}", self.id, self.user, self.session, self.op)
+        let Self { id, user, connection, session, op } = self;
+        match connection {
+            0 => write!(f, "{id} {user}/s{session} {op}"),
+            _ => write!(f, "{id} {user}#{connection}/s{session} {op}"),
+        }
     }
 }
 

@@ -14,6 +14,8 @@ pub(super) struct BrokerAgrees {
     broker: BrokerView,
     at_rest: bool,
     listeners: Listeners,
+    /// Whether sessions stay open though nobody needs them.
+    kept: bool,
 }
 
 impl Invariant for BrokerAgrees {
@@ -37,7 +39,8 @@ impl Invariant for BrokerAgrees {
 
 impl BrokerAgrees {
     pub fn new(plan: &Plan) -> Self {
-        Self { listeners: Listeners::new(plan), ..Self::default() }
+        let kept = plan.gateway.quirks.keep_session;
+        Self { listeners: Listeners::new(plan), kept, ..Self::default() }
     }
 
     fn compare(&self, clients: &Holdings) -> Result<(), String> {
@@ -59,6 +62,7 @@ impl BrokerAgrees {
             return Err(format!("{user} has clients but no broker session"));
         }
         match sessions.difference(&present).next() {
+            Some(_) if self.kept => Ok(()),
             Some(user) => Err(format!("{user} has a broker session but no clients")),
             None => Ok(()),
         }

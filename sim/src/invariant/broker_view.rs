@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tickgate::broker::Line;
 use tickgate::topic::UserId;
 
 use crate::history::{Call, Event, Op, Seen};
@@ -10,7 +11,7 @@ use crate::topic_name::TopicName;
 /// The broker's sessions and their topics.
 #[derive(Debug, Default)]
 pub(super) struct BrokerView {
-    sessions: BTreeMap<UserId, (u64, BTreeSet<TopicName>)>,
+    sessions: BTreeMap<Line, (u64, BTreeSet<TopicName>)>,
 }
 
 impl BrokerView {
@@ -19,13 +20,13 @@ impl BrokerView {
             Seen::TookEffect(call) => self.apply(call),
             Seen::Forgot(call) => {
                 if let (Some(topic), Some((_, topics))) =
-                    (call.op.topic(), self.sessions.get_mut(&call.user))
+                    (call.op.topic(), self.sessions.get_mut(&call.line()))
                 {
                     topics.remove(topic);
                 }
             }
-            Seen::SessionLost { user, .. } => {
-                self.sessions.remove(user);
+            Seen::SessionLost { user, session } => {
+                self.sessions.retain(|(of, _), (id, _)| of != user || id != session);
             }
             Seen::BrokerDied { .. } | Seen::Greeted => self.sessions.clear(),
             _ => {}
@@ -34,38 +35,49 @@ impl BrokerView {
 
     /// The users with a session.
     pub fn users(&self) -> BTreeSet<UserId> {
-        self.sessions.keys().cloned().collect()
+        self.sessions.keys().map(|(user, _)| user.clone()).collect()
     }
 
     /// What is on, for whom.
     pub fn topics(&self) -> BTreeSet<(UserId, TopicName)> {
         let sessions = self.sessions.iter();
         sessions
-            .flat_map(|(user, (_, topics))| topics.iter().map(|t| (user.clone(), t.clone())))
+            .flat_map(|((user, _), (_, topics))| topics.iter().map(|t| (user.clone(), t.clone())))
             .collect()
     }
 
     pub fn is_on(&self, user: &UserId, topic: &TopicName) -> bool {
-        self.sessions.get(user).is_some_and(|(_, topics)| topics.contains(topic))
+        let mut held = self.sessions_of(user);
+        held.any(|(_, topics)| topics.contains(topic))
     }
 
+    /// Whether a user has the session without which no client is let in.
     pub fn has_session(&self, user: &UserId) -> bool {
-        self.sessions.contains_key(user)
+        self.sessions.contains_key(&(user.clone(), 0))
+    }
+
+    /// The sessions of a user: their numbers, and what they carry.
+    pub fn sessions_of(
+        &self,
+        user: &UserId,
+    ) -> impl Iterator<Item = &(u64, BTreeSet<TopicName>)> + use<'_> {
+        self.sessions.range((user.clone(), 0)..=(user.clone(), u32::MAX)).map(|(_, held)| held)
     }
 
     fn apply(&mut self, call: &Call) {
-        let current = self.sessions.get(&call.user).is_some_and(|(id, _)| *id == call.session);
+        let line = call.line();
+        let current = self.sessions.get(&line).is_some_and(|(id, _)| *id == call.session);
         match &call.op {
             Op::Connect if !current => {
-                self.sessions.insert(call.user.clone(), (call.session, BTreeSet::new()));
+                self.sessions.insert(line, (call.session, BTreeSet::new()));
             }
             Op::Disconnect => {
                 // It closes what is older, too.
-                self.sessions.retain(|user, (id, _)| *user != call.user || *id > call.session);
+                self.sessions.retain(|of, (id, _)| *of != line || *id > call.session);
             }
             Op::Connect => {}
             Op::Subscribe(_) | Op::Unsubscribe(_) | Op::UnsubscribeAll => {
-                let Some((id, topics)) = self.sessions.get_mut(&call.user) else { return };
+                let Some((id, topics)) = self.sessions.get_mut(&line) else { return };
                 match &call.op {
                     _ if *id != call.session => {}
                     Op::Subscribe(topic) => {

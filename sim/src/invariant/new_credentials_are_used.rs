@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use tickgate::broker::Line;
 use tickgate::topic::UserId;
 
 use super::feed_loss::FeedLoss;
@@ -11,8 +12,8 @@ use crate::plan::Plan;
 /// up: a new one is opened, unless nobody needs it any more.
 pub(super) struct NewCredentialsAreUsed {
     feed_loss: FeedLoss,
-    /// Users with a session that is open or being opened.
-    sessions: BTreeMap<UserId, Session>,
+    /// Connections with a session that is open or being opened.
+    sessions: BTreeMap<Line, Session>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -32,10 +33,10 @@ impl Invariant for NewCredentialsAreUsed {
         match &event.seen {
             Seen::Called(call) if call.op == Op::Connect => {
                 let session = Session { number: call.session, invalid_us: None };
-                self.sessions.insert(call.user.clone(), session);
+                self.sessions.insert(call.line(), session);
             }
             Seen::Called(call) if call.op == Op::Disconnect => {
-                self.sessions.remove(&call.user);
+                self.sessions.remove(&call.line());
             }
             Seen::Replied { call, error: Some(_), .. } if call.op == Op::Connect => {
                 self.end(&call.user, call.session);
@@ -43,13 +44,14 @@ impl Invariant for NewCredentialsAreUsed {
             Seen::SessionLost { user, session } => self.end(user, *session),
             Seen::BrokerDied { .. } | Seen::Greeted => self.sessions.clear(),
             Seen::Invalidated { user } => {
-                if let Some(session) = self.sessions.get_mut(user) {
+                let of_user = (user.clone(), 0)..=(user.clone(), u32::MAX);
+                for (_, session) in self.sessions.range_mut(of_user) {
                     session.invalid_us = Some(event.at_us);
                 }
             }
             Seen::Phase(Phase::Rest) => {
                 let mut sessions = self.sessions.iter();
-                let old = sessions.find_map(|(user, session)| {
+                let old = sessions.find_map(|((user, _), session)| {
                     let invalid_us = session.invalid_us?;
                     (!self.feed_loss.may_have_lost(invalid_us)).then_some((user, invalid_us))
                 });
@@ -73,9 +75,7 @@ impl NewCredentialsAreUsed {
     }
 
     fn end(&mut self, user: &UserId, number: u64) {
-        if self.sessions.get(user).is_some_and(|session| session.number == number) {
-            self.sessions.remove(user);
-        }
+        self.sessions.retain(|(of, _), session| of != user || session.number != number);
     }
 }
 

@@ -5,6 +5,7 @@ use tickgate::server::status::Status;
 use super::broker_view::BrokerView;
 use super::{Held, Invariant};
 use crate::history::{Event, Phase, Seen};
+use crate::plan::Plan;
 
 /// After the last client has left, nothing is left: no client, user, session, topic, route or
 /// timer; the tasks are those of the idle gateway; the broker has no session.
@@ -13,6 +14,8 @@ pub(super) struct NothingLeft {
     phase: Option<Phase>,
     idle: Option<Box<Status>>,
     broker: BrokerView,
+    /// Whether the broker's sessions stay open.
+    kept: bool,
 }
 
 impl Invariant for NothingLeft {
@@ -33,6 +36,10 @@ impl Invariant for NothingLeft {
 }
 
 impl NothingLeft {
+    pub fn new(plan: &Plan) -> Self {
+        Self { kept: plan.gateway.quirks.keep_session, ..Self::default() }
+    }
+
     fn judge(&self, status: &Status) -> Result<(), String> {
         let idle = self.idle.as_deref();
         let sum = |of: fn(&tickgate::server::status::ShardStatus) -> u64| -> u64 {
@@ -41,7 +48,7 @@ impl NothingLeft {
         let left = [
             ("clients", status.clients.total),
             ("connections", status.gate.connections),
-            ("users", status.users_total),
+            ("users", if self.kept { 0 } else { status.users_total }),
             ("topics", status.topics_total),
             ("subscriptions", status.subscriptions),
             ("clients in shards", sum(|shard| shard.clients)),
@@ -50,7 +57,8 @@ impl NothingLeft {
             ("bytes in outboxes", sum(|shard| shard.outbox_bytes)),
             ("kept last values", sum(|shard| shard.last_values)),
             ("timers", status.timers.saturating_sub(idle.map_or(0, |idle| idle.timers))),
-            ("broker sessions", self.broker.users().len() as u64),
+            ("broker sessions", if self.kept { 0 } else { self.broker.users().len() as u64 }),
+            ("topics on at the broker", self.broker.topics().len() as u64),
         ];
         if let Some((what, count)) = left.into_iter().find(|(_, count)| *count > 0) {
             return Err(format!("after the last client left there are still {count} {what}"));

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use tickgate::broker::Line;
 use tickgate::topic::UserId;
 
 use super::broker_link::BrokerLink;
@@ -17,9 +18,18 @@ pub(super) struct OneBrokerCallPerWant {
     /// After this time the gateway may have given up waiting.
     patience_us: u64,
     link: BrokerLink,
-    sessions: BTreeMap<UserId, u64>,
-    /// With the moment since when it is so.
-    topics: BTreeMap<(UserId, TopicName), (State, u64)>,
+    sessions: BTreeMap<Line, u64>,
+    topics: BTreeMap<(UserId, TopicName), Known>,
+}
+
+/// What is known of a topic.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    state: State,
+    /// Since when it is so.
+    since_us: u64,
+    /// The connection on which it was asked for last.
+    connection: u32,
 }
 
 /// What the gateway must believe about a topic.
@@ -51,18 +61,19 @@ impl OneBrokerCallPerWant {
     fn called(&mut self, call: &Call, now_us: u64) -> Result<(), String> {
         match &call.op {
             Op::Connect => {
-                self.forget(&call.user);
-                self.sessions.insert(call.user.clone(), call.session);
+                self.forget(&call.line());
+                self.sessions.insert(call.line(), call.session);
                 Ok(())
             }
             Op::Disconnect => {
-                self.forget(&call.user);
+                self.forget(&call.line());
                 Ok(())
             }
             Op::UnsubscribeAll => {
                 let user = &call.user;
                 let all = self.topics.iter_mut().filter(|((of, _), _)| of == user);
-                all.for_each(|(_, (state, _))| *state = State::Doubt);
+                let all = all.filter(|(_, known)| known.connection == call.connection);
+                all.for_each(|(_, known)| known.state = State::Doubt);
                 Ok(())
             }
             Op::Subscribe(topic) | Op::Unsubscribe(topic) => self.topic_called(call, topic, now_us),
@@ -71,14 +82,16 @@ impl OneBrokerCallPerWant {
 
     fn topic_called(&mut self, call: &Call, topic: &TopicName, now_us: u64) -> Result<(), String> {
         // What is said of a session that is gone is answered with an error.
-        if self.sessions.get(&call.user) != Some(&call.session) {
+        if self.sessions.get(&call.line()) != Some(&call.session) {
             return Ok(());
         }
         let key = (call.user.clone(), topic.clone());
-        let (state, known_us) = self.topics.get(&key).copied().unwrap_or((State::Off, now_us));
+        let connection = call.connection;
+        let off = Known { state: State::Off, since_us: now_us, connection };
+        let Known { state, since_us: known_us, .. } = self.topics.get(&key).copied().unwrap_or(off);
         let doubtful = matches!(state, State::Doubt | State::InFlight { .. });
         let next = State::InFlight { id: call.id, since_us: now_us, doubtful };
-        self.topics.insert(key, (next, now_us));
+        self.topics.insert(key, Known { state: next, since_us: now_us, connection });
         let subscribes = matches!(call.op, Op::Subscribe(_));
         let user = &call.user;
         match state {
@@ -102,16 +115,14 @@ impl OneBrokerCallPerWant {
 
     fn replied(&mut self, call: &Call, error: Option<&str>, in_time: bool, now_us: u64) {
         let Some(topic) = call.op.topic() else { return };
-        let Some((state, known_us)) = self.topics.get_mut(&(call.user.clone(), topic.clone()))
-        else {
-            return;
-        };
-        let State::InFlight { id, since_us, doubtful } = *state else { return };
+        let key = (call.user.clone(), topic.clone());
+        let Some(known) = self.topics.get_mut(&key) else { return };
+        let State::InFlight { id, since_us, doubtful } = known.state else { return };
         if id != call.id {
             return;
         }
-        *known_us = now_us;
-        *state = match (&call.op, error) {
+        known.since_us = now_us;
+        known.state = match (&call.op, error) {
             _ if self.link.unsure(since_us, now_us) => State::Doubt,
             _ if !in_time => State::Doubt,
             (Op::Subscribe(_), None) => State::On,
@@ -122,9 +133,17 @@ impl OneBrokerCallPerWant {
         };
     }
 
-    fn forget(&mut self, user: &UserId) {
-        self.sessions.remove(user);
-        self.topics.retain(|(of, _), _| of != user);
+    fn forget(&mut self, line: &Line) {
+        self.sessions.remove(line);
+        let (user, connection) = line;
+        self.topics.retain(|(of, _), known| of != user || known.connection != *connection);
+    }
+
+    fn lost(&mut self, user: &UserId, session: u64) {
+        let held = |((of, _), id): &(&Line, &u64)| of == user && **id == session;
+        if let Some(line) = self.sessions.iter().find(held).map(|(line, _)| line.clone()) {
+            self.forget(&line);
+        }
     }
 }
 
@@ -140,7 +159,7 @@ impl Invariant for OneBrokerCallPerWant {
             Seen::Replied { call, error, in_time } => {
                 self.replied(call, *error, *in_time, event.at_us)
             }
-            Seen::SessionLost { user, .. } => self.forget(user),
+            Seen::SessionLost { user, session } => self.lost(user, *session),
             Seen::BrokerDied { .. } | Seen::Greeted => {
                 self.sessions.clear();
                 self.topics.clear();

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use tickgate::topic::UserId;
+use tickgate::broker::Line;
 
 use super::broker_link::BrokerLink;
 use super::{Held, Invariant};
@@ -11,7 +11,7 @@ use crate::plan::Plan;
 /// Added where moments of two hosts are compared.
 const TOLERANCE_US: u64 = 20_000;
 
-/// A user has at most one broker session: none is opened while another is open, being opened or
+/// A user's connection has at most one broker session: none is opened while another is open, being opened or
 /// being closed; and each has a higher number than the one before.
 pub(super) struct OneSessionPerUser {
     /// After this time the gateway may have given up waiting.
@@ -19,7 +19,7 @@ pub(super) struct OneSessionPerUser {
     link: BrokerLink,
     /// Since the last greeting.
     crashed: bool,
-    users: BTreeMap<UserId, Session>,
+    lines: BTreeMap<Line, Session>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -51,13 +51,13 @@ impl OneSessionPerUser {
             patience_us: (patience_ms * 1_000).saturating_sub(TOLERANCE_US),
             link: BrokerLink::new(plan),
             crashed: false,
-            users: BTreeMap::new(),
+            lines: BTreeMap::new(),
         }
     }
 
     fn called(&mut self, call: &Call, now_us: u64) -> Result<(), String> {
         let none = Session { number: 0, state: State::Closed, known_us: now_us };
-        let session = self.users.entry(call.user.clone()).or_insert(none);
+        let session = self.lines.entry(call.line()).or_insert(none);
         let before = *session;
         session.state = State::InFlight { id: call.id, since_us: now_us };
         session.known_us = now_us;
@@ -87,7 +87,7 @@ impl OneSessionPerUser {
     }
 
     fn replied(&mut self, call: &Call, error: Option<&str>, in_time: bool, now_us: u64) {
-        let Some(session) = self.users.get_mut(&call.user) else { return };
+        let Some(session) = self.lines.get_mut(&call.line()) else { return };
         let State::InFlight { id, since_us } = session.state else { return };
         if id != call.id {
             return;
@@ -117,18 +117,20 @@ impl Invariant for OneSessionPerUser {
             Seen::Replied { call, error, in_time } => {
                 self.replied(call, *error, *in_time, event.at_us)
             }
-            Seen::SessionLost { user, .. } => {
-                if let Some(session) = self.users.get_mut(user) {
-                    session.state = State::Closed;
+            Seen::SessionLost { user, session } => {
+                let of_user = (user.clone(), 0)..=(user.clone(), u32::MAX);
+                let mut held = self.lines.range_mut(of_user).map(|(_, held)| held);
+                if let Some(held) = held.find(|held| held.number == *session) {
+                    held.state = State::Closed;
                 }
             }
             Seen::Struck(strike) if strike.fault == FaultKind::GatewayCrash => {
                 self.crashed = true;
             }
             // A new gateway knows nothing of the numbers of the one before.
-            Seen::Greeted if std::mem::take(&mut self.crashed) => self.users.clear(),
+            Seen::Greeted if std::mem::take(&mut self.crashed) => self.lines.clear(),
             Seen::BrokerDied { .. } | Seen::Greeted => {
-                self.users.values_mut().for_each(|session| session.state = State::Closed);
+                self.lines.values_mut().for_each(|session| session.state = State::Closed);
             }
             _ => {}
         }

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use tickgate::audit::{Record, What};
 use tickgate::topic::{Instrument, UserId};
@@ -21,7 +21,8 @@ pub(super) struct SuccessAfterTheBroker {
     broker: BrokerView,
     link: BrokerLink,
     /// What the gateway must believe although it is not, or no longer, so.
-    deceived: BTreeSet<(UserId, TopicName)>,
+    /// With the connection and the session.
+    deceived: BTreeMap<(UserId, TopicName), (u32, u64)>,
     /// Confirmed by the broker, and until when the gateway may believe so: `None` while it lasts.
     topics: BTreeMap<(UserId, TopicName), Option<u64>>,
     sessions: BTreeMap<UserId, Option<u64>>,
@@ -50,11 +51,11 @@ impl Invariant for SuccessAfterTheBroker {
             match &call.op {
                 Op::Subscribe(topic) => {
                     let key = (call.user.clone(), topic.clone());
-                    if self.broker.is_on(&call.user, topic) || self.deceived.contains(&key) {
+                    if self.broker.is_on(&call.user, topic) || self.deceived.contains_key(&key) {
                         self.topics.insert(key, None);
                     }
                 }
-                Op::Connect if self.broker.has_session(&call.user) => {
+                Op::Connect if call.connection == 0 && self.broker.has_session(&call.user) => {
                     self.sessions.insert(call.user.clone(), None);
                 }
                 Op::Connect | Op::Disconnect | Op::Unsubscribe(_) | Op::UnsubscribeAll => {}
@@ -75,7 +76,7 @@ impl SuccessAfterTheBroker {
             journey_us: (network.latency_ms[1] + 2 * network.tick_ms) * 1_000,
             broker: BrokerView::default(),
             link: BrokerLink::new(plan),
-            deceived: BTreeSet::new(),
+            deceived: BTreeMap::new(),
             topics: BTreeMap::new(),
             sessions: BTreeMap::new(),
         }
@@ -86,7 +87,8 @@ impl SuccessAfterTheBroker {
         match seen {
             Seen::Lied(call) | Seen::Forgot(call) => {
                 if let Op::Subscribe(topic) = &call.op {
-                    self.deceived.insert((call.user.clone(), topic.clone()));
+                    let key = (call.user.clone(), topic.clone());
+                    self.deceived.insert(key, (call.connection, call.session));
                 }
             }
             Seen::TookEffect(call) => match &call.op {
@@ -94,11 +96,15 @@ impl SuccessAfterTheBroker {
                     self.deceived.remove(&(call.user.clone(), topic.clone()));
                 }
                 Op::Connect | Op::Disconnect | Op::UnsubscribeAll => {
-                    self.deceived.retain(|(user, _)| *user != call.user);
+                    let ended =
+                        |user: &UserId, on: u32| *user == call.user && on == call.connection;
+                    self.deceived.retain(|(user, _), (on, _)| !ended(user, *on));
                 }
                 Op::Subscribe(_) => {}
             },
-            Seen::SessionLost { user, .. } => self.deceived.retain(|(of, _)| of != user),
+            Seen::SessionLost { user, session } => {
+                self.deceived.retain(|(of, _), (_, id)| of != user || id != session);
+            }
             Seen::BrokerDied { .. } | Seen::Greeted => self.deceived.clear(),
             _ => {}
         }
@@ -129,7 +135,7 @@ impl SuccessAfterTheBroker {
 
     fn end_what_is_off(&mut self, known_us: u64) {
         for ((user, topic), end) in &mut self.topics {
-            let believed = || self.deceived.contains(&(user.clone(), topic.clone()));
+            let believed = || self.deceived.contains_key(&(user.clone(), topic.clone()));
             if end.is_none() && !self.broker.is_on(user, topic) && !believed() {
                 *end = Some(known_us);
             }

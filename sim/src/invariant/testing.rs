@@ -117,7 +117,7 @@ impl<I: Invariant> Story<I> {
 
     pub fn call(&mut self, user: &str, session: u64, op: Op) -> Call {
         self.calls += 1;
-        Call { id: self.calls, user: user.into(), session, op }
+        Call { id: self.calls, user: user.into(), connection: 0, session, op }
     }
 
     pub fn status(&mut self, status: Status) -> Result<(), String> {
@@ -161,6 +161,7 @@ pub(super) fn page(users: &[(&str, u64)], topics: &[(&str, &str, u64)]) -> Statu
             user: (*user).into(),
             broker: "simbroker".into(),
             session: SessionStatus { state: SessionState::Connected, ..SessionStatus::default() },
+            connections: 1,
             clients: *clients,
             orders_clients: 0,
         })

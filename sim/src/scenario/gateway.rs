@@ -1,7 +1,7 @@
 //! `gateway`: keys of the configuration of the server under test.
 
 use serde::{Deserialize, Serialize};
-use tickgate::config::{ChannelEntry, Conduct, Config, Limits, Roles, Server};
+use tickgate::config::{ChannelEntry, Conduct, Config, Limits, Quirks, Roles, Server};
 
 /// `[broker]`, `[server]`, `[limits]`, `[conduct]`, `[roles]`, `[outbox]`, `[ticks]` and `[bus]`
 /// keys of its configuration. A gateway does not number ticks unless told so; here it does, because
@@ -81,9 +81,17 @@ pub struct Gateway {
     pub handshake_timeout_ms: u64,
     /// Topics that one client of a viewer may hold; 0: as many as anybody's.
     pub viewer_subscriptions_max: usize,
+    /// How its broker differs from others.
+    #[serde(skip_serializing_if = "is_usual")]
+    pub quirks: Quirks,
     /// Its `[[channel]]`s.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub channels: Vec<ChannelEntry>,
+}
+
+/// Whether a broker does not differ from others.
+fn is_usual(quirks: &Quirks) -> bool {
+    *quirks == Quirks::default()
 }
 
 impl Gateway {
@@ -169,6 +177,7 @@ impl Default for Gateway {
             silence_timeout_ms: server.silence_timeout_ms,
             handshake_timeout_ms: server.handshake_timeout_ms,
             viewer_subscriptions_max: Roles::default().viewer_subscriptions_max,
+            quirks: Quirks::default(),
             channels: Vec::new(),
         }
     }

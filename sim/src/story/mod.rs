@@ -18,7 +18,7 @@ pub mod tales;
 use std::future::Future;
 
 use tickgate::auth::KeyTable;
-use tickgate::config::{BrokerEntry, BrokerKind, Config};
+use tickgate::config::{BrokerEntry, BrokerKind, Config, Quirks};
 use tickgate::runtime::Runtime;
 
 pub use stage::{Addresses, Stage};
@@ -86,6 +86,7 @@ fn config<S: Story>(addresses: &Sockets) -> Config {
         address: Some(format!("tcp://{}", addresses.broker)),
         seed: None,
         ticks_per_second: None,
+        quirks: Quirks::default(),
     }];
     S::configure(&mut config);
     config

@@ -304,6 +304,7 @@ pub fn summary(dictionary: &Dictionary, snapshot: &HubSnapshot) -> Summary {
             SessionState::Down => "none",
             SessionState::Connecting(_) => "opening",
             SessionState::Up => "open",
+            SessionState::Emptying(_) => "emptying",
             SessionState::Closing(_) => "closing",
             SessionState::Unsure => "unknown",
         };

@@ -126,6 +126,7 @@ pub fn config(plan: &Plan) -> Config {
             address: Some(BROKER_ENDPOINT.into()),
             seed: None,
             ticks_per_second: None,
+            quirks: plan.gateway.quirks.clone(),
         }],
         ..Config::default()
     }

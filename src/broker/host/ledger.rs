@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use super::super::wire::{command, milliseconds};
 use super::super::{
-    Answer, BrokerErrorCode, BrokerEvent, Command, CommandId, CommandKind, Done, SessionId,
+    Answer, BrokerErrorCode, BrokerEvent, Command, CommandId, CommandKind, Done, Line, SessionId,
 };
 use super::effect::{Effect, answer, lost, refusal};
+use super::entry::{Gateway, Outcome, Owner, Pending};
 use super::{HostOptions, HostStats};
 use crate::protocol::control::{
     FromHost, Hello, Op, Request, ToHost, VERSION, Welcome, decode_to_host,
 };
-use crate::topic::UserId;
 
 /// Gateways that may be served at a time; a further one is not welcomed.
 pub const GATEWAYS_MAX: usize = 64;
@@ -34,47 +34,13 @@ pub(super) struct Ledger<P> {
     instance: String,
     silence_ms: u64,
     gateways: BTreeMap<P, Gateway>,
-    sessions: BTreeMap<UserId, Owner<P>>,
+    sessions: BTreeMap<Line, Owner<P>>,
     in_flight: BTreeMap<CommandId, Pending<P>>,
     /// When each of them is forgotten.
     forget: BTreeSet<(u64, CommandId)>,
     commands: u64,
     session_last: u64,
     stats: HostStats,
-}
-
-/// A connection that said hello.
-#[derive(Debug)]
-struct Gateway {
-    id: String,
-    heard_ms: u64,
-    in_flight: usize,
-}
-
-/// Who opened a user's session: numbers of different gateways may collide, so the broker sees
-/// the host's own.
-#[derive(Clone, Copy, Debug)]
-struct Owner<P> {
-    peer: P,
-    theirs: u64,
-    ours: SessionId,
-}
-
-/// What an answer means for the session that the user has now, if it is still that one.
-#[derive(Debug)]
-enum Outcome<P> {
-    /// A connect that fails leaves an older session as it was.
-    Opens(UserId, SessionId, Option<Owner<P>>),
-    /// A disconnect that fails, or is never answered, can be asked for again.
-    Closes(UserId, SessionId),
-}
-
-#[derive(Debug)]
-struct Pending<P> {
-    peer: P,
-    id: u64,
-    forget_ms: u64,
-    outcome: Option<Outcome<P>>,
 }
 
 impl<P: Copy + Ord + Debug> Ledger<P> {
@@ -136,15 +102,15 @@ impl<P: Copy + Ord + Debug> Ledger<P> {
             }
             stays
         });
-        let orphans: Vec<(UserId, SessionId)> = self
+        let orphans: Vec<(Line, SessionId)> = self
             .sessions
             .iter()
             .filter(|(_, owner)| owner.peer == peer)
-            .map(|(user, owner)| (user.clone(), owner.ours))
+            .map(|(line, owner)| (line.clone(), owner.ours))
             .collect();
-        for (user, session) in orphans {
-            self.sessions.remove(&user);
-            self.disconnect(user, session, effects);
+        for (line, session) in orphans {
+            self.sessions.remove(&line);
+            self.disconnect(line, session, effects);
         }
     }
 
@@ -155,8 +121,10 @@ impl<P: Copy + Ord + Debug> Ledger<P> {
             BrokerEvent::Down { reason } => self.broker_down(&reason, effects),
             BrokerEvent::Answer(answer) => self.answered(answer, effects),
             BrokerEvent::SessionLost { user, session, reason } => {
-                if self.sessions.get(&user).is_some_and(|owner| owner.ours == session) {
-                    self.lose(user, &reason, effects);
+                let of_user = self.sessions.range((user.clone(), 0)..=(user, u32::MAX));
+                let lost = of_user.into_iter().find(|(_, owner)| owner.ours == session);
+                if let Some(line) = lost.map(|(line, _)| line.clone()) {
+                    self.lose(line, &reason, effects);
                 }
             }
         }
@@ -234,7 +202,8 @@ impl<P: Copy + Ord + Debug> Ledger<P> {
             effects.push(refusal(peer, id, BrokerErrorCode::Refused, &message));
             return;
         }
-        let held = self.sessions.get(&request.user).copied();
+        let line = (request.user.clone(), request.connection);
+        let held = self.sessions.get(&line).copied();
         let current = held.filter(|held| held.peer == peer && held.theirs == request.session);
         // A gateway that was refused a close, and then a connect, gets rid of the older session so.
         let older = held.filter(|held| held.peer == peer && held.theirs < request.session);
@@ -250,8 +219,7 @@ impl<P: Copy + Ord + Debug> Ledger<P> {
                         theirs: if held.peer == peer { held.theirs } else { 0 },
                         ..held
                     };
-                    let (user, before) = (request.user.clone(), held.map(own));
-                    outcome = Some(Outcome::Opens(user, session, before));
+                    outcome = Some(Outcome::Opens(line, session, held.map(own)));
                     session
                 }
                 Err(message) => {
@@ -260,7 +228,7 @@ impl<P: Copy + Ord + Debug> Ledger<P> {
                 }
             },
             (Op::Disconnect, Some(held)) => {
-                outcome = Some(Outcome::Closes(request.user.clone(), held.ours));
+                outcome = Some(Outcome::Closes(line, held.ours));
                 held.ours
             }
             (Op::Disconnect, None) => {
@@ -279,7 +247,7 @@ impl<P: Copy + Ord + Debug> Ledger<P> {
         self.forward(peer, (request, outcome), session, now_ms, effects);
     }
 
-    /// Makes `peer` the owner of the user's session.
+    /// Makes `peer` the owner of the connection's session.
     fn open(
         &mut self,
         peer: P,
@@ -304,7 +272,7 @@ impl<P: Copy + Ord + Debug> Ledger<P> {
         self.session_last += 1;
         let ours = SessionId(self.session_last);
         let owner = Owner { peer, theirs: request.session, ours };
-        self.sessions.insert(request.user.clone(), owner);
+        self.sessions.insert((request.user.clone(), request.connection), owner);
         Ok(ours)
     }
 
@@ -331,14 +299,21 @@ impl<P: Copy + Ord + Debug> Ledger<P> {
     }
 
     /// Closes a session for which nobody waits.
-    fn disconnect(&mut self, user: UserId, session: SessionId, effects: &mut Vec<Effect<P>>) {
+    fn disconnect(
+        &mut self,
+        (user, connection): Line,
+        session: SessionId,
+        effects: &mut Vec<Effect<P>>,
+    ) {
         self.commands += 1;
         effects.push(Effect::Command(Command {
             id: CommandId(self.commands),
             user,
+            connection,
             session,
             kind: CommandKind::Disconnect,
             deadline: CLOSE_DEADLINE,
+            more: false,
         }));
     }
 
@@ -347,16 +322,16 @@ impl<P: Copy + Ord + Debug> Ledger<P> {
             self.stats.count(|counts| &mut counts.answers_unknown);
             return;
         };
-        let is = |user, ours| self.sessions.get(user).map(|now: &Owner<P>| now.ours) == Some(ours);
+        let is = |line, ours| self.sessions.get(line).map(|now: &Owner<P>| now.ours) == Some(ours);
         match (pending.outcome, from_broker.result.is_ok()) {
-            (Some(Outcome::Opens(user, ours, Some(before))), false) if is(&user, ours) => {
-                self.sessions.insert(user, before);
+            (Some(Outcome::Opens(line, ours, Some(before))), false) if is(&line, ours) => {
+                self.sessions.insert(line, before);
             }
-            (Some(Outcome::Opens(user, ours, None)), false)
-            | (Some(Outcome::Closes(user, ours)), true)
-                if is(&user, ours) =>
+            (Some(Outcome::Opens(line, ours, None)), false)
+            | (Some(Outcome::Closes(line, ours)), true)
+                if is(&line, ours) =>
             {
-                self.sessions.remove(&user);
+                self.sessions.remove(&line);
             }
             (_, _) => {}
         }
@@ -372,20 +347,20 @@ impl<P: Copy + Ord + Debug> Ledger<P> {
         for pending in std::mem::take(&mut self.in_flight).into_values() {
             let code = BrokerErrorCode::NotConnected;
             effects.push(refusal(pending.peer, pending.id, code, reason));
-            if let Some(Outcome::Opens(user, session, _)) = pending.outcome {
+            if let Some(Outcome::Opens(line, session, _)) = pending.outcome {
                 // The broker may find the connect in its queue when it is back.
-                self.disconnect(user, session, effects);
+                self.disconnect(line, session, effects);
             }
         }
-        let users: Vec<UserId> = self.sessions.keys().cloned().collect();
-        for user in users {
-            self.lose(user, reason, effects);
+        let lines: Vec<Line> = self.sessions.keys().cloned().collect();
+        for line in lines {
+            self.lose(line, reason, effects);
         }
     }
 
-    fn lose(&mut self, user: UserId, reason: &str, effects: &mut Vec<Effect<P>>) {
-        if let Some(owner) = self.sessions.remove(&user) {
-            effects.push(lost(owner.peer, user, owner.theirs, reason));
+    fn lose(&mut self, line: Line, reason: &str, effects: &mut Vec<Effect<P>>) {
+        if let Some(owner) = self.sessions.remove(&line) {
+            effects.push(lost(owner.peer, line.0, owner.theirs, reason));
         }
     }
 

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::{BrokerError, BrokerErrorCode, Command, CommandKind, Done, SessionId};
+use super::super::{BrokerError, BrokerErrorCode, Command, CommandKind, Done, Line, SessionId};
 use super::book::LEVELS;
-use crate::topic::{Mode, Topic, UserId};
+use crate::topic::{Mode, Topic};
 
 /// Users that may have a session at a time.
 pub const SESSIONS_MAX: usize = 100_000;
@@ -16,7 +16,7 @@ pub const NAME_BYTES_MAX: usize = 64;
 /// The sessions, and how many of them want each topic.
 #[derive(Debug, Default)]
 pub(super) struct Desk {
-    sessions: BTreeMap<UserId, Session>,
+    sessions: BTreeMap<Line, Session>,
     wants: BTreeMap<Topic, usize>,
     subscriptions: usize,
 }
@@ -43,24 +43,24 @@ impl Desk {
         command: &Command,
         changes: &mut Vec<Change>,
     ) -> Result<Done, BrokerError> {
-        let (user, session) = (&command.user, command.session);
+        let (line, session) = (&command.line(), command.session);
         match &command.kind {
-            CommandKind::Connect => self.connect(user, session, changes)?,
+            CommandKind::Connect => self.connect(line, session, changes)?,
             CommandKind::Disconnect => {
-                if self.sessions.get(user).is_some_and(|held| held.id <= session) {
-                    self.close(user, changes);
+                if self.sessions.get(line).is_some_and(|held| held.id <= session) {
+                    self.close(line, changes);
                 }
             }
             CommandKind::Subscribe { topic, depth } => {
-                return self.subscribe(user, session, topic, *depth, changes);
+                return self.subscribe(line, session, topic, *depth, changes);
             }
             CommandKind::Unsubscribe { topic } => {
-                if self.current(user, session)?.topics.remove(topic) {
+                if self.current(line, session)?.topics.remove(topic) {
                     self.release(topic, changes);
                 }
             }
             CommandKind::UnsubscribeAll => {
-                let topics = std::mem::take(&mut self.current(user, session)?.topics);
+                let topics = std::mem::take(&mut self.current(line, session)?.topics);
                 for topic in &topics {
                     self.release(topic, changes);
                 }
@@ -71,35 +71,35 @@ impl Desk {
 
     fn connect(
         &mut self,
-        user: &UserId,
+        line: &Line,
         session: SessionId,
         changes: &mut Vec<Change>,
     ) -> Result<(), BrokerError> {
-        match self.sessions.get(user).map(|held| held.id) {
+        match self.sessions.get(line).map(|held| held.id) {
             Some(held) if held == session => return Ok(()),
             Some(held) if held > session => {
                 return Err(refused(format!("session {session} is older than {held}")));
             }
-            Some(_) => self.close(user, changes),
+            Some(_) => self.close(line, changes),
             None if self.sessions.len() >= SESSIONS_MAX => {
                 return Err(refused(format!("{SESSIONS_MAX} sessions are open")));
             }
             None => {}
         }
-        self.sessions.insert(user.clone(), Session { id: session, topics: BTreeSet::new() });
+        self.sessions.insert(line.clone(), Session { id: session, topics: BTreeSet::new() });
         Ok(())
     }
 
     fn subscribe(
         &mut self,
-        user: &UserId,
+        line: &Line,
         session: SessionId,
         topic: &Topic,
         depth: u32,
         changes: &mut Vec<Change>,
     ) -> Result<Done, BrokerError> {
         let full = self.subscriptions >= SUBSCRIPTIONS_MAX;
-        let held = self.current(user, session)?;
+        let held = self.current(line, session)?;
         check_name("exchange", &topic.instrument.exchange)?;
         check_name("symbol", &topic.instrument.symbol)?;
         if !held.topics.contains(topic) {
@@ -123,8 +123,8 @@ impl Desk {
         })
     }
 
-    fn close(&mut self, user: &UserId, changes: &mut Vec<Change>) {
-        let Some(session) = self.sessions.remove(user) else { return };
+    fn close(&mut self, line: &Line, changes: &mut Vec<Change>) {
+        let Some(session) = self.sessions.remove(line) else { return };
         for topic in &session.topics {
             self.release(topic, changes);
         }
@@ -140,12 +140,12 @@ impl Desk {
         }
     }
 
-    fn current(&mut self, user: &UserId, session: SessionId) -> Result<&mut Session, BrokerError> {
-        match self.sessions.get_mut(user) {
+    fn current(&mut self, line: &Line, session: SessionId) -> Result<&mut Session, BrokerError> {
+        match self.sessions.get_mut(line) {
             Some(held) if held.id == session => Ok(held),
             Some(_) | None => Err(BrokerError {
                 code: BrokerErrorCode::NotConnected,
-                message: format!("{user} has no session {session}"),
+                message: format!("{} has no session {session}", line.0),
             }),
         }
     }
@@ -184,9 +184,11 @@ mod tests {
             let command = Command {
                 id: CommandId(1),
                 user: (*user).into(),
+                connection: 0,
                 session: SessionId(*session),
                 kind: kind.clone(),
                 deadline: Duration::from_secs(1),
+                more: false,
             };
             let result = match desk.carry_out(&command, &mut changes) {
                 Ok(Done { depth }) => format!("ok {depth:?}"),

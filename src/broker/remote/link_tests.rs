@@ -53,9 +53,11 @@ impl Story {
         let command = Command {
             id: CommandId(id),
             user: "alice".into(),
+            connection: 0,
             session: SessionId(3),
             kind,
             deadline: Duration::from_secs(2),
+            more: false,
         };
         let what = format!("wants #{id}");
         self.step(at_ms, &what, |link, effects| link.command(&command, at_ms, effects));

@@ -3,8 +3,8 @@
 use std::iter::repeat_n;
 
 use super::client::{Auth, Client, CurrentKind};
-use super::session::{SessionState, User};
 use super::topics::Want;
+use super::user::{SessionState, User};
 use super::{Hub, ShardId, TimerKey};
 use crate::broker::CommandId;
 use crate::engine::{RouteId, Upstream};
@@ -68,10 +68,7 @@ impl Hub {
 
     /// Adds to `wanted` the route of each want.
     fn check_user(&self, id: &UserId, user: &User, wanted: &mut Vec<(RouteId, ShardId)>) {
-        assert!(
-            !user.clients.is_empty() || user.session.state != SessionState::Down,
-            "{id} has neither clients nor a session"
-        );
+        assert!(!user.is_over(), "{id} has neither clients nor a session");
         let of_others = user.clients.iter().filter(|id| !id.is_own());
         let held: usize = of_others.map(|id| self.clients[id].topics.len()).sum();
         if !self.is_crowd(id) {
@@ -82,14 +79,12 @@ impl Hub {
         for client in &user.clients {
             assert_eq!(self.clients[client].attached(), Some(id), "{client} is not with {id}");
         }
-        let live = user.session.state == SessionState::Up;
-        assert!(!(live && user.session.stale), "{id} keeps a stale session");
+        self.check_sessions(id, user);
         for (topic, state) in &user.topics {
-            assert!(
-                live || state.upstream == Upstream::Off,
-                "{topic} of {id} is {:?} without a session",
-                state.upstream
-            );
+            let is_off = state.upstream == Upstream::Off;
+            assert_eq!(state.seat.is_none(), is_off, "{topic} of {id}: {:?}", state.seat);
+            let live = state.seat.is_none_or(|at| user.sessions[at].state == SessionState::Up);
+            assert!(live, "{topic} of {id} is {:?} without a session", state.upstream);
             assert!(
                 !state.wants.is_empty() || state.upstream != Upstream::Off,
                 "{topic} of {id} is neither wanted nor on"
@@ -113,6 +108,25 @@ impl Hub {
         assert_eq!(wants, topics, "clients of {id} have topics that it does not know of");
     }
 
+    fn check_sessions(&self, id: &UserId, user: &User) {
+        let room = self.rules_of_broker(&user.broker).topics_per_session;
+        let mut carried = vec![0; user.sessions.len()];
+        for at in user.topics.values().filter_map(|state| state.seat) {
+            carried[at] += 1;
+        }
+        for (at, (session, carried)) in user.sessions.iter().zip(carried).enumerate() {
+            let live = session.state == SessionState::Up;
+            // Where calls are limited, what is to be done may have to wait.
+            let waits = self.brokers[&user.broker].calls.is_some();
+            assert!(waits || !(live && session.stale), "{id} keeps a stale session");
+            assert_eq!(carried, session.topics, "{id}: session {at} is counted wrong");
+            assert!(carried <= room, "{id}: session {at} carries {carried} topics");
+        }
+        for topic in &user.homeless {
+            assert!(user.topics.contains_key(topic), "{id} has no {topic} that waits for room");
+        }
+    }
+
     /// Every command on the books is the one in flight of its topic or session, and the reverse.
     fn check_commands(&self) {
         let mut in_flight = 0;
@@ -124,8 +138,10 @@ impl Hub {
             in_flight += 1;
         };
         for (id, user) in &self.users {
-            if let Some(command) = user.session.state.in_flight() {
-                check(command, id, None);
+            for session in &user.sessions {
+                if let Some(command) = session.state.in_flight() {
+                    check(command, id, None);
+                }
             }
             for (topic, state) in &user.topics {
                 if let Some(command) = state.upstream.in_flight() {
@@ -153,7 +169,8 @@ impl Hub {
                     self.clients.get(id).is_some_and(|client| client.current.is_some())
                 }
                 TimerKey::Command(id) => self.in_flight.contains_key(id),
-                TimerKey::Session(user) => self.users.contains_key(user),
+                TimerKey::Session(user, _) => self.users.contains_key(user),
+                TimerKey::Calls(broker) => self.brokers.contains_key(broker),
                 TimerKey::Topic(user, topic) => self.has_topic(user, topic),
             };
             assert!(owned, "the deadline {key:?} has no owner");
@@ -226,14 +243,14 @@ mod tests {
     fn each_rule_notices_what_breaks_it() {
         let user = || UserId::from(ALICE);
         let drifts: [(&str, Drift<'_>); 14] = [
-            ("sessions are left", &|hub| _ = hub.work.sessions.insert(user())),
+            ("sessions are left", &|hub| _ = hub.work.sessions.insert((user(), 0))),
             ("topics are left", &|hub| hub.work.topics.push_back((user(), topic("TCS")))),
             ("clients are left", &|hub| hub.work.clients.push_back(IN)),
             ("follows orders", &|hub| hub.clients[&NOBODY].orders = true),
             ("nobody for ever", &|hub| hub.timers.cancel(&TimerKey::Authenticate(NOBODY))),
             ("waits for ever", &|hub| hub.timers.cancel(&TimerKey::Request(IN))),
             ("a stale session", &|hub| {
-                hub.users.get_mut(&user()).expect("it is there").session.stale = true;
+                hub.users.get_mut(&user()).expect("it is there").sessions[0].stale = true;
             }),
             ("is booked as", &|hub| {
                 hub.in_flight.get_mut(&SUBSCRIBE).expect("it is there").topic = None;
@@ -242,12 +259,12 @@ mod tests {
                 hub.in_flight.get_mut(&SUBSCRIBE).expect("it is there").user = "bob".into();
             }),
             ("on the books in vain", &|hub| {
-                hub.in_flight.insert(CommandId(9), InFlight { user: user(), topic: None });
+                hub.in_flight.insert(CommandId(9), InFlight { user: user(), at: 0, topic: None });
             }),
             ("drifted apart", &|hub| {
                 hub.routes.add(&topic("INFY"), &"paper".into(), 0, &mut Vec::new());
             }),
-            ("has no owner", &|hub| hub.timers.set(TimerKey::Session("bob".into()), 1)),
+            ("has no owner", &|hub| hub.timers.set(TimerKey::Session("bob".into(), 0), 1)),
             ("has no owner", &|hub| hub.timers.set(TimerKey::Topic(user(), topic("INFY")), 1)),
             ("a command waits for ever", &|hub| hub.timers.cancel(&TimerKey::Command(SUBSCRIBE))),
         ];

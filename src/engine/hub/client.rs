@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use indexmap::IndexSet;
 
 use super::reject;
-use super::session::{SessionState, User};
+use super::user::{SessionState, User};
 use super::{Effect, Hub, Note, TimerKey};
 use crate::broker::BrokerError;
 use crate::engine::{
@@ -274,19 +274,21 @@ impl Hub {
             // Anybody can become anonymous as often as it likes: a broker that fails is not asked
             // more often for that.
             if !enters {
-                user.session.backoff.hurry();
+                user.sessions[0].backoff.hurry();
             }
-            self.work.sessions.insert(identity.user);
+            self.work.sessions.insert((identity.user, 0));
         }
     }
 
     fn join(&mut self, id: ClientId, identity: &Identity) {
-        self.session_meets(&identity.user, SessionEvent::Joins);
+        self.session_meets(&identity.user, 0, SessionEvent::Joins);
         let now_ms = self.now_ms;
         let new = || User::new(identity.broker.clone(), now_ms);
         let user = self.users.entry(identity.user.clone()).or_insert_with(new);
-        mark!(SessionWantedAgain if matches!(user.session.state, SessionState::Closing(_)));
+        mark!(SessionWantedAgain if matches!(user.main().state, SessionState::Closing(_)));
         user.clients.insert(id);
+        let sessions = user.sessions.len();
+        self.work.sessions.extend((0..sessions).map(|at| (identity.user.clone(), at)));
         let client = self.clients.get_mut(&id).expect("the client exists");
         client.auth = Auth::Joining(identity.user.clone());
     }
@@ -294,7 +296,7 @@ impl Hub {
     /// Takes everything from a client that it has as its user, order updates included (RC-011).
     fn leave(&mut self, id: ClientId, effects: &mut Vec<Effect>) {
         let Some(user_id) = self.clients[&id].attached().cloned() else { return };
-        self.session_meets(&user_id, SessionEvent::Leaves);
+        self.session_meets(&user_id, 0, SessionEvent::Leaves);
         let client = &mut self.clients[&id];
         client.current = None;
         let mut change = Change::default();
@@ -319,7 +321,8 @@ impl Hub {
         self.timers.cancel(&TimerKey::Expiry(id));
         let user = self.users.get_mut(&user_id).expect("a client's user exists");
         user.clients.swap_remove(&id);
-        self.work.sessions.insert(user_id);
+        let sessions = user.sessions.len();
+        self.work.sessions.extend((0..sessions).map(|at| (user_id.clone(), at)));
     }
 
     /// The user's session is live: a client that waits for it is in.

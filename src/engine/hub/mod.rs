@@ -9,9 +9,11 @@ mod access;
 mod administer;
 mod admission;
 mod anonymous;
+mod answered;
 mod answering;
 mod audience;
 mod brokers;
+mod calls;
 mod check;
 mod client;
 mod overdue;
@@ -19,9 +21,11 @@ mod reached;
 mod reject;
 mod requests;
 mod routes;
+mod seats;
 mod session;
 mod snapshot;
 mod topics;
+mod user;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -32,8 +36,8 @@ use rand_chacha::ChaCha8Rng;
 use super::numbered::NumberMap;
 use super::timers::Timers;
 use super::{ChannelRules, Effect, Event, Note, ShardId};
-use crate::broker::{Command, CommandId, CommandKind, SessionId};
-use crate::config::{BrokerTimes, Config, RoleTable};
+use crate::broker::{Command, CommandId, CommandKind};
+use crate::config::{BrokerTimes, Config, Quirks, RoleTable};
 use crate::marks::{SessionEvent, TopicEvent};
 use crate::protocol::TopicRules;
 use crate::topic::{BrokerName, ClientId, Topic, UserId};
@@ -42,11 +46,13 @@ use access::Revocation;
 use administer::Bans;
 pub use administer::HubClient;
 use audience::Audiences;
+use brokers::BrokerLink;
+use calls::Turn;
 use client::Client;
 use routes::Routes;
-pub use session::SessionState;
-use session::User;
 pub use snapshot::{HubSnapshot, HubTotals, SessionSnapshot, TopicSnapshot};
+pub use user::SessionState;
+use user::User;
 
 /// What the hub needs to know of the configuration.
 #[derive(Clone, Debug)]
@@ -67,6 +73,8 @@ pub struct HubOptions {
     pub channels: Vec<ChannelRules>,
     /// Deadlines and pauses of brokers.
     pub times: BrokerTimes,
+    /// How each broker differs from others; one that is not named does not.
+    pub quirks: BTreeMap<BrokerName, Quirks>,
     /// Whether subscriptions that do not say begin with the last value.
     pub snapshot: bool,
     /// How the bus spells topics: what it cannot carry is refused.
@@ -93,6 +101,11 @@ impl HubOptions {
             roles: config.roles.table(),
             channels: ChannelRules::all(config),
             times: config.broker.clone(),
+            quirks: config
+                .brokers
+                .iter()
+                .map(|broker| (broker.name.as_str().into(), broker.quirks.clone()))
+                .collect(),
             snapshot: config.ticks.snapshot,
             seed,
         }
@@ -113,6 +126,7 @@ pub struct Hub {
     audiences: Audiences,
     in_flight: BTreeMap<CommandId, InFlight>,
     timers: Timers<TimerKey>,
+    turn: Turn,
     next_command: u64,
     next_session: u64,
     next_admin: u64,
@@ -126,25 +140,21 @@ pub struct Hub {
 /// What the last event touched.
 #[derive(Clone, Debug, Default)]
 struct Work {
-    sessions: BTreeSet<UserId>,
+    sessions: BTreeSet<(UserId, usize)>,
     /// One may be in it twice: settling it again changes nothing.
     topics: VecDeque<(UserId, Topic)>,
     /// Clients whose current request has been answered: the next one may start.
     clients: VecDeque<ClientId>,
-}
-
-/// Whether a broker can be talked to.
-#[derive(Clone, Debug, Default)]
-struct BrokerLink {
-    up: bool,
-    /// Why not, in the broker's words.
-    reason: String,
+    /// Brokers for whose calls somebody waits.
+    brokers: BTreeSet<BrokerName>,
 }
 
 /// What a command in flight is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct InFlight {
     user: UserId,
+    /// Which of its sessions.
+    at: usize,
     /// `None`: the session itself.
     topic: Option<Topic>,
 }
@@ -160,18 +170,20 @@ enum TimerKey {
     Request(ClientId),
     /// The command must have been answered by now.
     Command(CommandId),
-    /// The user's session may be tried again.
-    Session(UserId),
-    /// The topic may be tried again.
+    /// The user's session may be tried again, or has been idle for long enough.
+    Session(UserId, usize),
+    /// The topic may be tried again, or has been idle for long enough.
     Topic(UserId, Topic),
+    /// The broker takes another call.
+    Calls(BrokerName),
 }
 
 impl Hub {
     /// A hub with no clients, whose brokers are all down.
     #[must_use]
     pub fn new(options: HubOptions) -> Self {
-        let brokers =
-            options.brokers.iter().map(|name| (name.clone(), BrokerLink::default())).collect();
+        let link = |name: &BrokerName| (name.clone(), BrokerLink::new(&options, name));
+        let brokers = options.brokers.iter().map(link).collect();
         Self {
             rng: ChaCha8Rng::seed_from_u64(options.seed),
             options,
@@ -184,6 +196,7 @@ impl Hub {
             audiences: Audiences::default(),
             in_flight: BTreeMap::new(),
             timers: Timers::new(),
+            turn: Turn::None,
             next_command: 0,
             next_session: 0,
             next_admin: 0,
@@ -221,6 +234,7 @@ impl Hub {
         self.settle(effects);
         self.routes.flush(effects);
         self.audiences.flush(effects);
+        self.batch(effects);
     }
 
     /// When [`Event::Timer`] is due next, if ever.
@@ -238,12 +252,14 @@ impl Hub {
     /// Brings commands and answers in line with what is wanted, until nothing changes.
     fn settle(&mut self, effects: &mut Vec<Effect>) {
         loop {
-            if let Some(user) = self.work.sessions.pop_first() {
-                self.settle_session(&user, effects);
+            if let Some((user, at)) = self.work.sessions.pop_first() {
+                self.settle_session(&user, at, effects);
             } else if let Some((user, topic)) = self.work.topics.pop_front() {
                 self.settle_topic(&user, &topic, effects);
             } else if let Some(client) = self.work.clients.pop_front() {
                 self.serve_next(client, effects);
+            } else if let Some(broker) = self.work.brokers.pop_first() {
+                self.make_call(&broker, effects);
             } else {
                 return;
             }
@@ -257,9 +273,12 @@ impl Hub {
                 TimerKey::Expiry(client) => self.credential_expired(client, effects),
                 TimerKey::Request(client) => self.request_overdue(client, effects),
                 TimerKey::Command(id) => self.command_overdue(id, effects),
-                TimerKey::Session(user) => {
-                    self.session_meets(&user, SessionEvent::Retry);
-                    self.work.sessions.insert(user);
+                TimerKey::Session(user, at) => {
+                    self.session_meets(&user, at, SessionEvent::Retry);
+                    self.work.sessions.insert((user, at));
+                }
+                TimerKey::Calls(broker) => {
+                    self.work.brokers.insert(broker);
                 }
                 TimerKey::Topic(user, topic) => {
                     self.topic_meets(&user, &topic, TopicEvent::Retry);
@@ -269,12 +288,11 @@ impl Hub {
         }
     }
 
-    /// Sends a command on behalf of `user` in `session` and starts its deadline.
+    /// Sends a command about one of a user's sessions and starts its deadline.
     fn send_command(
         &mut self,
-        user: &UserId,
-        broker: &BrokerName,
-        session: SessionId,
+        user_id: &UserId,
+        at: usize,
         kind: CommandKind,
         effects: &mut Vec<Effect>,
     ) -> CommandId {
@@ -287,14 +305,18 @@ impl Hub {
                 (Some(topic.clone()), times.answer_timeout_ms)
             }
         };
+        let user = &self.users[user_id];
+        let (broker, session) = (user.broker.clone(), user.sessions[at].id);
         self.totals.sent(&kind);
         self.next_command += 1;
         let id = CommandId(self.next_command);
-        self.in_flight.insert(id, InFlight { user: user.clone(), topic });
+        self.in_flight.insert(id, InFlight { user: user_id.clone(), at, topic });
         self.timers.set(TimerKey::Command(id), self.now_ms + deadline_ms);
         let deadline = Duration::from_millis(deadline_ms);
-        let command = Command { id, user: user.clone(), session, kind, deadline };
-        effects.push(Effect::Command { broker: broker.clone(), command });
+        let connection = u32::try_from(at).unwrap_or(u32::MAX);
+        let user = user_id.clone();
+        let command = Command { id, user, connection, session, kind, deadline, more: false };
+        effects.push(Effect::Command { broker, command });
         id
     }
 
@@ -310,7 +332,9 @@ impl Hub {
         for (id, client) in &mut self.clients {
             client.close(*id, 1012, "the gateway is restarting", effects);
         }
-        self.work.sessions.extend(self.users.keys().cloned());
+        for (user, state) in &self.users {
+            self.work.sessions.extend((0..state.sessions.len()).map(|at| (user.clone(), at)));
+        }
     }
 
     fn note(effects: &mut Vec<Effect>, note: Note) {

@@ -2,8 +2,8 @@
 
 use super::Hub;
 use super::client::{Auth, Client, CurrentKind};
-use super::session::{SessionState, User};
 use super::topics::TopicState;
+use super::user::{SessionState, User};
 use crate::broker::{BrokerError, BrokerErrorCode, Done};
 use crate::engine::{Request, Upstream};
 use crate::marks::{
@@ -51,10 +51,10 @@ impl TopicState {
 }
 
 impl User {
-    /// An event is about to change its session.
-    pub fn meets(&self, event: SessionEvent) {
+    /// An event is about to change one of its sessions.
+    pub fn meets(&self, at: usize, event: SessionEvent) {
         if cfg!(debug_assertions) {
-            marks::met(Pair::Session(self.at(), event));
+            marks::met(Pair::Session(self.at(at), event));
         }
     }
 
@@ -71,14 +71,17 @@ impl User {
         self.topics.values().any(|state| state.upstream.in_flight().is_some())
     }
 
-    fn at(&self) -> SessionAt {
-        let needed = !self.clients.is_empty();
-        match self.session.state {
+    fn at(&self, at: usize) -> SessionAt {
+        let session = &self.sessions[at];
+        let needed = session.idle_since_ms.is_none() && !self.clients.is_empty();
+        match session.state {
             SessionState::Down => SessionAt::Down,
             SessionState::Connecting(_) if !needed => SessionAt::ConnectingUnneeded,
-            SessionState::Connecting(_) if self.session.stale => SessionAt::ConnectingStale,
+            SessionState::Connecting(_) if session.stale => SessionAt::ConnectingStale,
             SessionState::Connecting(_) => SessionAt::Connecting,
-            SessionState::Up => SessionAt::Up,
+            SessionState::Up if needed => SessionAt::Up,
+            SessionState::Up => SessionAt::UpUnneeded,
+            SessionState::Emptying(_) => SessionAt::Emptying,
             SessionState::Closing(_) if needed => SessionAt::ClosingNeeded,
             SessionState::Closing(_) => SessionAt::Closing,
             SessionState::Unsure if needed => SessionAt::Unsure,
@@ -103,10 +106,10 @@ impl Client {
 }
 
 impl Hub {
-    /// An event is about to change a user's session.
-    pub(super) fn session_meets(&self, user: &UserId, event: SessionEvent) {
+    /// An event is about to change one of a user's sessions.
+    pub(super) fn session_meets(&self, user: &UserId, at: usize, event: SessionEvent) {
         if cfg!(debug_assertions) {
-            let at = self.users.get(user).map_or(SessionAt::Absent, User::at);
+            let at = self.users.get(user).map_or(SessionAt::Absent, |user| user.at(at));
             marks::met(Pair::Session(at, event));
         }
     }
@@ -159,14 +162,13 @@ impl Hub {
     pub(super) fn all_meet_the_end(&self) {
         if cfg!(debug_assertions) {
             for user in self.users.keys() {
-                self.session_meets(user, SessionEvent::Drain);
+                self.session_meets(user, 0, SessionEvent::Drain);
             }
             for (id, client) in &self.clients {
                 self.client_meets(*id, ClientEvent::Drain);
                 mark!(StopWaiting if client.current.is_some());
             }
-            let connecting =
-                |user: &User| matches!(user.session.state, SessionState::Connecting(_));
+            let connecting = |user: &User| matches!(user.main().state, SessionState::Connecting(_));
             mark!(StopConnecting if self.users.values().any(connecting));
         }
     }

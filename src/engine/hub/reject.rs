@@ -29,6 +29,16 @@ pub(super) fn topic(error: &BrokerError) -> Reject {
     reject(code, &error.message)
 }
 
+/// All connections that the user may have at its broker are full.
+pub(super) fn too_many_topics(broker: &BrokerName, each: usize, connections: usize) -> Reject {
+    let limit = each.saturating_mul(connections);
+    let message = format!(
+        "Broker {broker} carries at most {limit} topics of a user, {each} on each of {connections} \
+         connection(s)"
+    );
+    reject(ErrorCode::LimitExceeded, message)
+}
+
 /// The credential names a broker that the gateway does not have.
 pub(super) fn unknown_broker(broker: &BrokerName) -> Reject {
     let message = format!("No broker configuration found for user: broker {broker} is not known");

@@ -147,6 +147,8 @@ impl Hub {
     ) -> Row {
         let SubscribeEntry { instrument, mode, depth, interval_ms, snapshot: _ } = entry;
         let interval_ms = interval_ms.max(self.rules_there(id).pace_ms);
+        let depths = &self.rules_of_broker(&self.users[user].broker).depths;
+        let depth = depths.fit(&instrument.exchange, depth);
         let topic = Topic::new(instrument, mode);
         if let Some(&row) = seen.get(&topic) {
             return Row::Repeats { row, instrument: topic.instrument, mode };
@@ -170,6 +172,9 @@ impl Hub {
             mark!(UserLimitReached);
             let limit = self.options.subscriptions_per_user_max;
             let reject = Reject::too_many_subscriptions_of_user(limit);
+            return done(&topic.instrument, RowOutcome::Failed(reject));
+        }
+        if let Some(reject) = self.is_full(user, &topic) {
             return done(&topic.instrument, RowOutcome::Failed(reject));
         }
         seen.insert(topic.clone(), at);

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::Hub;
 use super::client::Client;
-use super::session::SessionState;
 use super::topics::TopicState;
+use super::user::SessionState;
 use crate::broker::{BrokerError, BrokerErrorCode, CommandKind, Done};
 use crate::engine::Upstream;
 use crate::topic::{BrokerName, ClientId, Topic, UserId};
@@ -91,6 +91,8 @@ pub struct HubSnapshot {
     pub brokers: Vec<(BrokerName, bool, String)>,
     /// Broker commands that are not answered yet, by broker.
     pub commands_by_broker: BTreeMap<BrokerName, usize>,
+    /// Commands that wait until their broker takes another call, by broker.
+    pub calls_waiting: BTreeMap<BrokerName, usize>,
     /// Deadlines that are set.
     pub timers: usize,
     /// Routes that somebody wants.
@@ -118,6 +120,8 @@ pub struct SessionSnapshot {
     pub in_state_ms: u64,
     /// Times it was opened.
     pub opened: u64,
+    /// Connections that carry its topics.
+    pub connections: usize,
     /// Why it failed last, if it has not been up since.
     pub last_error: Option<String>,
     /// Clients of the account.
@@ -169,12 +173,17 @@ impl Hub {
                 .count(),
             channels: self.clients_by_channel(),
             sessions: self.session_rows(now_ms).take(rows_max).collect(),
-            session_states: self.users.values().map(|user| user.session.state).collect(),
+            session_states: self.users.values().map(|user| user.main().state).collect(),
             topics: self.topic_rows(now_ms, rows_max),
             topic_states: all().map(|at| (at.upstream, paused(at))).collect(),
             subscriptions: all().map(|at| at.wants.len()).sum(),
             brokers: brokers.collect(),
             commands_by_broker,
+            calls_waiting: self
+                .brokers
+                .iter()
+                .filter_map(|(name, link)| Some((name.clone(), link.calls.as_ref()?.len())))
+                .collect(),
             timers: self.timers.len(),
             routes: self.routes.len(),
             draining: self.draining,
@@ -201,12 +210,17 @@ impl Hub {
             SessionSnapshot {
                 user: user.clone(),
                 broker: state.broker.clone(),
-                session: state.session.id.0,
-                state: state.session.state,
-                paused: state.session.backoff.wait_until_ms(now_ms).is_some(),
-                in_state_ms: now_ms.saturating_sub(state.session.since_ms),
-                opened: state.session.opened,
-                last_error: state.session.last_error.clone(),
+                session: state.main().id.0,
+                state: state.main().state,
+                paused: state.main().backoff.wait_until_ms(now_ms).is_some(),
+                in_state_ms: now_ms.saturating_sub(state.main().since_ms),
+                opened: state.main().opened,
+                connections: state
+                    .sessions
+                    .iter()
+                    .filter(|it| it.state == SessionState::Up)
+                    .count(),
+                last_error: state.main().last_error.clone(),
                 clients: state.clients_of_others(),
                 orders_clients: state.clients.iter().filter(|client| follows(*client)).count(),
             }

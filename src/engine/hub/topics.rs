@@ -1,9 +1,13 @@
 //! Topics of a user: who wants them, and what the broker is doing about it.
 
+use std::collections::BTreeSet;
+
+use super::calls::Call;
 use super::reached::topic_event;
-use super::session::SessionState;
+use super::user::SessionState;
 use super::{Effect, Hub, Note, TimerKey};
 use crate::broker::{BrokerError, BrokerErrorCode, CommandId, CommandKind, Done};
+use crate::engine::Urgency;
 use crate::engine::backoff::Backoff;
 use crate::engine::numbered::NumberMap;
 use crate::engine::{Upstream, UpstreamCommand};
@@ -22,6 +26,10 @@ pub(super) struct TopicState {
     pub depth: u32,
     /// Levels of the book that the broker sends, if it said so.
     pub actual_depth: Option<u32>,
+    /// Which of the user's sessions carries it: some unless it is off.
+    pub seat: Option<usize>,
+    /// Until when it stays on though nobody wants it.
+    pub lingers_until_ms: Option<u64>,
 }
 
 /// How far a client's want has come.
@@ -42,7 +50,15 @@ impl TopicState {
             backoff: Backoff::default(),
             depth,
             actual_depth: None,
+            seat: None,
+            lingers_until_ms: None,
         }
+    }
+
+    /// The session that carried it is ending.
+    pub fn turn_off(&mut self) {
+        (self.upstream, self.doubt) = (Upstream::Off, false);
+        (self.seat, self.lingers_until_ms) = (None, None);
     }
 
     fn waiting(&self) -> Vec<ClientId> {
@@ -67,32 +83,60 @@ impl Hub {
         let Some(user) = self.users.get(user_id) else { return };
         let Some(state) = user.topics.get(topic) else { return };
         let wanted = !state.wants.is_empty();
-        let live = user.session.state == SessionState::Up;
-        if !wanted && (!live || state.upstream == Upstream::Off) {
+        if !wanted && state.upstream == Upstream::Off {
             self.forget_topic(user_id, topic);
             return;
         }
-        if !live {
+        let Some(at) = state.seat.or_else(|| self.seat(user_id, topic)) else { return };
+        let state = self.topic_mut(user_id, topic);
+        state.is_compared(wanted);
+        if wanted {
+            state.lingers_until_ms = None;
+        }
+        let Some(command) = state.upstream.reconcile(wanted) else { return };
+        if command == UpstreamCommand::Unsubscribe && self.lingers(user_id, topic) {
             return;
         }
-        state.is_compared(wanted);
-        let Some(command) = state.upstream.reconcile(wanted) else { return };
         // A client that waits is worth a try at once; what is merely to be restored is paced.
+        let state = self.topic_mut(user_id, topic);
         let urgent = state.wants.values().any(|want| *want == Want::Waiting);
-        let paused = state.backoff.wait_until_ms(self.now_ms);
+        let (depth, backoff) = (state.depth, state.backoff);
+        let paused = backoff.wait_until_ms(self.now_ms);
         mark!(TopicUrgent if urgent && paused.is_some());
         if let Some(at_ms) = paused.filter(|_| !urgent) {
             mark!(TopicPaused);
             self.timers.set(TimerKey::Topic(user_id.clone(), topic.clone()), at_ms);
             return;
         }
-        let (broker, session, depth) = (user.broker.clone(), user.session.id, state.depth);
+        let urgency = if urgent { Urgency::Urgent } else { Urgency::Calm };
+        if !self.may_call(user_id, Call::Topic(topic.clone()), urgency) {
+            return;
+        }
         let kind = match command {
             UpstreamCommand::Subscribe => CommandKind::Subscribe { topic: topic.clone(), depth },
             UpstreamCommand::Unsubscribe => CommandKind::Unsubscribe { topic: topic.clone() },
         };
-        let id = self.send_command(user_id, &broker, session, kind, effects);
+        self.sit(user_id, topic, at);
+        let id = self.send_command(user_id, at, kind, effects);
         self.topic_mut(user_id, topic).upstream = Upstream::sent(command, id);
+    }
+
+    /// Whether a topic that is on and that nobody wants stays on for now.
+    fn lingers(&mut self, user_id: &UserId, topic: &Topic) -> bool {
+        let linger_ms = self.rules_of_broker(&self.users[user_id].broker).linger_ms;
+        let (now_ms, draining) = (self.now_ms, self.draining);
+        let state = self.topic_mut(user_id, topic);
+        // What is in doubt is settled at once.
+        if linger_ms == 0 || state.upstream != Upstream::On || draining {
+            return false;
+        }
+        let until_ms = *state.lingers_until_ms.get_or_insert(now_ms + linger_ms);
+        if until_ms <= now_ms {
+            return false;
+        }
+        mark!(TopicLingers);
+        self.timers.set(TimerKey::Topic(user_id.clone(), topic.clone()), until_ms);
+        true
     }
 
     /// The command in flight for a topic was answered.
@@ -106,12 +150,21 @@ impl Hub {
     ) {
         let state = self.topic_mut(user_id, topic);
         state.meets(topic_event(&result));
+        if let (Upstream::TurningOn(_), Err(error)) = (state.upstream, &result)
+            && self.rebuilds_for(user_id, topic, error)
+        {
+            self.work.topics.push_back((user_id.clone(), topic.clone()));
+            return;
+        }
+        let state = self.topic_mut(user_id, topic);
         match (state.upstream, result) {
             (Upstream::TurningOn(current), Ok(done)) if current == id => {
                 state.upstream = Upstream::On;
                 state.doubt = false;
                 state.backoff = Backoff::default();
                 state.actual_depth = done.depth;
+                let at = state.seat.expect("a topic that is on has a session");
+                self.session_mut(user_id, at).rebuilt = false;
                 self.topic_on(user_id, topic, effects);
             }
             (Upstream::TurningOn(current), Err(error)) if current == id => {
@@ -121,12 +174,16 @@ impl Hub {
                 mark!(TopicDoubtOutlivesRefusal if state.doubt && is_settled);
                 state.doubt |= error.code == BrokerErrorCode::Timeout;
                 state.upstream = if state.doubt { Upstream::Unsure } else { Upstream::Off };
+                if state.upstream == Upstream::Off {
+                    self.stand_up(user_id, topic);
+                }
                 self.subscribe_failed(user_id, topic, &error, effects);
             }
             (Upstream::TurningOff(current), Ok(_)) if current == id => {
                 state.upstream = Upstream::Off;
                 state.doubt = false;
                 state.backoff = Backoff::default();
+                self.stand_up(user_id, topic);
             }
             (Upstream::TurningOff(current), Err(error)) if current == id => {
                 mark!(TopicNotTurnedOff);
@@ -138,6 +195,28 @@ impl Hub {
             (_, _) => unreachable!("a topic has one command in flight"),
         }
         self.work.topics.push_back((user_id.clone(), topic.clone()));
+    }
+
+    /// A topic was refused for the credentials of its session: the session is opened once more
+    /// with fresh ones, and who waits for the topic waits on.
+    fn rebuilds_for(&mut self, user_id: &UserId, topic: &Topic, error: &BrokerError) -> bool {
+        let user = &self.users[user_id];
+        let Some(at) = user.topics[topic].seat else { return false };
+        let session = &user.sessions[at];
+        if error.code != BrokerErrorCode::InitFailed
+            || !self.rules_of_broker(&user.broker).reinitialize
+            || session.rebuilt
+            || session.state != SessionState::Up
+        {
+            return false;
+        }
+        mark!(SessionRebuiltForTopic);
+        let session = self.session_mut(user_id, at);
+        (session.rebuilt, session.stale) = (true, true);
+        self.topic_mut(user_id, topic).upstream = Upstream::Off;
+        self.stand_up(user_id, topic);
+        self.work.sessions.insert((user_id.clone(), at));
+        true
     }
 
     /// The broker has agreed: everyone who waited for the topic holds it now.
@@ -183,18 +262,21 @@ impl Hub {
         }
     }
 
-    /// Tells everyone who waits for a topic of this user that it will not come, in the order in
-    /// which they became the user's clients.
+    /// Tells everyone who waits for one of these topics of this user that it will not come, in the
+    /// order in which they became the user's clients.
     pub(super) fn fail_waiting(
         &mut self,
         user_id: &UserId,
+        topics: &BTreeSet<Topic>,
         error: &BrokerError,
         effects: &mut Vec<Effect>,
     ) {
         let clients: Vec<ClientId> = self.users[user_id].clients.iter().copied().collect();
         for client in clients {
             for topic in self.clients[&client].waits_for() {
-                self.entry_done(client, &topic, Err(error), effects);
+                if topics.contains(&topic) {
+                    self.entry_done(client, &topic, Err(error), effects);
+                }
             }
         }
     }
@@ -209,14 +291,13 @@ impl Hub {
         effects: &mut Vec<Effect>,
     ) -> Want {
         let user = self.users.get_mut(user_id).expect("the user exists");
-        let live = user.session.state == SessionState::Up;
         user.topic_meets(topic, TopicEvent::Wanted);
         let state = user.topics.entry(topic.clone()).or_insert_with(|| TopicState::new(depth));
         if state.wants.is_empty() {
             state.depth = depth;
         }
         state.depth = state.depth.max(depth);
-        let want = if live && state.upstream == Upstream::On { Want::Held } else { Want::Waiting };
+        let want = if state.upstream == Upstream::On { Want::Held } else { Want::Waiting };
         let is_new = state.wants.insert(client_id, want).is_none();
         assert!(is_new, "{client_id} wants {topic} twice");
         let client = self.clients.get_mut(&client_id).expect("the client exists");
@@ -243,6 +324,13 @@ impl Hub {
         self.timers.cancel(&TimerKey::Topic(user_id.clone(), topic.clone()));
         if let Some(user) = self.users.get_mut(user_id) {
             user.topics.swap_remove(topic);
+            user.homeless.remove(topic);
+            // Fewer sessions may do now.
+            for at in 1..user.sessions.len() {
+                if user.sessions[at].topics == 0 {
+                    self.work.sessions.insert((user_id.clone(), at));
+                }
+            }
         }
     }
 

@@ -73,12 +73,16 @@ struct WireRequest {
     id: u64,
     op: String,
     user: String,
+    #[serde(default)]
+    connection: u32,
     session: u64,
     exchange: Option<String>,
     symbol: Option<String>,
     mode: Option<i64>,
     depth: Option<u32>,
     deadline_ms: u64,
+    #[serde(default)]
+    more: bool,
 }
 
 #[derive(Deserialize)]
@@ -146,9 +150,11 @@ fn request(bytes: &[u8]) -> Result<Request, Malformed> {
     Ok(Request {
         id: wire.id,
         user: name(wire.user, "user")?.into(),
+        connection: wire.connection,
         session: wire.session,
         op,
         deadline_ms: wire.deadline_ms,
+        more: wire.more,
     })
 }
 

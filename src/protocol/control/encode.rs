@@ -80,6 +80,8 @@ struct WireRequest<'a> {
     id: u64,
     op: &'static str,
     user: &'a str,
+    #[serde(skip_serializing_if = "is_first")]
+    connection: u32,
     session: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     exchange: Option<&'a str>,
@@ -90,6 +92,13 @@ struct WireRequest<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     depth: Option<u32>,
     deadline_ms: u64,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    more: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+const fn is_first(connection: &u32) -> bool {
+    *connection == 0
 }
 
 #[derive(Serialize)]
@@ -135,12 +144,14 @@ fn wire_request(request: &Request) -> WireRequest<'_> {
         id: request.id,
         op,
         user: request.user.as_str(),
+        connection: request.connection,
         session: request.session,
         exchange: topic.map(|topic: &Topic| &*topic.instrument.exchange),
         symbol: topic.map(|topic| &*topic.instrument.symbol),
         mode: topic.map(|topic| topic.mode.number()),
         depth,
         deadline_ms: request.deadline_ms,
+        more: request.more,
     }
 }
 

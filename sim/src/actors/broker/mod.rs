@@ -72,7 +72,7 @@ impl Host {
             let healed = self.stage.phase() >= Phase::Settle;
             if healed {
                 for user in self.script.heal() {
-                    self.lose_session(router, &user);
+                    while self.lose_session(router, &user) {}
                 }
                 self.incidents.clear();
             }
@@ -162,7 +162,9 @@ impl Host {
             self.incidents.pop();
             match what {
                 IncidentKind::Die(back_in_ms) => return Some(back_in_ms),
-                IncidentKind::LoseSession(user) => self.lose_session(router, &user),
+                IncidentKind::LoseSession(user) => {
+                    self.lose_session(router, &user);
+                }
                 IncidentKind::RepeatLoss(user) => self.repeat_loss(router, &user),
             }
         }
@@ -206,12 +208,14 @@ impl Host {
         self.stage.saw(&Actor::Broker, Seen::Replied { call, error, in_time });
     }
 
-    fn lose_session(&mut self, router: &Router, user: &UserId) {
-        let Some(session) = self.script.lose_session(user) else { return };
+    /// Ends one of a user's sessions, if there is one.
+    fn lose_session(&mut self, router: &Router, user: &UserId) -> bool {
+        let Some(session) = self.script.lose_session(user) else { return false };
         self.stage.set_market(self.script.topics());
         self.lost.insert(user.clone(), session);
         self.tell_loss(router, user, session);
         self.stage.saw(&Actor::Broker, Seen::SessionLost { user: user.clone(), session });
+        true
     }
 
     /// Old news: the user may have a newer session.
@@ -258,5 +262,6 @@ fn call_of(request: &control::Request) -> Call {
         control::Op::Unsubscribe { topic } => Op::Unsubscribe(topic.clone().into()),
         control::Op::UnsubscribeAll => Op::UnsubscribeAll,
     };
-    Call { id: request.id, user: request.user.clone(), session: request.session, op }
+    let (user, connection) = (request.user.clone(), request.connection);
+    Call { id: request.id, user, connection, session: request.session, op }
 }

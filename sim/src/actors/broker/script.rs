@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tickgate::broker::Line;
 use tickgate::topic::UserId;
 
 use crate::history::{Call, Op};
@@ -53,8 +54,8 @@ pub struct Script {
     seed: u64,
     latency_us: u64,
     healed: bool,
-    sessions: BTreeMap<UserId, Session>,
-    lanes: BTreeMap<UserId, Lanes>,
+    sessions: BTreeMap<Line, Session>,
+    lanes: BTreeMap<Line, Lanes>,
     /// Commands of each kind so far, by name.
     counts: BTreeMap<String, u32>,
     /// Deeds by moment, then by order of decision.
@@ -72,7 +73,7 @@ struct Session {
     topics: BTreeSet<TopicName>,
 }
 
-/// When a user's earlier commands will be done.
+/// When the earlier commands of a connection will be done.
 #[derive(Debug, Default)]
 struct Lanes {
     all_us: u64,
@@ -107,7 +108,7 @@ impl Script {
 
     /// Forgets what a command has turned on.
     pub fn lose(&mut self, call: &Call) -> bool {
-        let Some(session) = self.sessions.get_mut(&call.user) else { return false };
+        let Some(session) = self.sessions.get_mut(&call.line()) else { return false };
         let known = session.number == call.session;
         known && call.op.topic().is_some_and(|topic| session.topics.remove(topic))
     }
@@ -196,9 +197,14 @@ impl Script {
         self.outcomes.get(&call.id).copied().flatten()
     }
 
-    /// Ends a user's session; gives its number.
+    /// Ends one of a user's sessions; gives its number.
     pub fn lose_session(&mut self, user: &UserId) -> Option<u64> {
-        self.sessions.remove(user).map(|session| session.number)
+        let held = || self.sessions.iter().filter(|((of, _), _)| of == user);
+        let numbers: u64 = held().map(|(_, session)| session.number).sum();
+        // Whichever: not always the same.
+        let which = numbers.checked_rem(held().count() as u64)?;
+        let line = held().nth(which as usize)?.0.clone();
+        self.sessions.remove(&line).map(|session| session.number)
     }
 
     /// The topics that are on for at least one user.
@@ -208,20 +214,20 @@ impl Script {
     }
 
     fn apply(&mut self, call: &Call) -> Result<(), &'static str> {
-        let user = &call.user;
+        let line = call.line();
         let closes = call.op == Op::Disconnect;
         let current = self
             .sessions
-            .get_mut(user)
+            .get_mut(&line)
             .filter(|held| held.number == call.session || (closes && held.number < call.session));
         match (&call.op, current) {
             (Op::Connect, Some(_)) | (Op::Disconnect, None) => {}
             (Op::Connect, None) => {
                 let session = Session { number: call.session, topics: BTreeSet::new() };
-                self.sessions.insert(user.clone(), session);
+                self.sessions.insert(line, session);
             }
             (Op::Disconnect, Some(_)) => {
-                self.sessions.remove(user);
+                self.sessions.remove(&line);
             }
             (Op::Subscribe(_) | Op::Unsubscribe(_) | Op::UnsubscribeAll, None) => {
                 return Err("NOT_CONNECTED");
@@ -279,7 +285,7 @@ impl Script {
             (_, Op::Subscribe(_) | Op::Unsubscribe(_) | Op::UnsubscribeAll) => self.plan.answer_ms,
         };
         let takes_us = stream.between(least * 1_000, most * 1_000);
-        let lanes = self.lanes.entry(call.user.clone()).or_default();
+        let lanes = self.lanes.entry(call.line()).or_default();
         let occupies = manner != Manner::Ignore;
         match call.op.topic() {
             Some(topic) => {

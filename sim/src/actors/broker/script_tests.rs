@@ -18,7 +18,7 @@ fn script(manner: Manner) -> Script {
 }
 
 fn call(id: u64, op: Op) -> Call {
-    Call { id, user: "alice".into(), session: 1, op }
+    Call { id, user: "alice".into(), connection: 0, session: 1, op }
 }
 
 fn on(id: u64) -> Call {

@@ -1,0 +1,95 @@
+use std::collections::VecDeque;
+
+use super::broker_link::BrokerLink;
+use super::{Held, Invariant};
+use crate::history::{Event, Seen};
+use crate::plan::Plan;
+
+/// The broker is called no more often than it is said to allow: within any second (below one call
+/// per second, within the time of one), so many at most.
+///
+/// Judged where calls arrive: what left a second apart can arrive closer together by as much as
+/// journeys differ, so the window is shorter by that.
+pub(super) struct CallsHold {
+    /// `None`: any number is allowed.
+    rate: Option<Rate>,
+    link: BrokerLink,
+    calls_us: VecDeque<u64>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Rate {
+    max: usize,
+    window_us: u64,
+}
+
+impl Invariant for CallsHold {
+    fn name(&self) -> &'static str {
+        "calls_hold"
+    }
+
+    fn observe(&mut self, event: &Event, _: &Held<'_>) -> Result<(), String> {
+        self.link.observe(event);
+        match (&event.seen, self.rate) {
+            // A new gateway knows nothing of the calls of the one before.
+            (Seen::Greeted, _) => self.calls_us.clear(),
+            (Seen::Called(_), Some(rate)) => return self.called(rate, event.at_us),
+            (_, _) => {}
+        }
+        Ok(())
+    }
+}
+
+impl CallsHold {
+    pub fn new(plan: &Plan) -> Self {
+        let quirks = &plan.gateway.quirks;
+        let [least_ms, most_ms] = plan.network.latency_ms;
+        let differ_us = (most_ms - least_ms + 2 * plan.network.tick_ms) * 1_000;
+        // Which subscribes belong to one call cannot be seen here.
+        let rate = quirks.calls_per_second.filter(|_| quirks.batch_max == 1).map(|rate| {
+            let max = rate.floor().max(1.0);
+            let window_us = (max * 1e6 / rate) as u64;
+            Rate { max: max as usize, window_us: window_us.saturating_sub(differ_us) }
+        });
+        Self { rate, link: BrokerLink::new(plan), calls_us: VecDeque::new() }
+    }
+
+    fn called(&mut self, rate: Rate, now_us: u64) -> Result<(), String> {
+        let Rate { max, window_us } = rate;
+        while self.calls_us.front().is_some_and(|at_us| at_us + window_us <= now_us) {
+            self.calls_us.pop_front();
+        }
+        self.calls_us.push_back(now_us);
+        let first_us = self.calls_us.front().copied().unwrap_or(now_us);
+        // What was held back arrives all at once.
+        if self.calls_us.len() <= max || self.link.unsure(first_us, now_us) {
+            return Ok(());
+        }
+        Err(format!(
+            "the broker got {} calls within {} ms, and allows {max} in {} ms",
+            self.calls_us.len(),
+            (now_us - first_us) / 1_000,
+            window_us / 1_000
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Story, named, plan};
+    use super::*;
+    use crate::history::{Actor, Op};
+
+    #[test]
+    fn one_call_too_many_within_a_second_is_noticed() {
+        let mut plan = plan();
+        plan.gateway.quirks.calls_per_second = Some(2.0);
+        let mut story = Story::of(CallsHold::new(&plan));
+        let mut call = |after_ms: u64| {
+            let call = story.call("alice", 1, Op::Subscribe(named("NSE:A/LTP")));
+            story.later(after_ms, &Actor::Broker, Seen::Called(call))
+        };
+        assert_eq!([call(0), call(10), call(1_000), call(10)], [Ok(()), Ok(()), Ok(()), Ok(())]);
+        assert!(call(900).is_err());
+    }
+}
