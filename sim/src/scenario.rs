@@ -190,6 +190,8 @@ pub enum Manner {
     Slow(RangeMs),
     /// Says no.
     Refuse,
+    /// Says that the credentials have expired.
+    Expired,
     /// Says no with this probability (0.0 to 1.0).
     Flaky(f64),
     /// Neither does it nor answers.

@@ -209,7 +209,7 @@ const fn topic_can(at: TopicAt, event: TopicEvent) -> bool {
         Event::SessionBegins => matches!(at, At::Off),
         Event::SessionEnds => !matches!(at, At::Absent),
         // The pause may end when it no longer matters.
-        Event::Retry => !matches!(at, At::Absent | At::OnUnwanted),
+        Event::Retry => !matches!(at, At::Absent),
     }
 }
 

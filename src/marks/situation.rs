@@ -52,6 +52,7 @@ words! {
         SessionAdded = "topics need one session more",
         SessionRunsEmpty = "an additional session carries no topic any more",
         SessionOfSeveralLost = "one of several sessions is lost",
+        TopicBound = "a topic waits since another session may still carry it",
         NoSessionForTopic = "no session can be had for a topic",
         TopicLingers = "a topic that nobody wants is kept for a while",
         LingererMakesRoom = "a topic is given up early since another needs its place",

@@ -75,6 +75,10 @@ impl ConnectionsHold {
             return Ok(());
         };
         let user = &call.user;
+        // What is said in a session that is gone has no effect.
+        if self.broker.sessions_of(user).all(|(session, _)| *session != call.session) {
+            return Ok(());
+        }
         if self.lies.contains(&(user.clone(), topic.clone())) {
             return Ok(());
         }

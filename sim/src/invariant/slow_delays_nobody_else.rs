@@ -40,6 +40,7 @@ impl SlowDelaysNobodyElse {
             broker_us: plan.broker.answer_ms[1] * 1_000,
             special: plan.broker.topics.iter().map(|rule| rule.topic.clone()).collect(),
             calm: !deadly
+                && plan.gateway.quirks.calls_per_second.is_none()
                 && plan.broker.incidents.is_empty()
                 && plan.feed.invalidations.is_empty()
                 && !plan.faults.touches(&Party::Broker)

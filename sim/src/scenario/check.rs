@@ -180,6 +180,7 @@ fn check_manner(manner: Manner) -> Result<(), String> {
         Manner::Flaky(_)
         | Manner::Normal
         | Manner::Refuse
+        | Manner::Expired
         | Manner::Ignore
         | Manner::Mute
         | Manner::Late

@@ -300,7 +300,7 @@ impl Manner {
         match self {
             Self::Normal => None,
             Self::Slow(_) => Some(FaultKind::BrokerSlow),
-            Self::Refuse | Self::Flaky(_) => Some(FaultKind::BrokerRefuses),
+            Self::Refuse | Self::Expired | Self::Flaky(_) => Some(FaultKind::BrokerRefuses),
             Self::Ignore => Some(FaultKind::BrokerIgnores),
             Self::Mute => Some(FaultKind::BrokerMute),
             Self::Late => Some(FaultKind::BrokerLate),

@@ -31,6 +31,7 @@ impl Hub {
                 session.backoff = Backoff::default();
                 session.doubt = false;
                 self.session_becomes(user_id, at, SessionState::Down);
+                self.unbind(user_id, at);
             }
             (SessionState::Closing(_) | SessionState::Emptying(_), Err(error)) => {
                 self.close_failed(user_id, at, &error, effects);
@@ -86,6 +87,7 @@ impl Hub {
         session.retried = false;
         session.opened += 1;
         self.session_becomes(user_id, at, SessionState::Up);
+        self.unbind(user_id, at);
         let user = &self.users[user_id];
         let broker = user.broker.clone();
         let off = user.topics.iter().filter(|(_, state)| state.seat.is_none());
@@ -103,6 +105,7 @@ impl Hub {
     fn session_emptied(&mut self, user_id: &UserId, at: usize, effects: &mut Vec<Effect>) {
         mark!(SessionEmptiedWanted if !self.users[user_id].clients.is_empty());
         self.session_becomes(user_id, at, SessionState::Up);
+        self.unbind(user_id, at);
         self.let_all_in(user_id, at, effects);
     }
 

@@ -46,6 +46,9 @@ impl Hub {
     pub(super) fn no_calls_of(&mut self, broker: &BrokerName, user_id: &UserId) {
         if let Some(calls) = self.brokers.get_mut(broker).and_then(|link| link.calls.as_mut()) {
             calls.forget(user_id);
+            if calls.is_empty() {
+                self.timers.cancel(&TimerKey::Calls(broker.clone()));
+            }
         }
     }
 

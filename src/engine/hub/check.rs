@@ -86,7 +86,7 @@ impl Hub {
             let live = state.seat.is_none_or(|at| user.sessions[at].state == SessionState::Up);
             assert!(live, "{topic} of {id} is {:?} without a session", state.upstream);
             assert!(
-                !state.wants.is_empty() || state.upstream != Upstream::Off,
+                !state.wants.is_empty() || !is_off || state.bound.is_some(),
                 "{topic} of {id} is neither wanted nor on"
             );
             let route = (!state.wants.is_empty()).then(|| self.routes.id(topic, &user.broker));

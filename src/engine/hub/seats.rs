@@ -23,9 +23,13 @@ impl Hub {
     pub(super) fn seat(&mut self, user_id: &UserId, topic: &Topic) -> Option<usize> {
         let user = &self.users[user_id];
         let room = self.rules_of_broker(&user.broker).topics_per_session;
-        let has_room =
-            |session: &Session| session.state == SessionState::Up && session.topics < room;
-        let seat = user.sessions.iter().position(has_room);
+        let bound = user.topics[topic].bound;
+        let has_room = |(at, session): (usize, &Session)| {
+            let is_free = bound.is_none_or(|bound| bound == at);
+            is_free && session.state == SessionState::Up && session.topics < room
+        };
+        mark!(TopicBound if bound.is_some());
+        let seat = user.sessions.iter().enumerate().position(has_room);
         if seat.is_none() {
             self.make_room(user_id, topic);
         }
@@ -54,6 +58,17 @@ impl Hub {
                     state.lingers_until_ms = Some(now_ms);
                     self.work.topics.push_back((user_id.clone(), other.clone()));
                 }
+            }
+        }
+    }
+
+    /// What a session carried at the broker is certainly off: others may have it.
+    pub(super) fn unbind(&mut self, user_id: &UserId, at: usize) {
+        let user = self.users.get_mut(user_id).expect("the user exists");
+        for (topic, state) in &mut user.topics {
+            if state.bound == Some(at) {
+                state.bound = None;
+                self.work.topics.push_back((user_id.clone(), topic.clone()));
             }
         }
     }

@@ -191,7 +191,10 @@ impl Hub {
             self.forget_command(command);
         }
         match state {
-            SessionState::Down | SessionState::Unsure => return,
+            SessionState::Down | SessionState::Unsure => {
+                self.unbind(user_id, at);
+                return;
+            }
             SessionState::Connecting(_) => {
                 mark!(SessionLostInConnect);
                 // The command may be carried out yet, when the broker is back.
@@ -208,6 +211,7 @@ impl Hub {
             }
             SessionState::Up => self.live_session_lost(user_id, at, &error, effects),
         }
+        self.unbind(user_id, at);
         self.work.sessions.insert((user_id.clone(), at));
     }
 
@@ -253,6 +257,7 @@ impl Hub {
 
     /// The topics that a session carries are off, because it is ending. Says which.
     fn turn_all_off(&mut self, user_id: &UserId, at: usize) -> BTreeSet<Topic> {
+        let several = self.rules_of_broker(&self.users[user_id].broker).sessions_max > 1;
         let user = self.users.get_mut(user_id).expect("the user exists");
         let (mut commands, mut topics) = (Vec::new(), BTreeSet::new());
         for (topic, state) in &mut user.topics {
@@ -262,6 +267,9 @@ impl Hub {
             }
             state.meets(TopicEvent::SessionEnds);
             commands.extend(state.upstream.in_flight());
+            if several && state.seat.is_some() {
+                state.bound = Some(at);
+            }
             state.turn_off();
             topics.insert(topic.clone());
             self.work.topics.push_back((user_id.clone(), topic.clone()));

@@ -28,6 +28,9 @@ pub(super) struct TopicState {
     pub actual_depth: Option<u32>,
     /// Which of the user's sessions carries it: some unless it is off.
     pub seat: Option<usize>,
+    /// The session that may still carry it at the broker, though we have given it up: until that
+    /// is settled, no other may.
+    pub bound: Option<usize>,
     /// Until when it stays on though nobody wants it.
     pub lingers_until_ms: Option<u64>,
 }
@@ -51,6 +54,7 @@ impl TopicState {
             depth,
             actual_depth: None,
             seat: None,
+            bound: None,
             lingers_until_ms: None,
         }
     }
@@ -83,8 +87,11 @@ impl Hub {
         let Some(user) = self.users.get(user_id) else { return };
         let Some(state) = user.topics.get(topic) else { return };
         let wanted = !state.wants.is_empty();
-        if !wanted && state.upstream == Upstream::Off {
+        if !wanted && state.upstream == Upstream::Off && state.bound.is_none() {
             self.forget_topic(user_id, topic);
+            return;
+        }
+        if !wanted && state.upstream == Upstream::Off {
             return;
         }
         let Some(at) = state.seat.or_else(|| self.seat(user_id, topic)) else { return };

@@ -179,10 +179,8 @@ impl Host {
                     let error = self.script.outcome(&call);
                     self.reply(router, call, error, in_time);
                 }
-                Deed::Refuse { call, in_time } => {
-                    let session = matches!(call.op, Op::Connect);
-                    let error = if session { "INIT_FAILED" } else { "REFUSED" };
-                    self.reply(router, call, Some(error), in_time);
+                Deed::Refuse { call, code, in_time } => {
+                    self.reply(router, call, Some(code), in_time);
                 }
                 Deed::Lie(call) => self.stage.saw(&Actor::Broker, Seen::Lied(call)),
                 Deed::Forget(call) => {

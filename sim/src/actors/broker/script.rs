@@ -32,10 +32,12 @@ pub enum Deed {
         /// Whether the gateway is certain to read it before the deadline.
         in_time: bool,
     },
-    /// The command is answered with this error and takes no effect.
+    /// The command is answered with an error and takes no effect.
     Refuse {
         /// Which.
         call: Call,
+        /// Which error.
+        code: &'static str,
         /// Whether the gateway is certain to read it before the deadline.
         in_time: bool,
     },
@@ -129,13 +131,17 @@ impl Script {
         let done_us = self.done_us(call, manner, &mut stream, now_us);
         let certain_us = deadline_us.saturating_sub(2 * self.latency_us + CERTAIN_US);
         let reply = |at_us: u64| Deed::Reply { call: call.clone(), in_time: at_us <= certain_us };
-        let refuse = Deed::Refuse { call: call.clone(), in_time: done_us <= certain_us };
+        let code = match (manner, &call.op) {
+            (Manner::Expired, _) | (_, Op::Connect) => "INIT_FAILED",
+            (_, _) => "REFUSED",
+        };
+        let refuse = Deed::Refuse { call: call.clone(), code, in_time: done_us <= certain_us };
         match manner {
             Manner::Normal | Manner::Slow(_) => {
                 self.decide(done_us, Deed::Effect(call.clone()));
                 self.decide(done_us, reply(done_us));
             }
-            Manner::Refuse => self.decide(done_us, refuse),
+            Manner::Refuse | Manner::Expired => self.decide(done_us, refuse),
             Manner::Flaky(probability) if stream.chance(probability) => {
                 self.decide(done_us, refuse);
             }

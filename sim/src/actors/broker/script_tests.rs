@@ -82,7 +82,7 @@ fn each_manner_is_as_it_says() {
         script.receive(&on(2), 100, 20_000);
         (drain(&mut script, 10_000_000), script.topics().len())
     };
-    let refused = vec![Deed::Refuse { call: on(2), in_time: true }];
+    let refused = vec![Deed::Refuse { call: on(2), code: "REFUSED", in_time: true }];
     assert_eq!(deeds_of(Manner::Refuse), (refused.clone(), 0));
     assert_eq!(deeds_of(Manner::Flaky(1.0)), (refused, 0));
     assert_eq!(deeds_of(Manner::Flaky(0.0)).1, 1);
