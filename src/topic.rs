@@ -220,6 +220,12 @@ impl Topic {
     pub const fn new(instrument: Instrument, mode: Mode) -> Self {
         Self { instrument, mode }
     }
+
+    /// The same instrument in this mode.
+    #[must_use]
+    pub fn in_mode(&self, mode: Mode) -> Self {
+        Self { instrument: self.instrument.clone(), mode }
+    }
 }
 
 impl fmt::Display for Topic {

@@ -436,3 +436,25 @@ fn topics_for_which_no_connection_can_be_had_fail() {
     assert_eq!(play.rows(1), ["success"; 2]);
     assert_eq!(play.market.len(), 2);
 }
+
+#[test]
+fn a_mode_that_the_broker_lacks_is_served_from_the_next_higher_one() {
+    let modes = vec!["Quote".to_owned(), "Depth".to_owned()];
+    let mut play = Play::new(Quirks { modes, ..Quirks::default() });
+    play.enter(1, "alice");
+    let entry = |mode| {
+        let (instrument, depth) = (instrument(0), 5);
+        Ok(SubscribeEntry { instrument, mode, depth, snapshot: None, interval_ms: 0 })
+    };
+    play.ask(1, Request::Subscribe(vec![entry(Mode::Ltp), entry(Mode::Quote)]));
+    let answer = play.answer(1)["subscriptions"].clone();
+    assert_eq!([&answer[0]["mode"], &answer[1]["mode"]], ["LTP", "Quote"], "as it was asked");
+    let on = |play: &Play| play.market.values().next().expect("a session").clone();
+    let quote = Topic::new(instrument(0), Mode::Quote);
+    assert_eq!(on(&play), BTreeSet::from([quote.clone()]), "one subscription serves both");
+    let give_up = |mode| UnsubscribeEntry { instrument: instrument(0), mode: Some(mode) };
+    play.ask(1, Request::Unsubscribe(vec![Ok(give_up(Mode::Quote))]));
+    assert_eq!(on(&play), BTreeSet::from([quote]), "the other is still wanted");
+    play.ask(1, Request::Unsubscribe(vec![Ok(give_up(Mode::Ltp))]));
+    assert_eq!(on(&play), BTreeSet::new());
+}

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::topic::Mode;
+
 /// Longest linger.
 const LINGER_MAX_MS: u64 = 3_600_000;
 /// Fewest and most calls per second.
@@ -71,6 +73,9 @@ pub struct Quirks {
     /// Levels of the book that it has: `5 20`, or for one exchange `NSE: 5 20 50`. Empty: whatever
     /// is asked for.
     pub depth_levels: Vec<String>,
+    /// Modes that it has, of LTP, Quote and Depth. What it lacks is served from the next higher
+    /// one.
+    pub modes: Vec<String>,
     /// Whether a session that cannot be opened with the credentials it has is tried once more at
     /// once, since whoever opens it may find fresh ones.
     pub reinitialize: bool,
@@ -165,7 +170,26 @@ impl Quirks {
         if let Err(why) = DepthLevels::parse(&self.depth_levels) {
             problems.push(("depth_levels", format!("is wrong: {why}")));
         }
+        if let Err(why) = self.modes() {
+            problems.push(("modes", why));
+        }
         problems
+    }
+
+    /// The modes that it has, the leanest first.
+    ///
+    /// # Errors
+    ///
+    /// Fails if there are none, or if one is none.
+    pub fn modes(&self) -> Result<Vec<Mode>, String> {
+        let modes = Mode::ALL.into_iter();
+        let has = |mode: &Mode| self.modes.iter().any(|it| it.eq_ignore_ascii_case(mode.label()));
+        let modes: Vec<Mode> = modes.filter(has).collect();
+        if modes.is_empty() || modes.len() != self.modes.len() {
+            let got = &self.modes;
+            return Err(format!("must list some of \"LTP\", \"Quote\", \"Depth\", got {got:?}"));
+        }
+        Ok(modes)
     }
 
     /// Topics that a user may have at the broker at once. `None`: as many as are wanted.
@@ -187,6 +211,7 @@ impl Default for Quirks {
             calls_per_second: None,
             batch_max: 1,
             depth_levels: Vec::new(),
+            modes: Mode::ALL.map(|mode| mode.label().to_owned()).to_vec(),
             reinitialize: false,
         }
     }

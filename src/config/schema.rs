@@ -267,6 +267,7 @@ pub(super) const BROKER_KEYS: &[Key<BrokerDraft>] = &[
     key(BROKERS, "calls_per_second", Slot::MaybeReal(|b| &mut b.quirks.calls_per_second)),
     key(BROKERS, "batch_max", Slot::Count(|b| &mut b.quirks.batch_max, 1..=1_000)),
     key(BROKERS, "depth_levels", Slot::List(|b| &mut b.quirks.depth_levels)),
+    key(BROKERS, "modes", Slot::List(|b| &mut b.quirks.modes)),
     key(BROKERS, "reinitialize", Slot::MaybeFlag(|b| &mut b.reinitialize)),
 ];
 

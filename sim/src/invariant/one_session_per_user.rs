@@ -11,8 +11,8 @@ use crate::plan::Plan;
 /// Added where moments of two hosts are compared.
 const TOLERANCE_US: u64 = 20_000;
 
-/// A user's connection has at most one broker session: none is opened while another is open, being opened or
-/// being closed; and each has a higher number than the one before.
+/// A user's connection has at most one broker session: none is opened while another is open, being
+/// opened or being closed; and each has a higher number than the one before.
 pub(super) struct OneSessionPerUser {
     /// After this time the gateway may have given up waiting.
     patience_us: u64,

@@ -9,7 +9,7 @@ use crate::broker::{
 use crate::config::{DepthLevels, Quirks};
 use crate::engine::Calls;
 use crate::marks::{SessionEvent, mark};
-use crate::topic::{BrokerName, UserId};
+use crate::topic::{BrokerName, Mode, UserId};
 
 /// Calls that wait for a broker.
 pub(super) type BrokerCalls = Calls<UserId, Call>;
@@ -39,6 +39,8 @@ pub(super) struct BrokerRules {
     /// Subscribes in a call.
     pub batch_max: usize,
     pub depths: DepthLevels,
+    /// Modes that it has, the leanest first.
+    pub modes: Vec<Mode>,
 }
 
 impl BrokerLink {
@@ -67,6 +69,7 @@ impl BrokerRules {
             batch_max: quirks.batch_max.max(1),
             // A validated configuration can be read.
             depths: DepthLevels::parse(&quirks.depth_levels).unwrap_or_default(),
+            modes: quirks.modes().unwrap_or_default(),
         }
     }
 }

@@ -60,7 +60,7 @@ impl Hub {
             assert!(!waiting.is_empty(), "{id} waits for nothing");
             let user = client.user().expect("a subscriber has a user");
             for topic in waiting.keys() {
-                let want = self.users[user].topics[topic].wants[&id];
+                let want = self.serving(user, topic).wants[&(id, topic.mode)];
                 assert_eq!(want, Want::Waiting, "{id} waits for {topic}, which it holds");
             }
         }
@@ -89,8 +89,8 @@ impl Hub {
                 !state.wants.is_empty() || !is_off || state.bound.is_some(),
                 "{topic} of {id} is neither wanted nor on"
             );
-            let route = (!state.wants.is_empty()).then(|| self.routes.id(topic, &user.broker));
-            for (client_id, want) in &state.wants {
+            for ((client_id, mode), want) in &state.wants {
+                let topic = &topic.in_mode(*mode);
                 let client = &self.clients[client_id];
                 assert!(client.topics.contains(topic), "{client_id} does not know of {topic}");
                 assert_eq!(client.user(), Some(id), "{client_id} wants {topic} of {id}");
@@ -99,7 +99,7 @@ impl Hub {
                         if waiting.contains_key(topic))
                 });
                 assert_eq!(waits, *want == Want::Waiting, "{client_id} on {topic}");
-                wanted.extend(route.map(|route| (route, client.shard)));
+                wanted.push((self.routes.id(topic, &user.broker), client.shard));
             }
         }
         // Each want is a topic of its client. If there are as many topics, each of them is wanted.

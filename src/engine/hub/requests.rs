@@ -156,7 +156,7 @@ impl Hub {
         let client = &self.clients[&id];
         if client.topics.contains(&topic) {
             mark!(AlreadySubscribed);
-            let depth = self.users[user].topics[&topic].depth_for(depth);
+            let depth = self.serving(user, &topic).depth_for(depth);
             return done(&topic.instrument, RowOutcome::AlreadySubscribed { mode, depth });
         }
         if !self.options.rules.carries(&topic.instrument) {
@@ -185,7 +185,7 @@ impl Hub {
             Want::Held => {
                 mark!(JoinedOn);
                 Self::note(effects, Note::Subscribed { client: id, topic: topic.clone() });
-                let depth = self.users[user].topics[&topic].depth_for(depth);
+                let depth = self.serving(user, &topic).depth_for(depth);
                 done(&topic.instrument, RowOutcome::Success { mode, depth, interval_ms })
             }
         }
@@ -207,7 +207,7 @@ impl Hub {
                 self.unwant(&user_id, id, topic);
             }
         }
-        let topics = &self.users[&user_id].topics;
+        let served = result.map(|()| self.serving(&user_id, topic).actual_depth);
         let current = self.clients[&id].current.as_mut().expect("a client waits in a request");
         let CurrentKind::Subscribe { rows, waiting, .. } = &mut current.kind else {
             unreachable!("a client waits for a topic in a subscribe");
@@ -216,11 +216,8 @@ impl Hub {
         let Row::Waiting { mode, depth, interval_ms, .. } = rows[at] else {
             unreachable!("a waiting entry has a waiting row");
         };
-        let outcome = match result {
-            Ok(()) => {
-                let depth = topics[topic].depth_for(depth);
-                RowOutcome::Success { mode, depth, interval_ms }
-            }
+        let outcome = match served {
+            Ok(actual) => RowOutcome::Success { mode, depth: actual.unwrap_or(depth), interval_ms },
             Err(error) => RowOutcome::Failed(reject::topic(error)),
         };
         rows[at] = done(&topic.instrument, outcome);

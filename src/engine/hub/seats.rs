@@ -114,6 +114,7 @@ impl Hub {
 
     /// Why a user cannot have one topic more at its broker; `None`: it can.
     pub(super) fn is_full(&self, user_id: &UserId, topic: &Topic) -> Option<Reject> {
+        let carrier = self.carrier(user_id, topic);
         let user = &self.users[user_id];
         let rules = self.rules_of_broker(&user.broker);
         if rules.topics_per_session == usize::MAX || user.topics.len() < rules.topics_per_session {
@@ -122,7 +123,9 @@ impl Hub {
         let wanted =
             |topic: &Topic| user.topics.get(topic).is_some_and(|state| !state.wants.is_empty());
         let limit = rules.topics_per_session.saturating_mul(rules.sessions_max);
-        if wanted(topic) || user.topics.values().filter(|it| !it.wants.is_empty()).count() < limit {
+        if wanted(&carrier)
+            || user.topics.values().filter(|it| !it.wants.is_empty()).count() < limit
+        {
             return None;
         }
         mark!(BrokerFull);

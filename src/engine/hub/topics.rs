@@ -12,7 +12,7 @@ use crate::engine::backoff::Backoff;
 use crate::engine::numbered::NumberMap;
 use crate::engine::{Upstream, UpstreamCommand};
 use crate::marks::{TopicEvent, mark};
-use crate::topic::{ClientId, Topic, UserId};
+use crate::topic::{ClientId, Mode, Topic, UserId};
 
 /// One topic of one user. The reference count is `wants.len()`.
 #[derive(Clone, Debug)]
@@ -20,7 +20,8 @@ pub(super) struct TopicState {
     pub upstream: Upstream,
     /// The broker may be subscribed although the last command did not succeed.
     pub doubt: bool,
-    pub wants: NumberMap<ClientId, Want>,
+    /// By client, and by the mode that it asked for: the topic is in the mode that the broker has.
+    pub wants: NumberMap<(ClientId, Mode), Want>,
     pub backoff: Backoff,
     /// Levels of the book to ask for: the most that anybody asked.
     pub depth: u32,
@@ -65,9 +66,9 @@ impl TopicState {
         (self.seat, self.lingers_until_ms) = (None, None);
     }
 
-    fn waiting(&self) -> Vec<ClientId> {
+    fn waiting(&self) -> Vec<(ClientId, Mode)> {
         let waiting = self.wants.iter().filter(|(_, want)| **want == Want::Waiting);
-        waiting.map(|(client, _)| *client).collect()
+        waiting.map(|(who, _)| *who).collect()
     }
 
     /// What a client that asked for `asked` levels gets.
@@ -235,8 +236,8 @@ impl Hub {
         for want in state.wants.values_mut() {
             *want = Want::Held;
         }
-        for client in waiting {
-            self.entry_done(client, topic, Ok(()), effects);
+        for (client, mode) in waiting {
+            self.entry_done(client, &topic.in_mode(mode), Ok(()), effects);
         }
     }
 
@@ -249,8 +250,8 @@ impl Hub {
         error: &BrokerError,
         effects: &mut Vec<Effect>,
     ) {
-        for client in self.topic_mut(user_id, topic).waiting() {
-            self.entry_done(client, topic, Err(error), effects);
+        for (client, mode) in self.topic_mut(user_id, topic).waiting() {
+            self.entry_done(client, &topic.in_mode(mode), Err(error), effects);
         }
         let state = self.topic_mut(user_id, topic);
         let held = !state.wants.is_empty();
@@ -281,11 +282,24 @@ impl Hub {
         let clients: Vec<ClientId> = self.users[user_id].clients.iter().copied().collect();
         for client in clients {
             for topic in self.clients[&client].waits_for() {
-                if topics.contains(&topic) {
+                if topics.contains(&self.carrier(user_id, &topic)) {
                     self.entry_done(client, &topic, Err(error), effects);
                 }
             }
         }
+    }
+
+    /// The topic that the broker is asked for where a client wants this one: in the leanest mode
+    /// that it has and that is enough. The feed serves lower modes from higher ones.
+    pub(super) fn carrier(&self, user_id: &UserId, topic: &Topic) -> Topic {
+        let modes = &self.rules_of_broker(&self.users[user_id].broker).modes;
+        let mode = modes.iter().find(|mode| **mode >= topic.mode);
+        topic.in_mode(mode.copied().unwrap_or(topic.mode))
+    }
+
+    /// The state of the topic that serves a client's.
+    pub(super) fn serving(&self, user_id: &UserId, topic: &Topic) -> &TopicState {
+        &self.users[user_id].topics[&self.carrier(user_id, topic)]
     }
 
     /// Notes that a client wants a topic. Says whether it holds it at once, and at what depth.
@@ -297,33 +311,36 @@ impl Hub {
         depth: u32,
         effects: &mut Vec<Effect>,
     ) -> Want {
+        let carrier = self.carrier(user_id, topic);
         let user = self.users.get_mut(user_id).expect("the user exists");
-        user.topic_meets(topic, TopicEvent::Wanted);
-        let state = user.topics.entry(topic.clone()).or_insert_with(|| TopicState::new(depth));
+        user.topic_meets(&carrier, TopicEvent::Wanted);
+        let state = user.topics.entry(carrier.clone()).or_insert_with(|| TopicState::new(depth));
         if state.wants.is_empty() {
             state.depth = depth;
         }
         state.depth = state.depth.max(depth);
         let want = if state.upstream == Upstream::On { Want::Held } else { Want::Waiting };
-        let is_new = state.wants.insert(client_id, want).is_none();
+        let is_new = state.wants.insert((client_id, topic.mode), want).is_none();
         assert!(is_new, "{client_id} wants {topic} twice");
         let client = self.clients.get_mut(&client_id).expect("the client exists");
         client.topics.insert(topic.clone());
         self.routes.add(topic, &user.broker, client.shard, effects);
-        self.work.topics.push_back((user_id.clone(), topic.clone()));
+        self.work.topics.push_back((user_id.clone(), carrier));
         want
     }
 
     /// Takes a client's want back, and says how far it had come.
     pub(super) fn unwant(&mut self, user_id: &UserId, client_id: ClientId, topic: &Topic) -> Want {
+        let carrier = self.carrier(user_id, topic);
         let user = self.users.get_mut(user_id).expect("the user exists");
-        let state = user.topics.get_mut(topic).expect("a want has a topic");
+        let state = user.topics.get_mut(&carrier).expect("a want has a topic");
         state.meets(TopicEvent::Unwanted);
-        let want = state.wants.swap_remove(&client_id).expect("the client wants the topic");
+        let wants = &mut state.wants;
+        let want = wants.swap_remove(&(client_id, topic.mode)).expect("the client wants the topic");
         let client = self.clients.get_mut(&client_id).expect("the client exists");
         client.topics.swap_remove(topic);
         self.routes.remove(topic, &user.broker, client.shard);
-        self.work.topics.push_back((user_id.clone(), topic.clone()));
+        self.work.topics.push_back((user_id.clone(), carrier));
         want
     }
 
