@@ -192,12 +192,23 @@ async fn what_an_adapter_did_before_it_raised_is_undone() {
     }
     assert_eq!(world.installation.count("subscribe", "NSE:TCS:1"), 2);
 
-    world.is_told(json!({ "unsubscribe:TCS": "error:try again" }));
-    world.caller.done("alice", 1, subscribe("TCS", Mode::Ltp)).await;
-    assert_eq!(world.fails("alice", 1, unsubscribe("TCS", Mode::Ltp)).await.code, REFUSED);
-    world.caller.done("alice", 1, subscribe("TCS", Mode::Ltp)).await;
     world.is_told(json!({}));
-    world.caller.done("alice", 1, unsubscribe("TCS", Mode::Ltp)).await;
+    // Gone already, by the adapter's account.
+    world.caller.done("alice", 1, subscribe("TCS", Mode::Quote)).await;
+    world.is_told(json!({ "unsubscribe": "code:NOT_SUBSCRIBED" }));
+    world.caller.done("alice", 1, unsubscribe("TCS", Mode::Quote)).await;
+    world.is_told(json!({}));
+    world.connect("alice", 2).await;
+    world.is_told(json!({ "subscribe": "code:NOT_CONNECTED" }));
+    let failed = world.fails("alice", 2, subscribe("TCS", Mode::Ltp)).await;
+    assert_eq!(failed.code, NOT_CONNECTED, "{failed}");
+
+    world.is_told(json!({ "unsubscribe:TCS": "error:try again" }));
+    world.caller.done("alice", 2, subscribe("TCS", Mode::Ltp)).await;
+    assert_eq!(world.fails("alice", 2, unsubscribe("TCS", Mode::Ltp)).await.code, REFUSED);
+    world.caller.done("alice", 2, subscribe("TCS", Mode::Ltp)).await;
+    world.is_told(json!({}));
+    world.caller.done("alice", 2, unsubscribe("TCS", Mode::Ltp)).await;
     world.settles_on(&[("alice", &[])]);
 }
 

@@ -2,7 +2,8 @@
 
     {"connect": "error:no route", "subscribe:TCS": "hang", "disconnect": "hang"}
 
-`error:TEXT` and `failure:TEXT` answer in the one and the other shape; `raise:TEXT` raises it
+`error:TEXT` and `failure:TEXT` answer in the one and the other shape, `code:CODE` in the first
+with this code; `raise:TEXT` raises it
 before, `raise_after:TEXT` after the call was made; `timeout` raises a TimeoutError after it;
 `success` and `none` are the other shape of, and nothing for, an answer; `hang` waits until the
 file says otherwise and then makes the call. A `user/` in front concerns one user alone.
@@ -39,6 +40,8 @@ def obey(user, call, make, symbol=None):
         raise RuntimeError(text)
     if word == "error":
         return {"status": "error", "code": "SUBSCRIPTION_ERROR", "message": text}
+    if word == "code":
+        return {"status": "error", "code": text, "message": "the broker says no"}
     if word == "failure":
         return {"success": False, "error": text}
     answer = make()
