@@ -9,11 +9,14 @@
 pub mod gateway;
 #[path = "../common/ledger.rs"]
 mod ledger;
+mod places;
+
+pub use places::{free_port, here, python};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -23,25 +26,6 @@ use tempfile::TempDir;
 
 /// Nothing that a test waits for takes longer.
 pub const PATIENCE: Duration = Duration::from_secs(30);
-
-pub fn here(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
-}
-
-/// An interpreter with pyzmq and the `openalgo` package.
-pub fn python() -> PathBuf {
-    let made = here("target/venv/bin/python");
-    let path = std::env::var_os("INTEROP_PYTHON").map_or(made, PathBuf::from);
-    let imports = Command::new(&path).args(["-c", "import zmq, openalgo"]).output();
-    let works = imports.is_ok_and(|output| output.status.success());
-    assert!(works, "{}: no pyzmq and openalgo; run .ci/tools", path.display());
-    path
-}
-
-/// A port that nobody listens on.
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
 
 /// Waits until something is there.
 pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
