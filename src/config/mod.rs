@@ -5,6 +5,7 @@
 //! with N counted from zero, those of `[[channel]]` alike.
 
 mod address;
+mod admin;
 mod audit;
 mod channel;
 mod draft;
@@ -27,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use crate::topic::Role;
 
 pub use address::{Address, BadAddress};
+pub use admin::{Admin, SOCKET_AUTO};
 pub use audit::Audit;
 pub use channel::{
     CHANNELS_MAX, ChannelAuth, ChannelEntry, ChannelKind, OutboxPolicy, TopicPattern,
@@ -66,8 +68,8 @@ pub struct Config {
     pub roles: Roles,
     /// How brokers are treated.
     pub broker: BrokerTimes,
-    /// The brokers, in the order in which `get_supported_brokers` lists them. None configured
-    /// means one paper broker.
+    /// The brokers, in the order in which `get_supported_brokers` lists them, unless
+    /// `broker.supported` does. None configured means one paper broker.
     pub brokers: Vec<BrokerEntry>,
     /// Paths under which clients connect. None configured means that every path is one and the
     /// same interactive channel.
@@ -153,19 +155,6 @@ pub struct Bus {
     pub two_segment_exchanges: Vec<String>,
 }
 
-/// The `admin.socket` that is found by itself.
-pub const SOCKET_AUTO: &str = "auto";
-
-/// `[admin]`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Admin {
-    /// Where health, status and metrics are served; empty: nowhere. Loopback only.
-    pub listen: String,
-    /// The socket of `tickgate admin`: `auto`, an absolute path, or empty: nowhere.
-    pub socket: String,
-}
-
 /// `[auth]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -215,6 +204,8 @@ pub struct BrokerTimes {
     pub retry_min_ms: u64,
     /// Longest pause before a failed command is tried again.
     pub retry_max_ms: u64,
+    /// Names that `get_supported_brokers` lists; none: those of `[[brokers]]`.
+    pub supported: Vec<String>,
 }
 
 /// `[[brokers]]`
@@ -353,12 +344,6 @@ impl Default for Bus {
     }
 }
 
-impl Default for Admin {
-    fn default() -> Self {
-        Self { listen: "127.0.0.1:8766".into(), socket: SOCKET_AUTO.into() }
-    }
-}
-
 impl Default for Auth {
     fn default() -> Self {
         Self {
@@ -388,6 +373,7 @@ impl Default for BrokerTimes {
             request_timeout_ms: 20_000,
             retry_min_ms: 500,
             retry_max_ms: 30_000,
+            supported: Vec::new(),
         }
     }
 }
