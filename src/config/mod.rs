@@ -8,11 +8,13 @@ mod address;
 mod admin;
 mod audit;
 mod channel;
+mod dotenv;
 mod draft;
 mod environment;
 mod file;
 mod limits;
 mod load;
+mod openalgo;
 mod origin;
 mod problem;
 mod roles;
@@ -34,7 +36,8 @@ pub use channel::{
     CHANNELS_MAX, ChannelAuth, ChannelEntry, ChannelKind, OutboxPolicy, TopicPattern,
 };
 pub use limits::{Conduct, Limits, PROFILES};
-pub use load::{DEFAULT_FILE, Loaded, load, parse};
+pub use load::{DEFAULT_FILE, Loaded, load, parse, parse_in};
+pub use openalgo::{Became, Installation, Setting};
 pub use origin::{BadOrigin, Origin};
 pub use problem::{BadConfig, Place, Problem};
 pub use roles::{Action, RoleRules, RoleTable, Roles};
