@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tickgate::broker::remote::{Remote, RemoteOptions};
 use tickgate::broker::{BrokerError, BrokerErrorCode, BrokerEvent, CommandKind, SessionId};
 use tickgate::topic::Mode;
+use tickgate::zmtp::{Dealer, DealerEvent, Message, Options};
 use tokio::time::sleep;
 
 const SOON: Duration = Duration::from_millis(400);
@@ -331,6 +332,79 @@ async fn a_lost_session_is_told_and_the_next_one_begins_from_nothing() {
     world.connect("alice", 3).await;
     world.caller.done("alice", 3, subscribe("TCS", Mode::Ltp)).await;
     world.settles_on(&[("alice", &["NSE:TCS:1"]), ("bob", &[])]);
+}
+
+/// An adapter may reconnect by itself, so it has some time for that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_whose_adapter_stays_away_is_lost_after_a_while() {
+    for flags in ["connected", "is_connected"] {
+        let environment = format!("STANDIN_FLAGS={flags}\n");
+        let mut world = World::with(&["--lost-after", "1.5"], &environment).await;
+        world.connect("alice", 1).await;
+        world.caller.done("alice", 1, subscribe("TCS", Mode::Ltp)).await;
+        world.installation.drop_sessions("alice");
+        world.caller.hears_nothing().await;
+        let event = world.caller.event().await;
+        let reason = is_lost(event, "alice", 1);
+        assert_eq!(reason, "the adapter has not been connected for 1.5 seconds", "{flags}");
+        world.connect("alice", 2).await;
+        world.settles_on(&[("alice", &[])]);
+    }
+}
+
+/// Says what a gateway never would, and what one of a later version might.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_malformed_is_refused_or_dropped_and_harms_nobody() {
+    let mut world = World::new(&[]).await;
+    world.connect("alice", 1).await;
+    let address = world.installation.host_address().replace("tcp://", "");
+    let mut dealer = Dealer::connect(&world.runtime, Options::default(), &address);
+    assert_eq!(dealer.recv().await, DealerEvent::Up);
+    let request = |id: &str, rest: &str| {
+        format!(
+            r#"{{"type":"request","id":{id},"user":"alice","session":1,"deadline_ms":100{rest}}}"#
+        )
+    };
+    let refused = |id: u64, code: &str, message: &str| json!({"type": "answer", "id": id, "status": "error", "code": code, "message": message});
+    for (said, heard) in [
+        (r#"{"type":"ping","n":1}"#.to_owned(), None),
+        (request("1", r#","op":"connect""#), Some(refused(1, "NOT_CONNECTED", "say hello first"))),
+        ("[1]".to_owned(), None),
+        ("not JSON".to_owned(), None),
+        (r#"{"type":"hello","version":1,"gateway":"","n":1}"#.to_owned(), None),
+        (r#"{"type":"hello","version":1,"gateway":"\ud800","n":1}"#.to_owned(), None),
+        ("[".repeat(50_000), None),
+        (format!(r#"{{"type":"ping","n":2,"x":"{}"}}"#, "x".repeat(70_000)), None),
+        (request("2", ""), Some(refused(2, "REFUSED", "bad op"))),
+        (request("true", ""), None),
+        (request("3", r#","op":"subscribe","mode":4"#), Some(refused(3, "REFUSED", "bad mode"))),
+        (
+            request("4", r#","op":"subscribe","mode":1,"exchange":"NSE","symbol":"""#),
+            Some(refused(4, "REFUSED", "bad symbol")),
+        ),
+        (r#"{"type":"later","n":1}"#.to_owned(), None),
+    ] {
+        dealer.send(Message::single(said.clone().into_bytes())).await.unwrap();
+        if let Some(heard) = heard {
+            assert_eq!(heard_by(&mut dealer).await, heard, "{said}");
+        }
+    }
+    let hello = r#"{"type":"hello","version":7,"gateway":"later","n":3,"more":[]}"#;
+    dealer.send(Message::single(hello.as_bytes().to_vec())).await.unwrap();
+    let welcome = heard_by(&mut dealer).await;
+    assert_eq!((&welcome["type"], &welcome["version"]), (&"welcome".into(), &1.into()));
+    dealer.send(Message::single(request("5", r#","op":"connect""#).into_bytes())).await.unwrap();
+    assert_eq!(heard_by(&mut dealer).await["code"], "NOT_CONNECTED", "it speaks another version");
+
+    world.caller.done("alice", 1, subscribe("TCS", Mode::Ltp)).await;
+    world.settles_on(&[("alice", &["NSE:TCS:1"])]);
+}
+
+/// The next message.
+async fn heard_by(dealer: &mut Dealer) -> Value {
+    let event = tokio::time::timeout(Duration::from_secs(5), dealer.recv()).await;
+    let DealerEvent::Message(message) = event.expect("a message") else { panic!("not a message") };
+    serde_json::from_slice(&message.parts()[0]).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

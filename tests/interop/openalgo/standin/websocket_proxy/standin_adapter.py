@@ -34,11 +34,16 @@ class Publisher:
 
 
 class StandinAdapter:
-    """Answers in the shape of `status`; what it is told otherwise is in `control`."""
+    """Answers in the shape of `status`; what it is told otherwise is in `control`.
+
+    When its connection is lost it unsets `connected` and `running`; with `STANDIN_FLAGS` being
+    `connected` that flag alone, and with `is_connected` none, but the method of that name knows.
+    """
 
     def __init__(self):
         self.connected = False
         self.running = False
+        self.away = False
         self.user = None
         self.auth_token = None
         self._socket = None
@@ -96,6 +101,11 @@ class StandinAdapter:
 
         return obey(self.user, "disconnect", make)
 
+    def __getattr__(self, name):
+        if name == "is_connected" and os.environ.get("STANDIN_FLAGS") == "is_connected":
+            return lambda: not self.away
+        raise AttributeError(name)
+
     def publish_market_data(self, topic, data):
         Publisher.publish(topic, data)
 
@@ -124,4 +134,8 @@ class StandinAdapter:
         except (OSError, ValueError):
             pass
         # Gone, and it does not reconnect by itself.
-        self.connected = self.running = False
+        self.away = True
+        if os.environ.get("STANDIN_FLAGS") == "connected":
+            self.connected = False
+        elif os.environ.get("STANDIN_FLAGS") != "is_connected":
+            self.connected = self.running = False
