@@ -94,17 +94,17 @@ class Host:
         poller.register(self._router, zmq.POLLIN)
         poller.register(self._woken.fileno(), zmq.POLLIN)
         while not self._stopping:
-            poller.poll(self._pause() * 1_000)
+            poller.poll(self._pause_ms())
             self._receive()
             self._happened()
             self._passed(time.monotonic())
         self._close_all()
         self._router.close()
 
-    def _pause(self) -> float:
+    def _pause_ms(self) -> int:
         now = time.monotonic()
         due = self._deadlines[0][0] if self._deadlines else now + STEP_SECONDS
-        return min(max(due - now, 0.0) + 0.001, STEP_SECONDS)
+        return int(min(max(due - now, 0.0), STEP_SECONDS) * 1_000) + 1
 
     def _receive(self) -> None:
         for _ in range(MESSAGES_AT_ONCE):

@@ -198,7 +198,7 @@ def _is_number(value: object) -> bool:
 
 def _number(wire: dict[str, Any], field: str) -> int:
     value = wire.get(field)
-    if not _is_number(value):
+    if not isinstance(value, int) or not _is_number(value):
         raise Malformed(f"bad {field}")
     return value
 
