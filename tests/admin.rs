@@ -130,6 +130,7 @@ fn example() -> Status {
                 reconnects: 1,
                 last_error: Some("connection reset".into()),
             },
+            connections: 1,
             clients: 2,
             orders_clients: 1,
         }],

@@ -22,6 +22,7 @@ fn the_example_shows_every_key_in_its_section() {
     config.auth.keys_file = Some("keys.toml".into());
     config.auth.jwt_keys_file = Some("jwks.json".into());
     config.auth.openalgo_database = Some("openalgo.db".into());
+    config.admin.stats_file = Some("stats.json".into());
     config.audit.file = Some("audit.jsonl".into());
     config.auth.jwt_issuer = Some("issuer".into());
     config.auth.jwt_audience = Some("audience".into());

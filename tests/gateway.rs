@@ -3,6 +3,7 @@
 mod common;
 
 use common::{Client, Publisher, TestGateway};
+use serde_json::json;
 
 #[tokio::test]
 async fn a_client_authenticates_subscribes_and_sees_prices() {
@@ -227,4 +228,19 @@ async fn a_flooded_gateway_whose_clients_do_not_read_still_ends_in_time() {
     let ended = tokio::time::timeout(std::time::Duration::from_secs(3), gateway.stop()).await;
     assert!(ended.is_ok(), "five sleepers and a flood hold it up");
     flood.abort();
+}
+
+#[tokio::test]
+async fn the_brokers_that_are_told_as_supported_can_be_chosen() {
+    for (chosen, told) in [(vec![], json!(["paper"])), (vec!["a", "b"], json!(["a", "b"]))] {
+        let gateway = TestGateway::start_with(|config| {
+            config.broker.supported = chosen.into_iter().map(String::from).collect();
+        })
+        .await;
+        let mut client = Client::connect(&gateway).await;
+        let answer = client.ask(r#"{"action":"get_supported_brokers"}"#).await;
+        assert_eq!(answer["brokers"], told, "{answer}");
+        assert_eq!(answer["count"], told.as_array().map(Vec::len).unwrap_or_default(), "{answer}");
+        gateway.stop().await;
+    }
 }

@@ -50,6 +50,7 @@ impl Story {
                 request_timeout_ms: 20_000,
                 retry_min_ms: 500,
                 retry_max_ms: 30_000,
+                ..BrokerTimes::default()
             },
             ..Config::default()
         };

@@ -50,6 +50,7 @@ Examples:
   tickgate serve
   tickgate serve --config /etc/tickgate.toml
   TICKGATE_SERVER_LISTEN=127.0.0.1:9000 tickgate serve
+  tickgate serve --openalgo ~/openalgo                in place of OpenAlgo's WebSocket proxy
 
 Every key of the configuration can be set by TICKGATE_<SECTION>_<KEY>; tickgate.example.toml
 explains them all. Ctrl-C or SIGTERM lets clients finish for at most server.drain_timeout_ms, a
@@ -70,6 +71,7 @@ Examples:
     #[command(after_help = "\
 Examples:
   tickgate check tickgate.toml
+  tickgate check --openalgo ~/openalgo
 
 Judges the file as `tickgate serve --config FILE` would, in this environment. Exit code 2 if
 something is wrong.")]
@@ -146,6 +148,10 @@ pub(super) struct ServeArgs {
     /// Configuration file [default: ./tickgate.toml, if there is one]
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
+    /// Directory of an OpenAlgo installation: what its .env and its variables in the environment
+    /// say of its WebSocket proxy holds for this gateway, where nothing of its own says otherwise
+    #[arg(long, value_name = "PATH")]
+    pub(super) openalgo: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -207,7 +213,12 @@ impl std::fmt::Debug for TailArgs {
 #[derive(Args, Debug)]
 pub(super) struct CheckArgs {
     /// Configuration file
-    pub(super) file: PathBuf,
+    #[arg(required_unless_present = "openalgo")]
+    pub(super) file: Option<PathBuf>,
+    /// Directory of an OpenAlgo installation, as `serve --openalgo` takes it; says what became of
+    /// each of its settings
+    #[arg(long, value_name = "PATH")]
+    pub(super) openalgo: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]

@@ -2,7 +2,9 @@
 
 use super::args::{CheckArgs, ServeArgs};
 use super::{Failure, load, print, serve};
-use crate::config::{Address, BrokerKind, ChannelAuth, ChannelEntry, Config, Loaded};
+use crate::config::{
+    Address, Became, BrokerKind, ChannelAuth, ChannelEntry, Config, Loaded, Setting,
+};
 use crate::runtime::calendar::utc;
 use crate::runtime::{Runtime, TokioRuntime};
 use crate::server::{BadCertificate, Certificate};
@@ -19,11 +21,12 @@ impl From<BadCertificate> for Failure {
 ///
 /// Fails with everything that is wrong.
 pub(super) fn check(args: &CheckArgs) -> Result<(), Failure> {
-    let loaded = load(Some(&args.file))?;
-    serve::credentials(&loaded.config)?;
+    let loaded = load(args.file.as_deref(), args.openalgo.as_deref())?;
+    serve::credentials(&loaded)?;
     let certificate = Certificate::read(&loaded.config.server)?;
     let summary = summary(&loaded, certificate.as_ref());
-    print(&format!("{} is valid\n{summary}", args.file.display()))
+    let file = args.file.as_ref().or(args.openalgo.as_ref()).expect("clap demands one");
+    print(&format!("{} is valid\n{summary}", file.display()))
 }
 
 /// Prints the configuration that holds. There is no secret in it: keys live in a file of their
@@ -33,7 +36,7 @@ pub(super) fn check(args: &CheckArgs) -> Result<(), Failure> {
 ///
 /// Fails with everything that is wrong.
 pub(super) fn config(args: &ServeArgs) -> Result<(), Failure> {
-    let loaded = load(args.config.as_deref())?;
+    let loaded = load(args.config.as_deref(), args.openalgo.as_deref())?;
     let text = toml::to_string_pretty(&loaded.config)
         .map_err(|error| Failure::Runtime(format!("the configuration has no text: {error}")))?;
     print(&format!("{}\n{text}", sources(&loaded)))
@@ -47,7 +50,8 @@ fn sources(loaded: &Loaded) -> String {
     };
     let variables: Vec<_> =
         loaded.overridden_by.iter().map(|name| format!("# overridden by {name}\n")).collect();
-    format!("{file}\n{}", variables.concat())
+    let openalgo: Vec<_> = installation(loaded).map(|line| format!("# {line}\n")).collect();
+    format!("{file}\n{}{}", openalgo.concat(), variables.concat())
 }
 
 fn summary(loaded: &Loaded, certificate: Option<&Certificate>) -> String {
@@ -67,8 +71,24 @@ fn summary(loaded: &Loaded, certificate: Option<&Certificate>) -> String {
     ];
     lines.extend(channels(config));
     lines.extend(exposed_channels(config).map(|path| format!("  warning     {}", exposed(path))));
+    lines.extend(installation(loaded).map(|line| format!("  OpenAlgo    {line}")));
     lines.extend(loaded.overridden_by.iter().map(|name| format!("  overridden  by {name}")));
     lines.join("\n") + "\n"
+}
+
+/// What became of the variables of an installation of OpenAlgo, one a line, without any value.
+fn installation(loaded: &Loaded) -> impl Iterator<Item = String> {
+    let settings = loaded.installation.iter().flat_map(|installation| &installation.settings);
+    settings.map(|Setting { variable, place, became }| {
+        let place = place.as_ref().map_or("OpenAlgo's default".into(), ToString::to_string);
+        let place = if place == *variable { "environment".into() } else { place };
+        match became {
+            Became::Key(key) => format!("{variable} ({place}) is {key}"),
+            Became::Overridden(key) => format!("{variable} ({place}) gives way to our {key}"),
+            Became::Used(what) => format!("{variable} ({place}) is {what}"),
+            Became::Noted(why) => format!("{variable} ({place}) is not used: {why}"),
+        }
+    })
 }
 
 /// How clients connect.

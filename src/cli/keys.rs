@@ -56,7 +56,7 @@ impl Place {
         if let (Some(file), None) = (&args.file, &args.config) {
             return Ok(Self { file: file.clone(), config: None });
         }
-        let config = load(args.config.as_deref())?.config;
+        let config = load(args.config.as_deref(), None)?.config;
         let file = args.file.clone().or_else(|| config.auth.keys_file.clone());
         let file = file.unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
         Ok(Self { file, config: Some(config) })

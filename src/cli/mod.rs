@@ -125,8 +125,8 @@ fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
-fn load(path: Option<&Path>) -> Result<Loaded, Failure> {
-    Ok(config::load(path)?)
+fn load(path: Option<&Path>, openalgo: Option<&Path>) -> Result<Loaded, Failure> {
+    Ok(config::load(path, openalgo)?)
 }
 
 fn current_thread_runtime() -> Result<tokio::runtime::Runtime, Failure> {

@@ -9,7 +9,7 @@ use super::signals::Signals;
 use super::welcome::welcome;
 use super::{Failure, load, logging, multi_thread_runtime, print};
 use crate::auth::{BadCredentials, Credentials};
-use crate::config::{Address, Config};
+use crate::config::{Address, Config, Loaded};
 use crate::runtime::calendar::utc;
 use crate::runtime::{Runtime, TokioRuntime};
 use crate::server::{Certificate, Gateway, LogControl, StartError};
@@ -24,9 +24,9 @@ const OTHER_FILES: u64 = 256;
 /// Fails if the configuration, the keys or an address cannot be used, or if a part of the gateway
 /// dies.
 pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
-    let loaded = load(args.config.as_deref())?;
+    let loaded = load(args.config.as_deref(), args.openalgo.as_deref())?;
+    let credentials = credentials(&loaded)?;
     let config = loaded.config;
-    let credentials = credentials(&config)?;
     let log = logging::start(&config.log)?;
     let tokio = multi_thread_runtime()?;
     let result = tokio.block_on(serve(config, credentials, log));
@@ -40,8 +40,10 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
 /// # Errors
 ///
 /// Fails with everything that is wrong with it.
-pub(super) fn credentials(config: &Config) -> Result<Credentials, Failure> {
-    Ok(Credentials::load(config, |name| std::env::var(name).ok())?)
+pub(super) fn credentials(loaded: &Loaded) -> Result<Credentials, Failure> {
+    let of_installation = |name: &str| loaded.installation.as_ref()?.secret(name);
+    let variable = |name: &str| std::env::var(name).ok().or_else(|| of_installation(name));
+    Ok(Credentials::load(&loaded.config, variable)?)
 }
 
 async fn serve(config: Config, credentials: Credentials, log: LogControl) -> Result<(), Failure> {

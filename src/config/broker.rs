@@ -26,6 +26,8 @@ pub struct BrokerTimes {
     pub retry_min_ms: u64,
     /// Longest pause before a failed command is tried again.
     pub retry_max_ms: u64,
+    /// Names that `get_supported_brokers` lists; none: those of `[[brokers]]`.
+    pub supported: Vec<String>,
 }
 
 /// `[[brokers]]`
@@ -250,6 +252,7 @@ impl Default for BrokerTimes {
             request_timeout_ms: 20_000,
             retry_min_ms: 500,
             retry_max_ms: 30_000,
+            supported: Vec::new(),
         }
     }
 }

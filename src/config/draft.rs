@@ -59,6 +59,19 @@ impl Draft {
         true
     }
 
+    /// Sets a key outside `[[brokers]]` to what holds if nobody says otherwise.
+    pub(super) fn presume(&mut self, section: &str, name: &str, text: &str) {
+        let key = KEYS.iter().find(|key| key.section == section && key.name == name);
+        let slot = &key.expect("a key").slot;
+        let given = slot.read(text);
+        slot.set(&mut self.config, given).expect("a good value");
+    }
+
+    /// Where the value of a key was set, if it was.
+    pub(super) fn place(&self, key: &str) -> Option<&Place> {
+        self.places.get(key)
+    }
+
     /// Sets a key of the entry `index`, which exists, of an array of tables: what a file says, or
     /// the text of a variable. `false` if there is no such key.
     pub(super) fn set_entry(

@@ -5,14 +5,17 @@
 //! with N counted from zero, those of `[[channel]]` alike.
 
 mod address;
+mod admin;
 mod audit;
 mod broker;
 mod channel;
+mod dotenv;
 mod draft;
 mod environment;
 mod file;
 mod limits;
 mod load;
+mod openalgo;
 mod origin;
 mod problem;
 mod roles;
@@ -28,13 +31,15 @@ use serde::{Deserialize, Serialize};
 use crate::topic::Role;
 
 pub use address::{Address, BadAddress};
+pub use admin::{Admin, SOCKET_AUTO};
 pub use audit::Audit;
 pub use broker::{BrokerEntry, BrokerKind, BrokerTimes, DepthLevels, Quirks};
 pub use channel::{
     CHANNELS_MAX, ChannelAuth, ChannelEntry, ChannelKind, OutboxPolicy, TopicPattern,
 };
 pub use limits::{Conduct, Limits, PROFILES};
-pub use load::{DEFAULT_FILE, Loaded, load, parse};
+pub use load::{DEFAULT_FILE, Loaded, load, parse, parse_in};
+pub use openalgo::{Became, Installation, Setting};
 pub use origin::{BadOrigin, Origin};
 pub use problem::{BadConfig, Place, Problem};
 pub use roles::{Action, RoleRules, RoleTable, Roles};
@@ -68,8 +73,8 @@ pub struct Config {
     pub roles: Roles,
     /// How brokers are treated.
     pub broker: BrokerTimes,
-    /// The brokers, in the order in which `get_supported_brokers` lists them. None configured
-    /// means one paper broker.
+    /// The brokers, in the order in which `get_supported_brokers` lists them, unless
+    /// `broker.supported` does. None configured means one paper broker.
     pub brokers: Vec<BrokerEntry>,
     /// Paths under which clients connect. None configured means that every path is one and the
     /// same interactive channel.
@@ -153,19 +158,6 @@ pub struct Bus {
     pub waiting_ticks_max: usize,
     /// Exchanges whose names have two segments, like `NSE_INDEX`.
     pub two_segment_exchanges: Vec<String>,
-}
-
-/// The `admin.socket` that is found by itself.
-pub const SOCKET_AUTO: &str = "auto";
-
-/// `[admin]`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Admin {
-    /// Where health, status and metrics are served; empty: nowhere. Loopback only.
-    pub listen: String,
-    /// The socket of `tickgate admin`: `auto`, an absolute path, or empty: nowhere.
-    pub socket: String,
 }
 
 /// `[auth]`
@@ -293,12 +285,6 @@ impl Default for Bus {
                 .map(String::from)
                 .to_vec(),
         }
-    }
-}
-
-impl Default for Admin {
-    fn default() -> Self {
-        Self { listen: "127.0.0.1:8766".into(), socket: SOCKET_AUTO.into() }
     }
 }
 

@@ -189,6 +189,7 @@ pub(super) const KEYS: &[Key<Config>] = &[
     key("bus", "two_segment_exchanges", Slot::List(|c| &mut c.bus.two_segment_exchanges)),
     key("admin", "listen", Slot::Text(|c| &mut c.admin.listen)),
     key("admin", "socket", Slot::Text(|c| &mut c.admin.socket)),
+    key("admin", "stats_file", Slot::MaybePath(|c| &mut c.admin.stats_file)),
     key("auth", "keys_file", Slot::MaybePath(|c| &mut c.auth.keys_file)),
     key("auth", "demo_key", Slot::Flag(|c| &mut c.auth.demo_key)),
     key("auth", "jwt_keys_file", Slot::MaybePath(|c| &mut c.auth.jwt_keys_file)),
@@ -232,6 +233,7 @@ pub(super) const KEYS: &[Key<Config>] = &[
     key("broker", "request_timeout_ms", millis(|c| &mut c.broker.request_timeout_ms)),
     key("broker", "retry_min_ms", millis(|c| &mut c.broker.retry_min_ms)),
     key("broker", "retry_max_ms", millis(|c| &mut c.broker.retry_max_ms)),
+    key("broker", "supported", Slot::List(|c| &mut c.broker.supported)),
     key("audit", "file", Slot::MaybePath(|c| &mut c.audit.file)),
     key(
         "audit",
@@ -322,6 +324,7 @@ mod tests {
         config.auth.keys_file = Some(PathBuf::from("keys.toml"));
         config.auth.jwt_keys_file = Some(PathBuf::from("jwks.json"));
         config.auth.openalgo_database = Some(PathBuf::from("openalgo.db"));
+        config.admin.stats_file = Some(PathBuf::from("stats.json"));
         config.audit.file = Some(PathBuf::from("audit.jsonl"));
         config.auth.jwt_issuer = Some("issuer".into());
         config.auth.jwt_audience = Some("audience".into());

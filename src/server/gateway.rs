@@ -23,6 +23,7 @@ use super::hub::{HubMessage, Outlets, run_hub};
 use super::parts::{broker_kind, start_broadcasts, start_broker, start_shards, wildcards};
 use super::sockets::{Sockets, bind};
 use super::source::Source;
+use super::stats_file;
 use super::tls::Tls;
 use super::turned_away::TurnedAway;
 use crate::audit::{self, Audit};
@@ -191,21 +192,25 @@ impl Gateway {
 
         let ready = Arc::new(AtomicBool::new(false));
         let door_counts = Arc::new(DoorCounts::default());
+        let source = Source {
+            runtime: runtime.clone(),
+            clock,
+            ready: ready.clone(),
+            hub: hub_mailbox.clone(),
+            feed: feed_mailbox,
+            shards: shards.clone(),
+            broadcasts,
+            channels: config.channel.clone(),
+            door: door_counts.clone(),
+            bus: bus_stats,
+            audit: audit.clone(),
+            broker_kinds: entries.iter().map(broker_kind).collect(),
+        };
+        if let Some(path) = config.admin.stats_file.clone() {
+            let keep = stats_file::keep(runtime.clone(), source.clone(), path);
+            parts.push(("stats file", runtime.spawn("stats_file", keep)));
+        }
         if let Some(listener) = admin {
-            let source = Source {
-                runtime: runtime.clone(),
-                clock,
-                ready: ready.clone(),
-                hub: hub_mailbox.clone(),
-                feed: feed_mailbox,
-                shards: shards.clone(),
-                broadcasts,
-                channels: config.channel.clone(),
-                door: door_counts.clone(),
-                bus: bus_stats,
-                audit: audit.clone(),
-                broker_kinds: entries.iter().map(broker_kind).collect(),
-            };
             let admin = serve_admin(runtime.clone(), listener, source);
             parts.push(("admin port", runtime.spawn("admin", admin)));
         }

@@ -23,6 +23,7 @@ mod parts;
 mod shard;
 mod sockets;
 mod source;
+mod stats_file;
 pub mod status;
 mod tls;
 mod turned_away;

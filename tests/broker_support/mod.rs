@@ -116,17 +116,22 @@ impl Caller {
 
     /// Sends a command and returns its number.
     pub async fn send(&mut self, user: &str, session: u64, kind: CommandKind) -> CommandId {
+        self.send_within(Duration::from_secs(5), user, session, kind).await
+    }
+
+    /// Sends a command whose answer nobody waits for longer than this.
+    pub async fn send_within(
+        &mut self,
+        deadline: Duration,
+        user: &str,
+        session: u64,
+        kind: CommandKind,
+    ) -> CommandId {
         let id = CommandId(self.next);
         self.next += 1;
-        let command = Command {
-            id,
-            user: user.into(),
-            connection: 0,
-            session: SessionId(session),
-            kind,
-            deadline: Duration::from_secs(5),
-            more: false,
-        };
+        let (user, connection, more) = (user.into(), 0, false);
+        let session = SessionId(session);
+        let command = Command { id, user, connection, session, kind, deadline, more };
         self.commands.send(command).await.expect("a running broker");
         id
     }
@@ -134,6 +139,11 @@ impl Caller {
     /// Sends a command and waits for its answer, which is the next event.
     pub async fn ask(&mut self, user: &str, session: u64, kind: CommandKind) -> Answer {
         let id = self.send(user, session, kind).await;
+        self.answer_to(id).await
+    }
+
+    /// The next event, which is the answer to this command.
+    pub async fn answer_to(&mut self, id: CommandId) -> Answer {
         match self.event().await {
             BrokerEvent::Answer(answer) => {
                 assert_eq!(answer.id, id);

@@ -53,6 +53,7 @@ pub fn options(rules: &Rules, seed: u64) -> HubOptions {
         request_timeout_ms: rules.request_timeout_ms,
         retry_min_ms: rules.retry_min_ms,
         retry_max_ms: rules.retry_max_ms,
+        ..BrokerTimes::default()
     };
     let brokers = (0..BROKERS as u8).map(|no| words::broker(no).into()).collect();
     HubOptions::new(&config, brokers, seed)

@@ -111,7 +111,7 @@ pub fn config(plan: &Plan) -> Config {
             ..Outbox::default()
         },
         ticks: Ticks { seq: times.seq, snapshot: times.snapshot },
-        admin: Admin { listen: "0.0.0.0:8766".into(), socket: String::new() },
+        admin: Admin { listen: "0.0.0.0:8766".into(), socket: String::new(), stats_file: None },
         auth: Auth { demo_key: false, ..Auth::default() },
         broker: BrokerTimes {
             connect_timeout_ms: times.connect_timeout_ms,
@@ -119,6 +119,7 @@ pub fn config(plan: &Plan) -> Config {
             request_timeout_ms: times.request_timeout_ms,
             retry_min_ms: times.retry_min_ms,
             retry_max_ms: times.retry_max_ms,
+            ..BrokerTimes::default()
         },
         brokers: vec![BrokerEntry {
             name: BROKER_NAME.into(),

@@ -57,8 +57,10 @@ use user::User;
 /// What the hub needs to know of the configuration.
 #[derive(Clone, Debug)]
 pub struct HubOptions {
-    /// The brokers, in the order in which `get_supported_brokers` lists them.
+    /// The brokers, in the order of the configuration.
     pub brokers: Vec<BrokerName>,
+    /// What `get_supported_brokers` lists.
+    pub supported: Vec<BrokerName>,
     /// How long a client may stay unauthenticated.
     pub auth_timeout_ms: u64,
     /// Topics that one client may hold.
@@ -91,8 +93,13 @@ impl HubOptions {
             brokers: brokers.clone(),
             two_segment_exchanges: config.bus.two_segment_exchanges.clone(),
         };
+        let supported = match &config.broker.supported[..] {
+            [] => brokers.clone(),
+            names => names.iter().map(|name| name.as_str().into()).collect(),
+        };
         Self {
             brokers,
+            supported,
             rules,
             auth_timeout_ms: config.server.auth_timeout_ms,
             subscriptions_per_client_max: config.limits.subscriptions_per_client_max,

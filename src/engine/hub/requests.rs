@@ -51,7 +51,7 @@ impl Hub {
         match (request, user) {
             (Request::Ready(answer), _) => self.answer(id, request_id, answer, effects),
             (Request::SupportedBrokers, _) => {
-                let brokers = self.options.brokers.clone();
+                let brokers = self.options.supported.clone();
                 self.answer(id, request_id, Answer::SupportedBrokers { brokers }, effects);
             }
             (Request::Authenticate(identity), _) => {
