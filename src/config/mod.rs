@@ -2,16 +2,18 @@
 //!
 //! Each key is documented in `tickgate.example.toml` and can be overridden by an environment
 //! variable `TICKGATE_<SECTION>_<KEY>`, those of `[[brokers]]` by `TICKGATE_BROKERS_<N>_<KEY>`
-//! with N counted from zero, those of `[[channel]]` alike.
+//! with N counted from zero, those of `[[channel]]` and `[[market]]` alike.
 
 mod address;
 mod audit;
 mod channel;
 mod draft;
 mod environment;
+mod feed;
 mod file;
 mod limits;
 mod load;
+mod market;
 mod origin;
 mod problem;
 mod roles;
@@ -31,8 +33,10 @@ pub use audit::Audit;
 pub use channel::{
     CHANNELS_MAX, ChannelAuth, ChannelEntry, ChannelKind, OutboxPolicy, TopicPattern,
 };
+pub use feed::Feed;
 pub use limits::{Conduct, Limits, PROFILES};
 pub use load::{DEFAULT_FILE, Loaded, load, parse};
+pub use market::{DAYS, MARKETS_MAX, MarketEntry, MarketHours};
 pub use origin::{BadOrigin, Origin};
 pub use problem::{BadConfig, Place, Problem};
 pub use roles::{Action, RoleRules, RoleTable, Roles};
@@ -58,6 +62,8 @@ pub struct Config {
     pub ticks: Ticks,
     /// The ZeroMQ bus on which ticks arrive.
     pub bus: Bus,
+    /// When a silent topic is stale.
+    pub feed: Feed,
     /// The HTTP port for operators.
     pub admin: Admin,
     /// Who may come in.
@@ -72,6 +78,8 @@ pub struct Config {
     /// Paths under which clients connect. None configured means that every path is one and the
     /// same interactive channel.
     pub channel: Vec<ChannelEntry>,
+    /// When exchanges trade. Those of which nothing is said always do.
+    pub market: Vec<MarketEntry>,
     /// The audit log.
     pub audit: Audit,
     /// Logging.
