@@ -10,6 +10,7 @@ mod backoff;
 mod broadcast;
 mod channel;
 mod conduct;
+mod feed_state;
 mod gate;
 mod hub;
 mod index;
@@ -35,6 +36,7 @@ pub use backlog::{Backlog, BacklogLimits};
 pub use broadcast::{Broadcast, BroadcastEffect, BroadcastOptions, BroadcastTotals};
 pub use channel::{ChannelId, ChannelRules};
 pub use conduct::{Conduct, Escalation, Rates, Reaction, Violation};
+pub use feed_state::{Bounds, FeedCounts, FeedNote, FeedState, Hours, Moment, RouteNews};
 pub use gate::{
     Arrival, Attempt, Gate, GateEffect, GateOptions, GateTotals, NotBlocked, Refusal, Tried,
     network_of,
