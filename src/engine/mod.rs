@@ -36,7 +36,7 @@ pub use backlog::{Backlog, BacklogLimits};
 pub use broadcast::{Broadcast, BroadcastEffect, BroadcastOptions, BroadcastTotals};
 pub use channel::{ChannelId, ChannelRules};
 pub use conduct::{Conduct, Escalation, Rates, Reaction, Violation};
-pub use feed_state::{Bounds, FeedCounts, FeedNote, FeedState, Hours, Moment, RouteNews};
+pub use feed_state::{Bounds, FeedNote, FeedState, Hours, Moment, RouteNews, TopicCounts};
 pub use gate::{
     Arrival, Attempt, Gate, GateEffect, GateOptions, GateTotals, NotBlocked, Refusal, Tried,
     network_of,
@@ -221,6 +221,14 @@ pub enum Effect {
         shard: ShardId,
         /// Wanted, or no longer wanted.
         wanted: bool,
+    },
+    /// From now on a session serves a route (`up`), or none does any more. Until something is said,
+    /// one does.
+    Served {
+        /// Which.
+        route: RouteId,
+        /// Whether a user who wants it has a session.
+        up: bool,
     },
     /// From now on (or no longer) a shard has somebody who hears a broadcast.
     Audience {

@@ -28,7 +28,7 @@ use super::turned_away::TurnedAway;
 use crate::audit::{self, Audit};
 use crate::auth::{Credentials, Keeper, Verifier};
 use crate::config::Config;
-use crate::engine::{Gate, GateOptions, Hub, HubOptions, Index};
+use crate::engine::{FeedState, Gate, GateOptions, Hub, HubOptions, Index, Moment};
 use crate::runtime::{Clock, Runtime, Task, TaskGroup};
 use crate::topic::BrokerName;
 
@@ -156,9 +156,16 @@ impl Gateway {
             rules,
             waiting_max: config.bus.waiting_ticks_max,
             numbers: config.ticks.seq,
+            state: FeedState::new(&config, Moment { now_ms: 0, unix_ms: runtime.unix_ms() }),
+            told: if config.feed.status { shards.len() } else { 0 },
         };
-        let outlets =
-            FeedOutlets { shards: all.clone(), hub: hub_mailbox.clone(), keeper: keeper.clone() };
+        let calendar = runtime.clone();
+        let outlets = FeedOutlets {
+            shards: all.clone(),
+            hub: hub_mailbox.clone(),
+            keeper: keeper.clone(),
+            unix_ms: Box::new(move || calendar.unix_ms()),
+        };
         let feed = run_feed(bus, feed_messages, tables, clock, outlets);
         parts.push(("feed", runtime.spawn("feed", feed)));
 

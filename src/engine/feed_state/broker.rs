@@ -5,7 +5,7 @@ use crate::topic::BrokerName;
 
 /// Routes by how they are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FeedCounts {
+pub struct TopicCounts {
     /// They have not ticked yet, and need not have.
     pub waiting: u64,
     /// They tick.
@@ -40,7 +40,7 @@ pub enum FeedNote {
 /// One broker's routes.
 #[derive(Debug, Default)]
 pub(super) struct Broker {
-    pub counts: FeedCounts,
+    pub counts: TopicCounts,
     /// When its whole feed counts as silent, if nothing ticks before.
     pub silent_at_ms: Option<u64>,
     /// That it is silent has been said.
@@ -49,7 +49,7 @@ pub(super) struct Broker {
     touched: bool,
 }
 
-impl FeedCounts {
+impl TopicCounts {
     fn of(&mut self, state: State) -> &mut u64 {
         match state {
             State::Waiting => &mut self.waiting,
@@ -79,8 +79,8 @@ impl FeedCounts {
 impl FeedState {
     /// All routes, by how they are.
     #[must_use]
-    pub fn counts(&self) -> FeedCounts {
-        self.brokers.values().fold(FeedCounts::default(), |sum, broker| sum.plus(broker.counts))
+    pub fn counts(&self) -> TopicCounts {
+        self.brokers.values().fold(TopicCounts::default(), |sum, broker| sum.plus(broker.counts))
     }
 
     /// Brokers whose whole feed is silent.
@@ -108,7 +108,7 @@ impl FeedState {
         let Some(broker) = self.brokers.get_mut(name) else { return };
         *broker.counts.of(state) -= 1;
         broker.touched = true;
-        if broker.counts == FeedCounts::default() {
+        if broker.counts == TopicCounts::default() {
             self.brokers.swap_remove(name);
         }
     }
@@ -118,7 +118,7 @@ impl FeedState {
     pub(super) fn judge_brokers(&mut self) {
         let (now_ms, max_ms) = (self.at.now_ms, self.bounds.max_ms);
         for (name, broker) in &mut self.brokers {
-            let FeedCounts { waiting, live, stale, .. } = broker.counts;
+            let TopicCounts { waiting, live, stale, .. } = broker.counts;
             let all_stale = stale > 0 && live == 0 && waiting == 0;
             if !all_stale {
                 broker.silent_at_ms = None;

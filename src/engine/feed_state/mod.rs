@@ -32,7 +32,7 @@ use crate::protocol::feed_status;
 use crate::topic::{BrokerName, Topic};
 
 use broker::Broker;
-pub use broker::{FeedCounts, FeedNote};
+pub use broker::{FeedNote, TopicCounts};
 pub use habit::Bounds;
 use habit::Habit;
 pub use hours::Hours;

@@ -90,7 +90,7 @@ impl Desk {
     }
 
     fn counts(&self) -> [u64; 5] {
-        let FeedCounts { waiting, live, stale, recovering, closed } = self.state.counts();
+        let TopicCounts { waiting, live, stale, recovering, closed } = self.state.counts();
         [waiting, live, stale, recovering, closed]
     }
 }

@@ -19,6 +19,7 @@ mod reached;
 mod reject;
 mod requests;
 mod routes;
+mod serving;
 mod session;
 mod snapshot;
 mod topics;

@@ -387,8 +387,9 @@ impl Hub {
     fn session_becomes(&mut self, user_id: &UserId, state: SessionState) {
         let now_ms = self.now_ms;
         let session = self.session_mut(user_id);
-        session.state = state;
+        let was = std::mem::replace(&mut session.state, state);
         session.since_ms = now_ms;
+        self.session_changes(user_id, was);
     }
 
     fn session_mut(&mut self, user_id: &UserId) -> &mut Session {

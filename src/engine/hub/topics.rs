@@ -222,12 +222,14 @@ impl Hub {
         let client = self.clients.get_mut(&client_id).expect("the client exists");
         client.topics.insert(topic.clone());
         self.routes.add(topic, &user.broker, client.shard, effects);
+        self.wanting_changes(user_id, topic, true);
         self.work.topics.push_back((user_id.clone(), topic.clone()));
         want
     }
 
     /// Takes a client's want back, and says how far it had come.
     pub(super) fn unwant(&mut self, user_id: &UserId, client_id: ClientId, topic: &Topic) -> Want {
+        self.wanting_changes(user_id, topic, false);
         let user = self.users.get_mut(user_id).expect("the user exists");
         let state = user.topics.get_mut(topic).expect("a want has a topic");
         state.meets(TopicEvent::Unwanted);
