@@ -127,7 +127,6 @@ words! {
         TopicAliveAgain = "a topic ticks after a silence that clients were told of",
         JoinsSilent = "a client comes to a topic that is silent",
         SilencesTogether = "a client is told of several silences at once",
-        FeedWasAway = "silence means nothing because the gateway has not listened",
         LinkDown = "a command is given while the broker cannot be reached",
         LinkSilent = "a broker is given up for its silence",
         LinkReplaced = "a broker is greeted anew",

@@ -26,7 +26,6 @@ use super::numbered::NumberMap;
 use super::wheel::Wheel;
 use super::{RouteId, ShardId};
 use crate::config::Config;
-use crate::marks::mark;
 use crate::protocol::FeedStatus;
 use crate::protocol::feed_status;
 use crate::topic::{BrokerName, Topic};
@@ -277,7 +276,6 @@ impl FeedState {
         let late = self.wheel.next_ms().is_some_and(|due_ms| due_ms + LATE_MS < now_ms);
         let has_listened = self.listens_until_ms > 0 && now_ms <= self.listens_until_ms + LATE_MS;
         if late && !has_listened {
-            mark!(FeedWasAway);
             self.listens_until_ms = now_ms + LATE_MS;
         }
         if self.listens_until_ms > now_ms {
