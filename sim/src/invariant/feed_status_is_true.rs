@@ -130,8 +130,15 @@ impl FeedStatusIsTrue {
         Ok(())
     }
 
-    /// What is stale has not been published for a while.
+    /// What is stale has not been published for a while in which it could be.
     fn is_silent(&self, client: &ClientName, topic: &TopicName, at_us: u64) -> Result<(), String> {
+        let before_us = at_us.saturating_sub(self.min_us.saturating_sub(TOLERANCE_US));
+        let hours = self.hours.get(&*topic.instrument().exchange);
+        if hours.is_some_and(|hours| !is_open(hours, before_us)) {
+            return Err(format!(
+                "{client} was told that {topic} is stale, whose market has opened only now"
+            ));
+        }
         if !self.is_judged(client, topic) {
             return Ok(());
         }

@@ -7,7 +7,7 @@ use tickgate::config::MarketEntry;
 const A: &str = "NSE:A/LTP";
 
 /// alice-1 holds A. Silence is too long after 500 to 2,000 ms; the market of BSE closes after a
-/// minute.
+/// minute, that of MCX opens then.
 fn story() -> Story<FeedStatusIsTrue> {
     let mut plan = plan();
     (plan.gateway.stale_min_ms, plan.gateway.stale_after_ms) = (500, 2_000);
@@ -19,6 +19,13 @@ fn story() -> Story<FeedStatusIsTrue> {
         close: "00:01".into(),
         holidays: Vec::new(),
     });
+    let opens = MarketEntry {
+        exchanges: vec!["MCX".into()],
+        open: "00:01".into(),
+        close: "24:00".into(),
+        ..plan.gateway.markets[0].clone()
+    };
+    plan.gateway.markets.push(opens);
     let mut story = Story::of(FeedStatusIsTrue::new(&plan));
     story.join("alice-1");
     story.subscribe("alice-1", A);
@@ -99,6 +106,10 @@ fn hours_are_held_against_what_is_told() {
         story.subscribe("alice-1", bse);
         assert_eq!(told(&mut story, at_ms, status, bse).is_ok(), is_true, "{at_ms} {status:?}");
     }
+    let mut early = story();
+    early.subscribe("alice-1", "MCX:A/LTP");
+    let problem = told(&mut early, 60_100, FeedStatus::Stale, "MCX:A/LTP");
+    assert!(problem.is_err_and(|problem| problem.contains("only now")), "it opens at 00:01");
     let problem = told(&mut story(), 700, FeedStatus::Closed, A);
     assert!(problem.is_err_and(|problem| problem.contains("at this hour")), "it trades always");
 }
