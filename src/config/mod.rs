@@ -143,6 +143,10 @@ pub struct Bus {
     pub bind: Vec<String>,
     /// Addresses of publishers that bind themselves, `tcp://host:port`.
     pub connect: Vec<String>,
+    /// What publishers are asked for: `all`, or what is `wanted`.
+    pub subscribe: String,
+    /// Beginnings of topics that they are always asked for.
+    pub prefixes: Vec<String>,
     /// How long a mode that was seen for an instrument keeps serving its own subscriptions.
     pub source_window_ms: u64,
     /// Silence after which a publisher is pinged; three times as much closes its connection.
@@ -160,6 +164,9 @@ pub struct Bus {
     /// Exchanges whose names have two segments, like `NSE_INDEX`.
     pub two_segment_exchanges: Vec<String>,
 }
+
+/// What `bus.subscribe` can be.
+pub const BUS_SUBSCRIBES: &[&str] = &["all", "wanted"];
 
 /// The `admin.socket` that is found by itself.
 pub const SOCKET_AUTO: &str = "auto";
@@ -347,6 +354,8 @@ impl Default for Bus {
         Self {
             bind: vec!["tcp://127.0.0.1:5555".into()],
             connect: Vec::new(),
+            subscribe: BUS_SUBSCRIBES[0].into(),
+            prefixes: Vec::new(),
             source_window_ms: 5_000,
             heartbeat_interval_ms: 5_000,
             handshake_timeout_ms: 5_000,

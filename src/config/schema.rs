@@ -3,7 +3,7 @@
 use super::channel::{CHANNEL, CHANNEL_KEYS};
 use super::market::{MARKET, MARKET_KEYS};
 use super::value::Slot;
-use super::{BrokerEntry, BrokerKind, Config, PROFILES, SHARDS_MAX};
+use super::{BUS_SUBSCRIBES, BrokerEntry, BrokerKind, Config, PROFILES, SHARDS_MAX};
 
 /// One key of a section.
 #[derive(Debug)]
@@ -162,6 +162,8 @@ pub(super) const KEYS: &[Key<Config>] = &[
     key("ticks", "snapshot", Slot::Flag(|c| &mut c.ticks.snapshot)),
     key("bus", "bind", Slot::List(|c| &mut c.bus.bind)),
     key("bus", "connect", Slot::List(|c| &mut c.bus.connect)),
+    key("bus", "subscribe", Slot::Choice(|c| &mut c.bus.subscribe, BUS_SUBSCRIBES)),
+    key("bus", "prefixes", Slot::List(|c| &mut c.bus.prefixes)),
     key("bus", "source_window_ms", millis(|c| &mut c.bus.source_window_ms)),
     key(
         "bus",

@@ -17,6 +17,7 @@ mod index;
 mod numbered;
 mod outbox;
 mod pace;
+mod prefixes;
 mod shard;
 mod timers;
 mod upstream;
@@ -47,6 +48,7 @@ pub use hub::{
 };
 pub use index::{Index, Served, TickAddress};
 pub use outbox::{Content, Lost, Outbox, OutboxLimits, Overflow};
+pub use prefixes::{PrefixChange, Prefixes, always as always_wanted};
 pub use shard::{Change, Manner, Orders, Shard, ShardOptions, ShardTotals};
 pub use upstream::{Upstream, UpstreamCommand};
 pub use wildcards::{Picked, Wild, Wildcards};

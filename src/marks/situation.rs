@@ -120,6 +120,7 @@ words! {
         // The feed, and the link to a broker.
         NoInterest = "a tick comes that nobody wants",
         FeedSheds = "a tick replaces one that waits for a shard that is behind",
+        PrefixesChange = "publishers are asked for something else",
         OtherSource = "a tick is served by a leaner topic",
         TopicStale = "a topic is silent for longer than it should be",
         TopicClosed = "a topic is silent because its market is closed",

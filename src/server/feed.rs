@@ -15,14 +15,14 @@ use super::hub::HubMessage;
 use super::shard::ShardMessage;
 use crate::auth::Keeper;
 use crate::engine::{
-    ChannelId, Event, FeedState, Index, Moment, Picked, RouteId, Served, ShardId, TickAddress,
-    TopicCounts, Wildcards,
+    ChannelId, Event, FeedState, Index, Moment, Picked, Prefixes, RouteId, Served, ShardId,
+    TickAddress, TopicCounts, Wildcards,
 };
 use crate::marks::mark;
 use crate::protocol::{self, BusTopic, TopicRules, frame};
 use crate::runtime::Clock;
 use crate::topic::{BrokerName, Topic, UserId};
-use crate::zmtp::{Message, Sub};
+use crate::zmtp::{Message, Sub, Wanted};
 
 use to_shard::ToShard;
 
@@ -110,6 +110,8 @@ pub(super) struct FeedTables {
     /// Whether ticks carry their numbers.
     pub numbers: bool,
     pub state: FeedState,
+    /// What publishers are asked for; `None`: everything.
+    pub prefixes: Option<Prefixes>,
     /// How many of the shards have clients who are told of it: all but those of broadcasts; 0:
     /// nobody is told.
     pub told: usize,
@@ -147,7 +149,10 @@ pub(super) async fn run_feed<S: Send + 'static>(
         tokio::select! {
             biased;
             message = mailbox.recv() => match message {
-                Some(message) => feed.take(message, moment()),
+                Some(message) => {
+                    feed.take(message, moment());
+                    feed.ask(bus.wanted());
+                }
                 None => return,
             },
             () = clock.sleep_until_ms(look_ms.unwrap_or(0)), if look_ms.is_some() => {
@@ -203,6 +208,9 @@ impl<S> Feed<S> {
                 self.tables.index.set_interest(route, &topic, &broker, shard, wanted);
                 state.set_now(at);
                 state.set_interest(route, &topic, &broker, shard, wanted);
+                if let Some(prefixes) = &mut self.tables.prefixes {
+                    prefixes.set_interest(route, &topic, &broker, shard, wanted);
+                }
                 self.spread_news();
             }
             FeedMessage::Served { route, up } => {
@@ -216,6 +224,16 @@ impl<S> Feed<S> {
                 // Whoever asked may have given up.
                 let _ = answer.send(self.counted(at.now_ms));
             }
+        }
+    }
+
+    /// Asks publishers for what is wanted now.
+    fn ask(&mut self, wanted: &Wanted) {
+        let Some(prefixes) = &mut self.tables.prefixes else { return };
+        let changes = prefixes.take_changes();
+        if !changes.is_empty() {
+            mark!(PrefixesChange);
+            wanted.set(changes.into_iter().map(|change| (change.wanted, change.prefix)));
         }
     }
 

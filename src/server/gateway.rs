@@ -21,14 +21,14 @@ use super::feed::{FeedOutlets, FeedTables, run_feed};
 use super::forwarded;
 use super::hub::{HubMessage, Outlets, run_hub};
 use super::parts::{broker_kind, start_broadcasts, start_broker, start_shards, wildcards};
-use super::sockets::{Sockets, bind};
+use super::sockets::{Sockets, WANTED, bind};
 use super::source::Source;
 use super::tls::Tls;
 use super::turned_away::TurnedAway;
 use crate::audit::{self, Audit};
 use crate::auth::{Credentials, Keeper, Verifier};
 use crate::config::Config;
-use crate::engine::{FeedState, Gate, GateOptions, Hub, HubOptions, Index, Moment};
+use crate::engine::{FeedState, Gate, GateOptions, Hub, HubOptions, Index, Moment, Prefixes};
 use crate::runtime::{Clock, Runtime, Task, TaskGroup};
 use crate::topic::BrokerName;
 
@@ -157,6 +157,7 @@ impl Gateway {
             waiting_max: config.bus.waiting_ticks_max,
             numbers: config.ticks.seq,
             state: FeedState::new(&config, Moment { now_ms: 0, unix_ms: runtime.unix_ms() }),
+            prefixes: (config.bus.subscribe == WANTED).then(Prefixes::default),
             told: if config.feed.status { shards.len() } else { 0 },
         };
         let calendar = runtime.clone();

@@ -41,6 +41,7 @@ async fn stalled() -> Stalled {
         waiting_max: 4_096,
         numbers: false,
         state: FeedState::new(&Config::default(), Moment { now_ms: 0, unix_ms: 0 }),
+        prefixes: None,
         told: 1,
     };
     let feed = run_feed(bus, mailbox, tables, clock, outlets);
