@@ -164,6 +164,8 @@ fn example() -> Status {
             nulled_total: 2,
             shed_total: 5,
             shedding: false,
+            topics: [("live".into(), 3), ("stale".into(), 1)].into(),
+            silent_brokers: Vec::new(),
             reconnects_total: 1,
             protocol_errors_total: 0,
         },

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use tickgate::config::{BrokerEntry, BrokerKind, ChannelEntry, ChannelKind, Config, Quirks, parse};
+use tickgate::config::{
+    BrokerEntry, BrokerKind, ChannelEntry, ChannelKind, Config, MarketEntry, Quirks, parse,
+};
 
 const EXAMPLE: &str = include_str!("../tickgate.example.toml");
 
@@ -38,6 +40,14 @@ fn the_example_shows_every_key_in_its_section() {
         user: Some("indices".into()),
         ..ChannelEntry::new("/", ChannelKind::Broadcast)
     });
+    config.market.push(MarketEntry {
+        exchanges: vec!["NSE".into()],
+        utc_offset: "+05:30".into(),
+        days: vec!["mon".into()],
+        open: "09:15".into(),
+        close: "15:30".into(),
+        holidays: Vec::new(),
+    });
     let mut wanted = BTreeSet::new();
     for (section, value) in &toml::Table::try_from(config).expect("serializes") {
         let entry = value.as_array().map_or(value, |entries| &entries[0]);
@@ -70,6 +80,7 @@ fn what_the_example_leaves_commented_out_is_valid_too() {
     let expected =
         [("/ws/market", ChannelKind::Interactive), ("/ws/index", ChannelKind::Broadcast)];
     assert_eq!(channels, expected);
+    assert_eq!(config.market.len(), 1);
 }
 
 #[test]

@@ -92,6 +92,7 @@ impl Story {
                 Effect::Close { client, code, .. } => self.closed.push((client.0, code)),
                 Effect::Detach { .. }
                 | Effect::Interest { .. }
+                | Effect::Served { .. }
                 | Effect::Administer { .. }
                 | Effect::Notice { .. }
                 | Effect::Audience { .. }

@@ -64,6 +64,7 @@ impl Story {
                 Effect::Deliver { answer: None, .. }
                 | Effect::Detach { .. }
                 | Effect::Interest { .. }
+                | Effect::Served { .. }
                 | Effect::Note(_) => {}
             }
         }

@@ -39,6 +39,7 @@ impl Log {
                 | Effect::Administer { .. }
                 | Effect::Notice { .. }
                 | Effect::Interest { .. }
+                | Effect::Served { .. }
                 | Effect::Audience { .. } => {}
             }
         }

@@ -183,6 +183,34 @@ async fn a_libzmq_pub_that_freezes_is_given_up_and_found_again_when_it_thaws() {
 }
 
 #[tokio::test]
+async fn a_libzmq_publisher_is_asked_for_what_is_wanted_and_sends_nothing_else() {
+    let runtime = TokioRuntime::new();
+    let mut sub =
+        Sub::start(&runtime, Options::default(), &loopback(), &[], &[]).await.expect("start");
+    let endpoint = format!("tcp://{}", sub.bound()[0]);
+    let prefix = |number: usize| Bytes::from(format!("NSE_{number:05}_"));
+    // Some are there when the publisher comes, the others follow one by one.
+    sub.wanted().set((0..5_000).map(|number| (true, prefix(number))));
+    let peer = Peer::start(&["xpub", "connect", &endpoint, "20000"]);
+    (|| sub.stats().peers == 1).eventually("the publisher comes").await;
+    for number in 5_000..20_000 {
+        sub.wanted().set([(true, prefix(number))]);
+    }
+    sub.wanted().set((10_000..20_000).map(|number| (false, prefix(number))));
+    let mut received = 0;
+    loop {
+        let batch = within(sub.recv()).await.expect("open");
+        received += batch.len();
+        let is_last = |message: &Message| message.parts()[1] == "last";
+        if batch.iter().any(is_last) {
+            break;
+        }
+    }
+    assert_eq!(received, 10_001, "one of each that is wanted, and the last");
+    peer.done().await;
+}
+
+#[tokio::test]
 async fn a_libzmq_sub_with_20_000_subscriptions_gets_exactly_those_from_our_pub() {
     let runtime = TokioRuntime::new();
     let publisher =

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tickgate::audit::Record;
+use tickgate::protocol::FeedStatus;
 use tickgate::server::status::Status;
 use tickgate::topic::{Mode, UserId};
 
@@ -129,6 +130,13 @@ pub enum Seen {
     Notice {
         /// Its number.
         number: u64,
+    },
+    /// Client: it was told how topics are.
+    FeedStatus {
+        /// How.
+        status: FeedStatus,
+        /// Which.
+        topics: Vec<TopicName>,
     },
     /// Client: a message was read that is none of the above.
     Unexpected(String),

@@ -18,6 +18,7 @@ mod channels_hold;
 mod connections_hold;
 mod every_gap_is_told;
 mod failed_subscribe_leaves_nothing;
+mod feed_status_is_true;
 mod forbidden_line;
 mod keys_decide;
 mod latest_reaches_all;
@@ -109,6 +110,7 @@ pub fn all(plan: &Plan) -> Vec<Box<dyn Invariant>> {
         Box::new(one_source_at_a_time::OneSourceAtATime::new(plan)),
         Box::new(latest_reaches_all::LatestReachesAll::new(plan)),
         Box::new(paces_hold::PacesHold::new(plan)),
+        Box::new(feed_status_is_true::FeedStatusIsTrue::new(plan)),
         Box::new(order_updates_complete::OrderUpdatesComplete::new(plan)),
         Box::new(limits_hold::LimitsHold::new(plan)),
         Box::new(places_hold::PlacesHold::new(plan)),

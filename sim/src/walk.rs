@@ -201,6 +201,7 @@ impl<E: Engine> Walk<E> {
                 Effect::Close { .. }
                 | Effect::Detach { .. }
                 | Effect::Interest { .. }
+                | Effect::Served { .. }
                 | Effect::Administer { .. }
                 | Effect::Notice { .. }
                 | Effect::Audience { .. }

@@ -7,6 +7,7 @@ use toml::de::DeValue;
 use super::Config;
 use super::address::Address;
 use super::channel::{CHANNEL, CHANNEL_KEYS, ChannelDraft};
+use super::market::{MARKET, MARKET_KEYS, MarketDraft};
 use super::problem::{BadConfig, Place, Problem};
 use super::schema::{BROKER_KEYS, BROKERS, BrokerDraft, KEYS, Key};
 use super::validate;
@@ -18,6 +19,7 @@ pub(super) struct Draft {
     config: Config,
     brokers: Vec<BrokerDraft>,
     channels: Vec<ChannelDraft>,
+    markets: Vec<MarketDraft>,
     /// By dotted key, e.g. `server.listen` or `brokers.0.name`; `brokers.0` is the whole entry.
     places: BTreeMap<String, Place>,
     problems: Vec<Problem>,
@@ -30,16 +32,20 @@ impl Draft {
 
     /// How many entries an array of tables has.
     pub(super) fn count(&self, array: &str) -> usize {
-        if array == CHANNEL { self.channels.len() } else { self.brokers.len() }
+        match array {
+            CHANNEL => self.channels.len(),
+            MARKET => self.markets.len(),
+            _ => self.brokers.len(),
+        }
     }
 
     /// Adds an entry to an array of tables.
     pub(super) fn add(&mut self, array: &str, place: Place) {
         self.places.insert(format!("{array}.{}", self.count(array)), place);
-        if array == CHANNEL {
-            self.channels.push(ChannelDraft::default());
-        } else {
-            self.brokers.push(BrokerDraft::default());
+        match array {
+            CHANNEL => self.channels.push(ChannelDraft::default()),
+            MARKET => self.markets.push(MarketDraft::default()),
+            _ => self.brokers.push(BrokerDraft::default()),
         }
     }
 
@@ -81,10 +87,10 @@ impl Draft {
         place: Place,
         written: Written<'_>,
     ) -> bool {
-        let result = if array == CHANNEL {
-            set_in(CHANNEL_KEYS, &mut self.channels[index], name, written)
-        } else {
-            set_in(BROKER_KEYS, &mut self.brokers[index], name, written)
+        let result = match array {
+            CHANNEL => set_in(CHANNEL_KEYS, &mut self.channels[index], name, written),
+            MARKET => set_in(MARKET_KEYS, &mut self.markets[index], name, written),
+            _ => set_in(BROKER_KEYS, &mut self.brokers[index], name, written),
         };
         let Some(result) = result else { return false };
         self.settle(format!("{array}.{index}.{name}"), place, result);
@@ -142,11 +148,13 @@ impl Draft {
         let channels = std::mem::take(&mut self.channels).into_iter().map(ChannelDraft::finish);
         let brokers = self.entries(BROKERS, brokers.collect());
         let channels = self.entries(CHANNEL, channels.collect());
-        let (Some(brokers), Some(channels)) = (brokers, channels) else {
+        let markets = std::mem::take(&mut self.markets).into_iter().map(MarketDraft::finish);
+        let markets = self.entries(MARKET, markets.collect());
+        let (Some(brokers), Some(channels), Some(markets)) = (brokers, channels, markets) else {
             return BadConfig::unless_empty(self.problems).map(|()| self.config);
         };
         let Self { mut config, places, mut problems, .. } = self;
-        (config.brokers, config.channel) = (brokers, channels);
+        (config.brokers, config.channel, config.market) = (brokers, channels, markets);
         if is_public(&config) {
             config.limits.publish(|name| places.contains_key(&format!("limits.{name}")));
         }

@@ -1,15 +1,14 @@
 //! Environment variables that override the file.
 //!
 //! `TICKGATE_<SECTION>_<KEY>` for every key, and `TICKGATE_BROKERS_<N>_<KEY>` for the entries of
-//! `[[brokers]]`, counted from zero, and alike for those of `[[channel]]`. The number behind the
-//! last one adds an entry.
+//! `[[brokers]]`, counted from zero, and alike for those of `[[channel]]` and `[[market]]`. The
+//! number behind the last one adds an entry.
 
 use std::collections::BTreeMap;
 
-use super::channel::CHANNEL_KEYS;
 use super::draft::{Draft, Written};
 use super::problem::{Place, nearest};
-use super::schema::{ARRAYS, BROKER_KEYS, BROKERS, KEYS};
+use super::schema::{ARRAYS, BROKERS, KEYS, entry_keys};
 
 const PREFIX: &str = "TICKGATE_";
 
@@ -67,9 +66,7 @@ fn read_one(name: &str, text: &str, draft: &mut Draft) -> bool {
 
 /// The keys of the entries of an array of tables.
 fn entry_names(array: &str) -> impl Iterator<Item = &'static str> {
-    let brokers = BROKER_KEYS.iter().map(|key| (key.section, key.name));
-    let channels = CHANNEL_KEYS.iter().map(|key| (key.section, key.name));
-    brokers.chain(channels).filter(move |(of, _)| *of == array).map(|(_, name)| name)
+    entry_keys().filter(move |(of, _)| *of == array).map(|(_, name)| name)
 }
 
 /// The name of the variable of a key.

@@ -2,7 +2,7 @@
 //!
 //! Each key is documented in `tickgate.example.toml` and can be overridden by an environment
 //! variable `TICKGATE_<SECTION>_<KEY>`, those of `[[brokers]]` by `TICKGATE_BROKERS_<N>_<KEY>`
-//! with N counted from zero, those of `[[channel]]` alike.
+//! with N counted from zero, those of `[[channel]]` and `[[market]]` alike.
 
 mod address;
 mod admin;
@@ -12,9 +12,11 @@ mod channel;
 mod dotenv;
 mod draft;
 mod environment;
+mod feed;
 mod file;
 mod limits;
 mod load;
+mod market;
 mod openalgo;
 mod origin;
 mod problem;
@@ -37,8 +39,10 @@ pub use broker::{BrokerEntry, BrokerKind, BrokerTimes, DepthLevels, Quirks};
 pub use channel::{
     CHANNELS_MAX, ChannelAuth, ChannelEntry, ChannelKind, OutboxPolicy, TopicPattern,
 };
+pub use feed::Feed;
 pub use limits::{Conduct, Limits, PROFILES};
 pub use load::{DEFAULT_FILE, Loaded, load, parse, parse_in};
+pub use market::{DAYS, MARKETS_MAX, MarketEntry, MarketHours};
 pub use openalgo::{Became, Installation, Setting};
 pub use origin::{BadOrigin, Origin};
 pub use problem::{BadConfig, Place, Problem};
@@ -65,6 +69,8 @@ pub struct Config {
     pub ticks: Ticks,
     /// The ZeroMQ bus on which ticks arrive.
     pub bus: Bus,
+    /// When a silent topic is stale.
+    pub feed: Feed,
     /// The HTTP port for operators.
     pub admin: Admin,
     /// Who may come in.
@@ -79,6 +85,8 @@ pub struct Config {
     /// Paths under which clients connect. None configured means that every path is one and the
     /// same interactive channel.
     pub channel: Vec<ChannelEntry>,
+    /// When exchanges trade. Those of which nothing is said always do.
+    pub market: Vec<MarketEntry>,
     /// The audit log.
     pub audit: Audit,
     /// Logging.
@@ -142,6 +150,10 @@ pub struct Bus {
     pub bind: Vec<String>,
     /// Addresses of publishers that bind themselves, `tcp://host:port`.
     pub connect: Vec<String>,
+    /// What publishers are asked for: `all`, or what is `wanted`.
+    pub subscribe: String,
+    /// Beginnings of topics that they are always asked for.
+    pub prefixes: Vec<String>,
     /// How long a mode that was seen for an instrument keeps serving its own subscriptions.
     pub source_window_ms: u64,
     /// Silence after which a publisher is pinged; three times as much closes its connection.
@@ -159,6 +171,9 @@ pub struct Bus {
     /// Exchanges whose names have two segments, like `NSE_INDEX`.
     pub two_segment_exchanges: Vec<String>,
 }
+
+/// What `bus.subscribe` can be.
+pub const BUS_SUBSCRIBES: &[&str] = &["all", "wanted"];
 
 /// `[auth]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -274,6 +289,8 @@ impl Default for Bus {
         Self {
             bind: vec!["tcp://127.0.0.1:5555".into()],
             connect: Vec::new(),
+            subscribe: BUS_SUBSCRIBES[0].into(),
+            prefixes: Vec::new(),
             source_window_ms: 5_000,
             heartbeat_interval_ms: 5_000,
             handshake_timeout_ms: 5_000,

@@ -1,8 +1,9 @@
 //! Every key: its section, its name, what it holds and its limits.
 
 use super::channel::{CHANNEL, CHANNEL_KEYS};
+use super::market::{MARKET, MARKET_KEYS};
 use super::value::Slot;
-use super::{BrokerEntry, BrokerKind, Config, PROFILES, Quirks, SHARDS_MAX};
+use super::{BUS_SUBSCRIBES, BrokerEntry, BrokerKind, Config, PROFILES, Quirks, SHARDS_MAX};
 
 /// One key of a section.
 #[derive(Debug)]
@@ -174,6 +175,8 @@ pub(super) const KEYS: &[Key<Config>] = &[
     key("ticks", "snapshot", Slot::Flag(|c| &mut c.ticks.snapshot)),
     key("bus", "bind", Slot::List(|c| &mut c.bus.bind)),
     key("bus", "connect", Slot::List(|c| &mut c.bus.connect)),
+    key("bus", "subscribe", Slot::Choice(|c| &mut c.bus.subscribe, BUS_SUBSCRIBES)),
+    key("bus", "prefixes", Slot::List(|c| &mut c.bus.prefixes)),
     key("bus", "source_window_ms", millis(|c| &mut c.bus.source_window_ms)),
     key(
         "bus",
@@ -187,6 +190,10 @@ pub(super) const KEYS: &[Key<Config>] = &[
     key("bus", "frame_bytes_max", Slot::Bytes(|c| &mut c.bus.frame_bytes_max, 1_024..=256 * MIB)),
     key("bus", "waiting_ticks_max", Slot::Count(|c| &mut c.bus.waiting_ticks_max, 1..=MIB)),
     key("bus", "two_segment_exchanges", Slot::List(|c| &mut c.bus.two_segment_exchanges)),
+    key("feed", "status", Slot::Flag(|c| &mut c.feed.status)),
+    key("feed", "stale_after_ms", Slot::Millis(|c| &mut c.feed.stale_after_ms, 100..=DAY_MS)),
+    key("feed", "stale_min_ms", Slot::Millis(|c| &mut c.feed.stale_min_ms, 100..=DAY_MS)),
+    key("feed", "stale_factor", Slot::Count(|c| &mut c.feed.stale_factor, 2..=100)),
     key("admin", "listen", Slot::Text(|c| &mut c.admin.listen)),
     key("admin", "socket", Slot::Text(|c| &mut c.admin.socket)),
     key("admin", "stats_file", Slot::MaybePath(|c| &mut c.admin.stats_file)),
@@ -282,19 +289,20 @@ pub(super) fn sections() -> Vec<&'static str> {
 }
 
 /// The sections that are arrays of tables.
-pub(super) const ARRAYS: [&str; 2] = [BROKERS, CHANNEL];
+pub(super) const ARRAYS: [&str; 3] = [BROKERS, CHANNEL, MARKET];
 
 /// The names of a section's keys.
 pub(super) fn names(section: &str) -> Vec<&'static str> {
     let plain = KEYS.iter().map(|key| (key.section, key.name));
+    plain.chain(entry_keys()).filter(|(of, _)| *of == section).map(|(_, name)| name).collect()
+}
+
+/// Section and name of every key of every array of tables.
+pub(super) fn entry_keys() -> impl Iterator<Item = (&'static str, &'static str)> {
     let brokers = BROKER_KEYS.iter().map(|key| (key.section, key.name));
     let channels = CHANNEL_KEYS.iter().map(|key| (key.section, key.name));
-    plain
-        .chain(brokers)
-        .chain(channels)
-        .filter(|(of, _)| *of == section)
-        .map(|(_, name)| name)
-        .collect()
+    let markets = MARKET_KEYS.iter().map(|key| (key.section, key.name));
+    brokers.chain(channels).chain(markets)
 }
 
 const fn key<T>(section: &'static str, name: &'static str, slot: Slot<T>) -> Key<T> {
@@ -314,7 +322,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::config::{ChannelEntry, ChannelKind};
+    use crate::config::{ChannelEntry, ChannelKind, MarketEntry};
 
     /// A configuration in which every optional value is there.
     fn full() -> Config {
@@ -340,6 +348,14 @@ mod tests {
             broker: Some("a".into()),
             user: Some("u".into()),
             ..ChannelEntry::new("/", ChannelKind::Broadcast)
+        });
+        config.market.push(MarketEntry {
+            exchanges: vec!["NSE".into()],
+            utc_offset: "+05:30".into(),
+            days: vec!["mon".into()],
+            open: "09:15".into(),
+            close: "15:30".into(),
+            holidays: Vec::new(),
         });
         config
     }

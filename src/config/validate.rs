@@ -5,6 +5,7 @@ mod audit;
 mod channels;
 mod limits;
 mod log;
+mod market;
 mod tls;
 
 pub use log::bad_log_filter;
@@ -44,6 +45,8 @@ pub(super) fn findings(config: &Config) -> Vec<Finding> {
     found.admin_socket(&config.admin);
     found.audit(&config.audit);
     found.bus(config);
+    found.feed(&config.feed);
+    found.markets(config);
     found.limits(config);
     found.roles(config);
     found.broker_times(config);

@@ -11,12 +11,14 @@ mod broadcast;
 mod calls;
 mod channel;
 mod conduct;
+mod feed_state;
 mod gate;
 mod hub;
 mod index;
 mod numbered;
 mod outbox;
 mod pace;
+mod prefixes;
 mod shard;
 mod timers;
 mod upstream;
@@ -37,6 +39,7 @@ pub use broadcast::{Broadcast, BroadcastEffect, BroadcastOptions, BroadcastTotal
 pub use calls::{Calls, Urgency};
 pub use channel::{ChannelId, ChannelRules};
 pub use conduct::{Conduct, Escalation, Rates, Reaction, Violation};
+pub use feed_state::{Bounds, FeedNote, FeedState, Hours, Moment, RouteNews, TopicCounts};
 pub use gate::{
     Arrival, Attempt, Gate, GateEffect, GateOptions, GateTotals, NotBlocked, Refusal, Tried,
     network_of,
@@ -47,6 +50,7 @@ pub use hub::{
 };
 pub use index::{Index, Served, TickAddress};
 pub use outbox::{Content, Lost, Outbox, OutboxLimits, Overflow};
+pub use prefixes::{PrefixChange, Prefixes, always as always_wanted};
 pub use shard::{Change, Manner, Orders, Shard, ShardOptions, ShardTotals};
 pub use upstream::{Upstream, UpstreamCommand};
 pub use wildcards::{Picked, Wild, Wildcards};
@@ -221,6 +225,14 @@ pub enum Effect {
         shard: ShardId,
         /// Wanted, or no longer wanted.
         wanted: bool,
+    },
+    /// From now on a session serves a route (`up`), or none does any more. Until something is said,
+    /// one does.
+    Served {
+        /// Which.
+        route: RouteId,
+        /// Whether a user who wants it has a session.
+        up: bool,
     },
     /// From now on (or no longer) a shard has somebody who hears a broadcast.
     Audience {

@@ -3,6 +3,7 @@
 mod check;
 mod dirty;
 mod gauges;
+mod news;
 mod orders;
 mod paced;
 mod stalls;
@@ -23,6 +24,7 @@ use crate::protocol::frame;
 use crate::topic::{ClientId, UserId};
 
 use dirty::{Dirty, Turn};
+use news::{Standing, Untold};
 
 pub use waiting::Manner;
 
@@ -85,6 +87,8 @@ pub struct ShardTotals {
     pub unrouted: u64,
     /// Values that paced subscriptions did not get, because later ones came within the interval.
     pub withheld: u64,
+    /// States of topics noted, one for each client.
+    pub news: u64,
     /// Order updates put into outboxes.
     pub orders: u64,
     /// Clients closed because too much waited for them.
@@ -128,6 +132,8 @@ struct Client {
     /// Its routes, with its place among their subscribers.
     routes: NumberMap<RouteId, Place>,
     orders: Option<UserId>,
+    /// What it has to be told of its topics, if anything.
+    untold: Option<Box<Untold>>,
     turn: Turn,
     /// Whether it is in the queue of those who wait for their turn.
     queued: bool,
@@ -138,6 +144,8 @@ struct Client {
 struct Route {
     subscribers: Vec<usize>,
     last: Option<Bytes>,
+    /// How it is, if there is something to tell.
+    standing: Option<Box<Standing>>,
     /// Of those who do not get every value, if there are any.
     paces: Option<Box<RoutePaces>>,
 }
@@ -185,6 +193,7 @@ impl Shard {
             policy,
             routes: NumberMap::default(),
             orders: None,
+            untold: None,
             turn: Turn::None,
             queued: false,
             closing: false,
@@ -297,12 +306,6 @@ impl Shard {
         self.mark_urgent(slot);
     }
 
-    /// Moves frames of a client to the end of `out` until it holds `bytes_max` or more.
-    pub fn drain_into(&mut self, id: ClientId, out: &mut Vec<u8>, bytes_max: usize) -> usize {
-        let Some(&slot) = self.by_id.get(&id) else { return 0 };
-        self.client_mut(slot).outbox.drain_into(out, bytes_max)
-    }
-
     /// Whether a client being closed has been given everything.
     #[must_use]
     pub fn is_finished(&self, id: ClientId) -> bool {
@@ -332,6 +335,7 @@ impl Shard {
         };
         let old = client.routes.insert(route, place);
         assert!(old.is_none(), "{} joined {route:?} twice", client.id);
+        let is_silent = client.learns(route, state.standing.as_deref());
         if let Some(last) = state.last.as_ref().filter(|_| snapshot) {
             mark!(Snapshot);
             let snapshot = frame::with_snapshot(last);
@@ -342,10 +346,17 @@ impl Shard {
                 self.mark_dirty(slot);
             }
         }
+        if is_silent {
+            self.mark_dirty(slot);
+        }
     }
 
     fn leave(&mut self, slot: usize, route: RouteId) {
-        let Some(place) = self.client_mut(slot).routes.swap_remove(&route) else { return };
+        let client = self.client_mut(slot);
+        let Some(place) = client.routes.swap_remove(&route) else { return };
+        if let Some(untold) = &mut client.untold {
+            untold.forget(route);
+        }
         let state = self.routes.get_mut(&route).expect("a joined route");
         let moved = if let Some((group, at)) = place.group() {
             let paces = state.paces.as_mut().expect("a paced route");

@@ -8,6 +8,7 @@
 //! - [`control`]: what gateway and adapter hosts say to each other.
 //! - [`answer`], [`reject`]: what a client is told, and [its bytes](Answer::to_json).
 //! - [`bus`], [`payload`]: what publishers say on ZeroMQ.
+//! - [`feed_status`]: what clients are told about the state of their topics.
 //! - [`frame`]: complete WebSocket frames, ready to be shared between clients.
 //! - [`lengths`]: how the frames of clients say how long they are.
 
@@ -16,6 +17,7 @@ pub mod answer;
 pub mod bus;
 pub mod control;
 mod encode;
+pub mod feed_status;
 mod fields;
 pub mod frame;
 mod json;
@@ -32,6 +34,7 @@ pub use bus::{
     BadPayload, BadTopic, BusTopic, CacheType, Checked, Invalidation, TopicRules, check_payload,
     parse_invalidation, parse_order_user, parse_topic,
 };
+pub use feed_status::FeedStatus;
 pub use frame::{close_frame, text_frame, tick_frame, with_snapshot};
 pub use lengths::{Lengths, LongLength};
 pub use parse::parse_request;

@@ -124,6 +124,7 @@ impl<R: Runtime> Broadcaster<R> {
             | ShardMessage::Control { .. }
             | ShardMessage::CloseReply { .. }
             | ShardMessage::Detach { .. }
+            | ShardMessage::News(_)
             | ShardMessage::Order { .. }
             | ShardMessage::Query(_) => {}
         }

@@ -2,28 +2,29 @@
 //!
 //! A tick is checked once, encoded once for each mode that somebody wants, and shared from there.
 
+mod news;
+mod to_shard;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::OptionFuture;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 use super::hub::HubMessage;
 use super::shard::ShardMessage;
 use crate::auth::Keeper;
 use crate::engine::{
-    Backlog, BacklogLimits, ChannelId, Event, Index, Picked, RouteId, Served, ShardId, TickAddress,
-    Wildcards,
+    ChannelId, Event, FeedState, Index, Moment, Picked, Prefixes, RouteId, Served, ShardId,
+    TickAddress, TopicCounts, Wildcards,
 };
 use crate::marks::mark;
 use crate::protocol::{self, BusTopic, TopicRules, frame};
 use crate::runtime::Clock;
 use crate::topic::{BrokerName, Topic, UserId};
-use crate::zmtp::{Message, Sub};
+use crate::zmtp::{Message, Sub, Wanted};
 
-/// Bytes of ticks that count as one tick where it is said how many may wait.
-const BYTES_PER_TICK: usize = 1_024;
+use to_shard::ToShard;
 
 /// How long after a tick was shed the feed counts as outrunning this machine, in milliseconds.
 const SHEDDING_MS: u64 = 5_000;
@@ -47,8 +48,24 @@ const SHOWN_BYTES_MAX: usize = 64;
 
 /// Something the feed is told or asked.
 pub(super) enum FeedMessage {
-    Interest { route: RouteId, topic: Topic, broker: BrokerName, shard: ShardId, wanted: bool },
-    Audience { channel: ChannelId, route: RouteId, shard: ShardId, wanted: bool },
+    Interest {
+        route: RouteId,
+        topic: Topic,
+        broker: BrokerName,
+        shard: ShardId,
+        wanted: bool,
+    },
+    /// A session serves a route, or none does any more.
+    Served {
+        route: RouteId,
+        up: bool,
+    },
+    Audience {
+        channel: ChannelId,
+        route: RouteId,
+        shard: ShardId,
+        wanted: bool,
+    },
     Query(oneshot::Sender<FeedCounts>),
 }
 
@@ -66,6 +83,10 @@ pub(super) struct FeedCounts {
     pub shedding: bool,
     /// Ticks that a broadcast had no place for, by channel.
     pub left_out: Vec<(ChannelId, u64)>,
+    /// How many topics are how.
+    pub topics: TopicCounts,
+    /// Brokers none of whose topics tick.
+    pub silent_brokers: Vec<BrokerName>,
 }
 
 /// Where the feed hands things on.
@@ -74,6 +95,8 @@ pub(super) struct FeedOutlets<S> {
     pub hub: mpsc::Sender<HubMessage>,
     /// Learns of users whose credentials changed before the hub sends them away.
     pub keeper: Keeper,
+    /// Milliseconds since 1970.
+    pub unix_ms: Box<dyn Fn() -> u64 + Send + Sync>,
 }
 
 /// By what the feed knows whom a tick is for.
@@ -86,6 +109,12 @@ pub(super) struct FeedTables {
     pub waiting_max: usize,
     /// Whether ticks carry their numbers.
     pub numbers: bool,
+    pub state: FeedState,
+    /// What publishers are asked for; `None`: everything.
+    pub prefixes: Option<Prefixes>,
+    /// How many of the shards have clients who are told of it: all but those of broadcasts; 0:
+    /// nobody is told.
+    pub told: usize,
 }
 
 /// Routes what publishers send until the bus or the mailbox ends.
@@ -112,15 +141,23 @@ pub(super) async fn run_feed<S: Send + 'static>(
         orders: Vec::new(),
         invalidated: BTreeSet::new(),
     };
+    let moment = || Moment { now_ms: clock.now_ms(), unix_ms: (outlets.unix_ms)() };
     loop {
-        let behind = feed.shards.iter().position(|shard| !shard.backlog.is_empty());
+        let behind = feed.shards.iter().position(ToShard::is_behind);
+        let look_ms = feed.tables.state.next_deadline_ms();
         let room = behind.map(|shard| feed.shards[shard].room());
         tokio::select! {
             biased;
             message = mailbox.recv() => match message {
-                Some(message) => feed.take(message, clock.now_ms()),
+                Some(message) => {
+                    feed.take(message, moment());
+                    feed.ask(bus.wanted());
+                }
                 None => return,
             },
+            () = clock.sleep_until_ms(look_ms.unwrap_or(0)), if look_ms.is_some() => {
+                feed.look(moment());
+            }
             // Without waiting for the hub, which may be waiting for the feed.
             permit = outlets.hub.reserve(), if !feed.invalidated.is_empty() => {
                 let Ok(permit) = permit else { return };
@@ -163,86 +200,52 @@ struct Feed<S> {
     invalidated: BTreeSet<UserId>,
 }
 
-/// The way to one shard.
-struct ToShard<S> {
-    mailbox: mpsc::Sender<ShardMessage<S>>,
-    backlog: Backlog,
-    limits: BacklogLimits,
-    /// For ticks, and KiB of them, in the mailbox; the shard gives it back.
-    room: Arc<Semaphore>,
-}
-
-/// A place in a shard's mailbox, and for so many ticks in what it holds.
-type Room<S> = (mpsc::OwnedPermit<ShardMessage<S>>, OwnedSemaphorePermit);
-
-impl<S> ToShard<S> {
-    fn new(mailbox: mpsc::Sender<ShardMessage<S>>, waiting_max: usize) -> Self {
-        let bytes_max = waiting_max.saturating_mul(BYTES_PER_TICK);
-        let limits = BacklogLimits { ticks_max: waiting_max, bytes_max };
-        Self {
-            mailbox,
-            backlog: Backlog::default(),
-            limits,
-            room: Arc::new(Semaphore::new(waiting_max)),
-        }
-    }
-
-    fn push(&mut self, route: RouteId, tick: Bytes) {
-        self.backlog.push(self.limits, route, tick);
-    }
-
-    /// What the ticks that wait need; a quarter of what there is at most, so that a shard that is
-    /// behind is never out of work.
-    fn size(&self) -> u32 {
-        let size = self.backlog.len() + self.backlog.bytes() / BYTES_PER_TICK;
-        u32::try_from(size.min(self.limits.ticks_max.div_ceil(4))).unwrap_or(u32::MAX)
-    }
-
-    /// Waits until some of the ticks that wait can be sent. `None`: the gateway is ending.
-    fn room(&self) -> impl Future<Output = Option<Room<S>>> + use<S> {
-        let (mailbox, room, size) = (self.mailbox.clone(), self.room.clone(), self.size());
-        async move {
-            let place = mailbox.reserve_owned().await.ok()?;
-            Some((place, room.acquire_many_owned(size).await.ok()?))
-        }
-    }
-
-    /// Sends what there is room for at once.
-    fn try_send(&mut self) {
-        while !self.backlog.is_empty() {
-            let Ok(place) = self.mailbox.clone().try_reserve_owned() else { return };
-            let room = self.room.clone().try_acquire_many_owned(self.size());
-            let Ok(room) = room else { return };
-            self.send((place, room));
-        }
-    }
-
-    fn send(&mut self, (place, room): Room<S>) {
-        let size = room.num_permits();
-        let limits = BacklogLimits { ticks_max: size, bytes_max: size * BYTES_PER_TICK };
-        let ticks = self.backlog.take(limits).into_iter();
-        place.send(ShardMessage::Ticks { ticks, room });
-    }
-}
-
 impl<S> Feed<S> {
-    fn take(&mut self, message: FeedMessage, now_ms: u64) {
+    fn take(&mut self, message: FeedMessage, at: Moment) {
+        let state = &mut self.tables.state;
         match message {
             FeedMessage::Interest { route, topic, broker, shard, wanted } => {
                 self.tables.index.set_interest(route, &topic, &broker, shard, wanted);
+                state.set_now(at);
+                state.set_interest(route, &topic, &broker, shard, wanted);
+                if let Some(prefixes) = &mut self.tables.prefixes {
+                    prefixes.set_interest(route, &topic, &broker, shard, wanted);
+                }
+                self.spread_news();
+            }
+            FeedMessage::Served { route, up } => {
+                state.set_now(at);
+                state.set_served(route, up);
             }
             FeedMessage::Audience { channel, route, shard, wanted } => {
                 self.tables.wildcards.audience(channel, route, shard, wanted);
             }
             FeedMessage::Query(answer) => {
                 // Whoever asked may have given up.
-                let left_out = self.tables.wildcards.left_out();
-                let shed = self.shed();
-                let recent = |shed_ms| now_ms.saturating_sub(shed_ms) <= SHEDDING_MS;
-                let shedding = self.shed_ms.is_some_and(recent);
-                let counts = self.counts.clone();
-                let _ = answer.send(FeedCounts { left_out, shed, shedding, ..counts });
+                let _ = answer.send(self.counted(at.now_ms));
             }
+        }
+    }
+
+    /// Asks publishers for what is wanted now.
+    fn ask(&mut self, wanted: &Wanted) {
+        let Some(prefixes) = &mut self.tables.prefixes else { return };
+        let changes = prefixes.take_changes();
+        if !changes.is_empty() {
+            mark!(PrefixesChange);
+            wanted.set(changes.into_iter().map(|change| (change.wanted, change.prefix)));
+        }
+    }
+
+    fn counted(&self, now_ms: u64) -> FeedCounts {
+        let recent = |shed_ms| now_ms.saturating_sub(shed_ms) <= SHEDDING_MS;
+        FeedCounts {
+            left_out: self.tables.wildcards.left_out(),
+            shed: self.shed(),
+            shedding: self.shed_ms.is_some_and(recent),
+            topics: self.tables.state.counts(),
+            silent_brokers: self.tables.state.silent_brokers().cloned().collect(),
+            ..self.counts.clone()
         }
     }
 
@@ -284,6 +287,7 @@ impl<S> Feed<S> {
                 let checked = protocol::check_payload(payload).map_err(|_| "bad_payload")?;
                 self.counts.nulled += u64::from(checked.nulled);
                 for served in &self.served {
+                    self.tables.state.ticked(served.route, now_ms);
                     let Served { instrument, mode, broker, .. } = served;
                     let seq = self.tables.numbers.then(|| self.tables.index.number(served));
                     let (broker, data) = (broker.as_str(), &checked.json);
@@ -316,6 +320,9 @@ impl<S> Feed<S> {
     }
 
     async fn hand_over(&mut self, now_ms: u64) {
+        if self.tables.state.has_news() {
+            self.spread_news();
+        }
         for shard in &mut self.shards {
             shard.try_send();
         }
@@ -341,7 +348,7 @@ impl<S> Feed<S> {
 
     /// Ticks that were shed so far.
     fn shed(&self) -> u64 {
-        self.shards.iter().map(|shard| shard.backlog.shed()).sum()
+        self.shards.iter().map(ToShard::shed).sum()
     }
 
     fn drop_one(&mut self, reason: &'static str, topic: &[u8]) {

@@ -21,7 +21,7 @@ use super::feed::{FeedOutlets, FeedTables, run_feed};
 use super::forwarded;
 use super::hub::{HubMessage, Outlets, run_hub};
 use super::parts::{broker_kind, start_broadcasts, start_broker, start_shards, wildcards};
-use super::sockets::{Sockets, bind};
+use super::sockets::{Sockets, WANTED, bind};
 use super::source::Source;
 use super::stats_file;
 use super::tls::Tls;
@@ -29,7 +29,7 @@ use super::turned_away::TurnedAway;
 use crate::audit::{self, Audit};
 use crate::auth::{Credentials, Keeper, Verifier};
 use crate::config::Config;
-use crate::engine::{Gate, GateOptions, Hub, HubOptions, Index};
+use crate::engine::{FeedState, Gate, GateOptions, Hub, HubOptions, Index, Moment, Prefixes};
 use crate::runtime::{Clock, Runtime, Task, TaskGroup};
 use crate::topic::BrokerName;
 
@@ -157,9 +157,17 @@ impl Gateway {
             rules,
             waiting_max: config.bus.waiting_ticks_max,
             numbers: config.ticks.seq,
+            state: FeedState::new(&config, Moment { now_ms: 0, unix_ms: runtime.unix_ms() }),
+            prefixes: (config.bus.subscribe == WANTED).then(Prefixes::default),
+            told: if config.feed.status { shards.len() } else { 0 },
         };
-        let outlets =
-            FeedOutlets { shards: all.clone(), hub: hub_mailbox.clone(), keeper: keeper.clone() };
+        let calendar = runtime.clone();
+        let outlets = FeedOutlets {
+            shards: all.clone(),
+            hub: hub_mailbox.clone(),
+            keeper: keeper.clone(),
+            unix_ms: Box::new(move || calendar.unix_ms()),
+        };
         let feed = run_feed(bus, feed_messages, tables, clock, outlets);
         parts.push(("feed", runtime.spawn("feed", feed)));
 

@@ -158,6 +158,9 @@ impl<S> Outlets<S> {
                 let message = FeedMessage::Interest { route, topic, broker, shard, wanted };
                 let _ = self.feed.send(message).await;
             }
+            Effect::Served { route, up } => {
+                let _ = self.feed.send(FeedMessage::Served { route, up }).await;
+            }
             Effect::Audience { channel, route, shard, wanted } => {
                 let change = if wanted {
                     ShardMessage::Expect { route }

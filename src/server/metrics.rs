@@ -277,23 +277,20 @@ const FAMILIES: &[Family] = &[
         one(s.feed.routed_total)
     }),
     family(Kind::Count, "feed_dropped", "Messages that were dropped, by reason.", |s| {
-        labelled("reason", s.feed.dropped_total.iter().map(|(reason, count)| (reason, *count)))
+        counts("reason", &s.feed.dropped_total)
     }),
-    family(
-        Kind::Count,
-        "feed_nulled",
-        "Payloads in which a NaN or an infinity became null.",
-        |s| one(s.feed.nulled_total),
-    ),
+    family(Kind::Count, "feed_nulled", "Payloads in which a NaN or infinity became null.", |s| {
+        one(s.feed.nulled_total)
+    }),
+    family(Kind::Gauge, "feed_topics", "Wanted topics, by whether they tick.", |s| {
+        counts("state", &s.feed.topics)
+    }),
     family(Kind::Count, "feed_shed", "Ticks replaced because a shard was behind.", |s| {
         one(s.feed.shed_total)
     }),
-    family(
-        Kind::Count,
-        "feed_reconnects",
-        "Connections to publishers made again after a loss.",
-        |s| one(s.feed.reconnects_total),
-    ),
+    family(Kind::Count, "feed_reconnects", "Connections to publishers made again.", |s| {
+        one(s.feed.reconnects_total)
+    }),
     family(
         Kind::Count,
         "feed_protocol_errors",

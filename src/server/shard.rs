@@ -166,8 +166,8 @@ impl<S: AsyncWrite + Send + Unpin + 'static> Shell<S> {
         for client in self.ready.take() {
             self.unblock(client);
         }
-        let enough = self.shard.totals().ticks + DELIVERIES_PER_TURN;
-        while self.shard.totals().ticks < enough
+        let enough = self.shard.work() + DELIVERIES_PER_TURN;
+        while self.shard.work() < enough
             && let Some(message) = self.waiting.pop_front()
         {
             self.take(message, enough);
@@ -234,13 +234,23 @@ impl<S: AsyncWrite + Send + Unpin + 'static> Shell<S> {
             ShardMessage::Expect { route } => self.shard.expect(route),
             ShardMessage::Forget { route } => self.shard.forget(route),
             ShardMessage::Ticks { mut ticks, room } => {
-                while self.shard.totals().ticks < enough
+                while self.shard.work() < enough
                     && let Some((route, frame)) = ticks.next()
                 {
                     self.shard.tick(route, &frame);
                 }
                 if !ticks.as_slice().is_empty() {
                     self.waiting.push_front(ShardMessage::Ticks { ticks, room });
+                }
+            }
+            ShardMessage::News(mut news) => {
+                while self.shard.work() < enough
+                    && let Some(one) = news.next()
+                {
+                    self.shard.news(one);
+                }
+                if !news.as_slice().is_empty() {
+                    self.waiting.push_front(ShardMessage::News(news));
                 }
             }
             ShardMessage::Order { user, frame } => self.shard.order(&user, &frame),

@@ -3,10 +3,16 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::gateway::{Addresses, StartError};
-use crate::config::Config;
+use crate::config::{ChannelEntry, Config, TopicPattern};
+use crate::engine::always_wanted;
 use crate::runtime::{Listener, Runtime};
 use crate::zmtp::{self, Sub};
+
+/// The `bus.subscribe` by which publishers are asked for what is wanted alone.
+pub(super) const WANTED: &str = "wanted";
 
 /// The gateway's sockets, bound.
 pub(super) struct Sockets<R: Runtime> {
@@ -36,9 +42,9 @@ pub(super) async fn bind<R: Runtime>(
     };
     let bus = &config.bus;
     let options = zmtp_options(config);
-    let everything = [bytes::Bytes::new()];
+    let prefixes = prefixes(config);
     let (bind, connect) = (endpoints(&bus.bind)?, endpoints(&bus.connect)?);
-    let sub = Sub::start(runtime, options, &bind, &connect, &everything);
+    let sub = Sub::start(runtime, options, &bind, &connect, &prefixes);
     let sub = sub.await.map_err(|error| StartError::Bind {
         address: error.address,
         key: "bus.bind",
@@ -47,6 +53,25 @@ pub(super) async fn bind<R: Runtime>(
     let addresses =
         Addresses { websocket: websocket_addr, bus: sub.bound().to_vec(), admin: admin_addr };
     Ok(Sockets { websocket, admin, bus: sub, addresses })
+}
+
+/// What publishers are asked for from the start.
+fn prefixes(config: &Config) -> Vec<Bytes> {
+    if config.bus.subscribe != WANTED {
+        return vec![Bytes::new()];
+    }
+    let brokers = config.effective_brokers();
+    let brokers: Vec<&str> = brokers.iter().map(|broker| broker.name.as_str()).collect();
+    let mut prefixes = always_wanted(brokers.iter().copied());
+    prefixes.extend(config.bus.prefixes.iter().map(|prefix| Bytes::from(prefix.clone())));
+    // What a broadcast picks by the beginning of its symbol is nobody's want.
+    for pattern in config.channel.iter().flat_map(ChannelEntry::patterns) {
+        let TopicPattern::Wild { exchange, prefix, .. } = pattern else { continue };
+        let plain = format!("{exchange}_{prefix}");
+        prefixes.extend(brokers.iter().map(|broker| format!("{broker}_{plain}").into()));
+        prefixes.push(plain.into());
+    }
+    prefixes
 }
 
 async fn bind_one<R: Runtime>(

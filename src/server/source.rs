@@ -20,7 +20,9 @@ use super::status::{
 use super::tls::MaybeTls;
 use crate::audit::Audit;
 use crate::config::{ChannelEntry, ChannelKind};
-use crate::engine::{self, ChannelId, HubSnapshot, SessionSnapshot, TopicSnapshot, Upstream};
+use crate::engine::{
+    self, ChannelId, HubSnapshot, SessionSnapshot, TopicCounts, TopicSnapshot, Upstream,
+};
 use crate::runtime::{Clock, Runtime};
 use crate::topic::BrokerName;
 use crate::zmtp::SubStatsHandle;
@@ -225,6 +227,8 @@ impl<R: Runtime> Source<R> {
             nulled_total: counts.nulled,
             shed_total: counts.shed,
             shedding: counts.shedding,
+            topics: topics_by_word(counts.topics),
+            silent_brokers: counts.silent_brokers,
             reconnects_total: bus.reconnects,
             protocol_errors_total: bus.protocol_errors + bus.heartbeat_losses,
         }
@@ -265,6 +269,19 @@ impl<R: Runtime> Source<R> {
         let counts = self.runtime.tasks().counts().into_iter();
         counts.map(|(name, count)| (name.to_owned(), count as u64)).collect()
     }
+}
+
+fn topics_by_word(topics: TopicCounts) -> BTreeMap<String, u64> {
+    let TopicCounts { waiting, live, stale, recovering, closed } = topics;
+    [
+        ("waiting", waiting),
+        ("live", live),
+        ("stale", stale),
+        ("recovering", recovering),
+        ("closed", closed),
+    ]
+    .map(|(word, count)| (word.to_owned(), count))
+    .into()
 }
 
 fn queue<M>(outlet: &mpsc::Sender<M>) -> QueueStatus {

@@ -34,6 +34,7 @@ mod publisher;
 mod pump;
 mod router;
 mod sub;
+mod wanted;
 mod wire;
 
 pub use dealer::{Dealer, DealerEvent, NotConnected, QUEUE_MESSAGES_MAX};
@@ -46,6 +47,7 @@ pub use options::Options;
 pub use publisher::{Pub, PubStats};
 pub use router::{PeerId, Router, RouterEvent, SendError};
 pub use sub::{Sub, SubStats, SubStatsHandle};
+pub use wanted::Wanted;
 
 /// Bytes to frames and back, without input or output; for benches, fuzzing and fake peers.
 pub mod codec {

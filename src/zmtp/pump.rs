@@ -17,7 +17,7 @@ use super::fault::{Fault, ProtocolError};
 use super::link::Link;
 use super::message::Message;
 use super::options::Options;
-use super::wire::{encode_command, encode_subscription};
+use super::wire::encode_command;
 use crate::runtime::Clock;
 
 /// Messages delivered at once.
@@ -360,13 +360,4 @@ async fn exchange<S: AsyncRead + AsyncWrite + Send + Unpin>(
         if step.read.is_some() || step.wrote.is_some() { Poll::Ready(step) } else { Poll::Pending }
     })
     .await
-}
-
-/// The subscriptions of a SUB socket, to be written at once.
-pub(super) fn subscriptions(prefixes: &[Bytes]) -> Vec<u8> {
-    let mut out = Vec::new();
-    for prefix in prefixes {
-        encode_subscription(true, prefix, &mut out);
-    }
-    out
 }

@@ -15,7 +15,8 @@ use super::link::{Link, SocketType};
 use super::listener::{accept_all, admit, bind, report, seats};
 use super::message::Message;
 use super::options::Options;
-use super::pump::{Port, pump, subscriptions};
+use super::pump::{Port, pump};
+use super::wanted::Wanted;
 use crate::runtime::{Runtime, TaskGroup};
 
 /// Batches that wait to be received, each what one read brought: usually up to 64 KiB, at most
@@ -32,6 +33,7 @@ pub struct Sub {
     batches: mpsc::Receiver<Vec<Message>>,
     bound: Vec<SocketAddr>,
     counters: Arc<Counters>,
+    wanted: Wanted,
     /// With no address there is no task that could hold it.
     _open: Option<mpsc::Sender<Vec<Message>>>,
     _tasks: TaskGroup,
@@ -80,11 +82,9 @@ impl Sub {
     ) -> Result<Self, StartError> {
         let (sender, batches) = mpsc::channel(BATCHES_MAX);
         let counters = Arc::<Counters>::default();
-        let session = Session {
-            options,
-            subscriptions: subscriptions(prefixes).into(),
-            inbox: Inbox::new(&sender, &counters, prefixes),
-        };
+        let wanted = Wanted::new(prefixes);
+        let inbox = Inbox::new(&sender, &counters, prefixes, &wanted);
+        let session = Session { options, wanted: wanted.clone(), inbox };
         let mut listeners = Vec::with_capacity(bind_to.len());
         for address in bind_to {
             listeners.push(bind(runtime, address).await?);
@@ -111,7 +111,7 @@ impl Sub {
             tasks.spawn(runtime, "zmtp-connect", session.clone().connected(connector));
         }
         let open = tasks.is_empty().then_some(sender);
-        Ok(Self { batches, bound, counters, _open: open, _tasks: tasks })
+        Ok(Self { batches, bound, counters, wanted, _open: open, _tasks: tasks })
     }
 
     /// Waits for the next messages: at least one, each publisher's in the order in which it sent
@@ -124,6 +124,13 @@ impl Sub {
     #[must_use]
     pub fn bound(&self) -> &[SocketAddr] {
         &self.bound
+    }
+
+    /// Changes what is wanted from now on. Whoever changes it has to reckon with messages that are
+    /// wanted no longer, and filter for himself.
+    #[must_use]
+    pub const fn wanted(&self) -> &Wanted {
+        &self.wanted
     }
 
     /// The counts so far.
@@ -161,7 +168,7 @@ impl SubStatsHandle {
 #[derive(Clone)]
 struct Session {
     options: Options,
-    subscriptions: Arc<[u8]>,
+    wanted: Wanted,
     inbox: Inbox,
 }
 
@@ -188,7 +195,14 @@ impl Session {
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin,
     {
         let _connected = self.inbox.counters.connected();
-        pump(link, &self.options, &self.subscriptions, None, &mut self.inbox).await
+        let mut follower = self.wanted.follow();
+        let opening = follower.opening();
+        let (to, changes) = mpsc::channel(1);
+        tokio::select! {
+            biased;
+            fault = follower.forward(to) => fault,
+            fault = pump(link, &self.options, &opening, Some(changes), &mut self.inbox) => fault,
+        }
     }
 }
 
@@ -198,6 +212,7 @@ struct Inbox {
     counters: Arc<Counters>,
     /// Publishers filter too, but not all of them, and not before they know our subscriptions.
     filter: Arc<Filter>,
+    wanted: Wanted,
 }
 
 impl Inbox {
@@ -205,15 +220,19 @@ impl Inbox {
         batches: &mpsc::Sender<Vec<Message>>,
         counters: &Arc<Counters>,
         prefixes: &[Bytes],
+        wanted: &Wanted,
     ) -> Self {
         let filter = Arc::new(Filter::own(prefixes.iter().map(|prefix| &prefix[..])));
-        Self { batches: batches.clone(), counters: Arc::clone(counters), filter }
+        let (batches, counters) = (batches.clone(), Arc::clone(counters));
+        Self { batches, counters, filter, wanted: wanted.clone() }
     }
 }
 
 impl Port for Inbox {
     async fn deliver(&mut self, batch: &mut Vec<Message>) -> Result<(), Fault> {
-        batch.retain(|message| self.filter.matches(&message.parts()[0]));
+        if self.wanted.is_as_it_was() {
+            batch.retain(|message| self.filter.matches(&message.parts()[0]));
+        }
         if batch.is_empty() {
             return Ok(());
         }

@@ -30,6 +30,10 @@ impl fmt::Display for Seen {
                 ticks.iter().try_for_each(|tick| write!(f, " {} #{}", tick.topic, tick.seq))?;
                 if *snapshot { f.write_str(" (snapshot)") } else { Ok(()) }
             }
+            Self::FeedStatus { status, topics } => {
+                write!(f, "<- {}", status.word())?;
+                topics.iter().try_for_each(|topic| write!(f, " {topic}"))
+            }
             Self::OrderUpdate { user, seq } => write!(f, "<- order update {user} #{seq}"),
             Self::Notice { number } => write!(f, "<- notice #{number}"),
             Self::Administered(what) => write!(f, "an administrator {what}"),

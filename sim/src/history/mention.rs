@@ -77,6 +77,7 @@ impl Seen {
             Self::Broadcast { ticks, .. } => {
                 ticks.iter().map(|tick| Mention::of(&tick.topic)).collect()
             }
+            Self::FeedStatus { topics, .. } => topics.iter().map(Mention::of).collect(),
             Self::Tick(tick) => vec![Mention::of(&tick.topic)],
             Self::Published { topic, .. } => vec![Mention::of(topic)],
             Self::Called(call) | Self::TookEffect(call) | Self::Replied { call, .. } => {

@@ -279,6 +279,7 @@ impl Recorder {
             | Seen::Status(_)
             | Seen::Stuck(_)
             | Seen::Notice { .. }
+            | Seen::FeedStatus { .. }
             | Seen::Administered(_)
             | Seen::Unexpected(_)
             | Seen::Finished

@@ -1,10 +1,12 @@
 //! `gateway`: keys of the configuration of the server under test.
 
 use serde::{Deserialize, Serialize};
-use tickgate::config::{ChannelEntry, Conduct, Config, Limits, Quirks, Roles, Server};
+use tickgate::config::{
+    ChannelEntry, Conduct, Config, Feed, Limits, MarketEntry, Quirks, Roles, Server,
+};
 
-/// `[broker]`, `[server]`, `[limits]`, `[conduct]`, `[roles]`, `[outbox]`, `[ticks]` and `[bus]`
-/// keys of its configuration. A gateway does not number ticks unless told so; here it does, because
+/// `[broker]`, `[server]`, `[limits]`, `[conduct]`, `[roles]`, `[outbox]`, `[ticks]`, `[bus]` and
+/// `[feed]` keys of its configuration. A gateway does not number ticks unless told so; here it does, because
 /// that shows more.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -84,6 +86,15 @@ pub struct Gateway {
     /// How its broker differs from others.
     #[serde(skip_serializing_if = "is_usual")]
     pub quirks: Quirks,
+    /// Silence after which any topic is stale.
+    pub stale_after_ms: u64,
+    /// Silence before which no topic is stale.
+    pub stale_min_ms: u64,
+    /// In between: so many times the longest gap that the topic usually has.
+    pub stale_factor: usize,
+    /// Its `[[market]]`s. The simulation begins on Thursday, 2026-01-01, at 00:00 UTC.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub markets: Vec<MarketEntry>,
     /// Its `[[channel]]`s.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub channels: Vec<ChannelEntry>,
@@ -101,7 +112,8 @@ impl Gateway {
     ///
     /// Fails with what the gateway would say.
     pub fn check(&self) -> Result<(), String> {
-        let mut config = Config { roles: self.roles(), ..Config::default() };
+        let (feed, market) = (self.feed(), self.markets.clone());
+        let mut config = Config { roles: self.roles(), feed, market, ..Config::default() };
         self.restrict(&mut config.server, &mut config.limits, &mut config.conduct);
         config.channel.clone_from(&self.channels);
         config.validate().map_err(|problems| format!("`gateway`: {problems}"))
@@ -112,6 +124,17 @@ impl Gateway {
     pub fn roles(&self) -> Roles {
         let viewer_subscriptions_max = self.viewer_subscriptions_max;
         Roles { viewer_subscriptions_max, ..Roles::default() }
+    }
+
+    /// When its topics are stale.
+    #[must_use]
+    pub fn feed(&self) -> Feed {
+        Feed {
+            stale_after_ms: self.stale_after_ms,
+            stale_min_ms: self.stale_min_ms,
+            stale_factor: self.stale_factor,
+            ..Feed::default()
+        }
     }
 
     /// Puts what is said of limits and conduct into a configuration.
@@ -140,6 +163,7 @@ impl Gateway {
 impl Default for Gateway {
     fn default() -> Self {
         let (server, limits, conduct) = (Server::default(), Limits::local(), Conduct::default());
+        let feed = Feed::default();
         Self {
             connect_timeout_ms: 1_000,
             answer_timeout_ms: 500,
@@ -178,6 +202,10 @@ impl Default for Gateway {
             handshake_timeout_ms: server.handshake_timeout_ms,
             viewer_subscriptions_max: Roles::default().viewer_subscriptions_max,
             quirks: Quirks::default(),
+            stale_after_ms: feed.stale_after_ms,
+            stale_min_ms: feed.stale_min_ms,
+            stale_factor: feed.stale_factor,
+            markets: Vec::new(),
             channels: Vec::new(),
         }
     }

@@ -161,6 +161,7 @@ impl Way {
                 self.to_feed.push_back(effect);
             }
             Effect::Audience { .. }
+            | Effect::Served { .. }
             | Effect::Command { .. }
             | Effect::Administer { .. }
             | Effect::Notice { .. }

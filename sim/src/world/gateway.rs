@@ -110,6 +110,8 @@ pub fn config(plan: &Plan) -> Config {
             batch_window_ms: times.batch_window_ms,
             ..Outbox::default()
         },
+        feed: times.feed(),
+        market: times.markets.clone(),
         ticks: Ticks { seq: times.seq, snapshot: times.snapshot },
         admin: Admin { listen: "0.0.0.0:8766".into(), socket: String::new(), stats_file: None },
         auth: Auth { demo_key: false, ..Auth::default() },

@@ -29,6 +29,7 @@ impl Hub {
         }
         self.check_commands();
         self.check_audiences();
+        self.check_serving();
         self.check_routes(wanted);
         self.check_timers();
     }

@@ -22,6 +22,7 @@ mod reject;
 mod requests;
 mod routes;
 mod seats;
+mod serving;
 mod session;
 mod snapshot;
 mod topics;

@@ -14,6 +14,8 @@ pub(super) struct Routes {
     next: u64,
     /// Interest that has ended. It is told last: first the clients leave the route.
     ended: NumberMap<(RouteId, ShardId), (Topic, BrokerName)>,
+    /// Routes whose sessions have changed since that was told.
+    touched: Vec<(Topic, BrokerName)>,
 }
 
 #[derive(Clone, Debug)]
@@ -21,6 +23,10 @@ struct Route {
     id: RouteId,
     /// How many clients want it, by shard. Never zero.
     wants: Vec<(ShardId, usize)>,
+    /// Users who want it and have a session that is up.
+    serving: usize,
+    /// The feed has been told that there is one; it takes that for granted.
+    told_served: bool,
 }
 
 /// Looks a route up without building its key. It hashes as the tuple does.
@@ -45,7 +51,7 @@ impl Routes {
         let next = &mut self.next;
         let route = self.by_key.entry((topic.clone(), broker.clone())).or_insert_with(|| {
             *next += 1;
-            Route { id: RouteId(*next), wants: Vec::new() }
+            Route { id: RouteId(*next), wants: Vec::new(), serving: 0, told_served: true }
         });
         if let Some((_, count)) = route.wants.iter_mut().find(|(at, _)| *at == shard) {
             *count += 1;
@@ -81,8 +87,37 @@ impl Routes {
         }
     }
 
-    /// Tells of the interest that has ended since the last call.
+    /// One session more (`up`) serves a route, or one less.
+    pub fn serve(&mut self, topic: &Topic, broker: &BrokerName, up: bool) {
+        let key = (topic.clone(), broker.clone());
+        let route = self.by_key.get_mut(&key).expect("a want has a route");
+        route.serving = if up { route.serving + 1 } else { route.serving - 1 };
+        self.touched.push(key);
+    }
+
+    /// One user more (`wanted`) wants a route, or one less.
+    pub fn wanting(&mut self, topic: &Topic, broker: &BrokerName, is_up: bool, wanted: bool) {
+        if is_up {
+            self.serve(topic, broker, wanted);
+        } else {
+            self.touched.push((topic.clone(), broker.clone()));
+        }
+    }
+
+    /// How many sessions serve each route.
+    pub fn serving(&self) -> impl Iterator<Item = (&Topic, &BrokerName, usize)> {
+        self.by_key.iter().map(|((topic, broker), route)| (topic, broker, route.serving))
+    }
+
+    /// Tells of what has changed since the last call: sessions, and interest that has ended.
     pub fn flush(&mut self, effects: &mut Vec<Effect>) {
+        for key in self.touched.drain(..) {
+            let Some(route) = self.by_key.get_mut(&key) else { continue };
+            let up = route.serving > 0;
+            if std::mem::replace(&mut route.told_served, up) != up {
+                effects.push(Effect::Served { route: route.id, up });
+            }
+        }
         effects.extend(
             self.ended
                 .drain(..)

@@ -292,8 +292,11 @@ impl Hub {
     pub(super) fn session_becomes(&mut self, user_id: &UserId, at: usize, state: SessionState) {
         let now_ms = self.now_ms;
         let session = self.session_mut(user_id, at);
-        session.state = state;
+        let was = std::mem::replace(&mut session.state, state);
         session.since_ms = now_ms;
+        if at == 0 {
+            self.session_changes(user_id, was);
+        }
     }
 
     pub(super) fn session_mut(&mut self, user_id: &UserId, at: usize) -> &mut Session {

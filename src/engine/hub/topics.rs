@@ -325,12 +325,14 @@ impl Hub {
         let client = self.clients.get_mut(&client_id).expect("the client exists");
         client.topics.insert(topic.clone());
         self.routes.add(topic, &user.broker, client.shard, effects);
+        self.wanting_changes(user_id, topic, true);
         self.work.topics.push_back((user_id.clone(), carrier));
         want
     }
 
     /// Takes a client's want back, and says how far it had come.
     pub(super) fn unwant(&mut self, user_id: &UserId, client_id: ClientId, topic: &Topic) -> Want {
+        self.wanting_changes(user_id, topic, false);
         let carrier = self.carrier(user_id, topic);
         let user = self.users.get_mut(user_id).expect("the user exists");
         let state = user.topics.get_mut(&carrier).expect("a want has a topic");

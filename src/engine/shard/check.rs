@@ -18,6 +18,9 @@ impl Shard {
             for route in client.outbox.untold().filter(|_| !client.closing) {
                 assert!(client.routes.contains_key(&route), "{id} has left {route:?}");
             }
+            if let Some(untold) = &client.untold {
+                untold.check(|route| client.routes.contains_key(route));
+            }
             self.dirty.check(slot, client);
             assert!(
                 client.closing || !self.closing.contains(id),

@@ -23,6 +23,12 @@ impl Shard {
         unpaced + self.paces.len()
     }
 
+    /// What has been done for clients: ticks and states of topics handed to them since the start.
+    #[must_use]
+    pub const fn work(&self) -> u64 {
+        self.totals.ticks + self.totals.news
+    }
+
     /// Bytes that wait in all outboxes. Costs time in proportion to what waits.
     #[must_use]
     pub fn outbox_bytes(&self) -> usize {

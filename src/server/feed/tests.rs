@@ -1,10 +1,11 @@
 //! What waits where, when the feed is faster than those behind it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
 use crate::auth::{KeyTable, Verifier};
-use crate::config::Auth;
+use crate::config::{Auth, Config};
 use crate::runtime::{Runtime, Task, TokioRuntime};
 use crate::topic::{Instrument, Mode};
 use crate::zmtp::{Options, Pub};
@@ -31,13 +32,17 @@ async fn stalled() -> Stalled {
     let clock = Clock::start();
     let verifier = Verifier::new(runtime.clone(), clock, KeyTable::new(), &Auth::default());
     let keeper = Arc::new(verifier).keeper();
-    let outlets = FeedOutlets { shards: vec![to_shard], hub: to_hub, keeper };
+    let unix_ms = Box::new(|| 0);
+    let outlets = FeedOutlets { shards: vec![to_shard], hub: to_hub, keeper, unix_ms };
     let tables = FeedTables {
         index: Index::new(5_000),
         wildcards: Wildcards::default(),
         rules: TopicRules::default(),
         waiting_max: 4_096,
         numbers: false,
+        state: FeedState::new(&Config::default(), Moment { now_ms: 0, unix_ms: 0 }),
+        prefixes: None,
+        told: 1,
     };
     let feed = run_feed(bus, mailbox, tables, clock, outlets);
     let feed = runtime.spawn("feed", feed);

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::io::WriteHalf;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use crate::engine::{Change, Manner, RouteId, ShardId, ShardTotals};
+use crate::engine::{Change, Manner, RouteId, RouteNews, ShardId, ShardTotals};
 use crate::server::broadcast::BroadcastSnapshot;
 use crate::server::client::Ejection;
 use crate::topic::{ClientId, UserId};
@@ -59,6 +59,8 @@ pub(in crate::server) enum ShardMessage<S> {
         /// Held until the ticks are in the outboxes.
         room: OwnedSemaphorePermit,
     },
+    /// How topics are.
+    News(std::vec::IntoIter<RouteNews>),
     Order {
         user: UserId,
         frame: Bytes,

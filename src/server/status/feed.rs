@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::topic::BrokerName;
+
 /// The ZeroMQ bus.
 ///
 /// `messages_total` is `routed_total` plus the sum of `dropped_total`.
@@ -25,6 +27,13 @@ pub struct FeedStatus {
     pub shed_total: u64,
     /// Whether that was so within the last five seconds: more comes than can be delivered.
     pub shedding: bool,
+    /// How many topics that somebody wants are how: `waiting` for their first tick, `live`, `stale`,
+    /// `recovering`, `closed`. A topic of users of two brokers counts twice.
+    #[serde(default)]
+    pub topics: BTreeMap<String, u64>,
+    /// Brokers none of whose topics tick although some should.
+    #[serde(default)]
+    pub silent_brokers: Vec<BrokerName>,
     /// Connections to publishers that were made again after a loss.
     pub reconnects_total: u64,
     /// Publishers given up because they broke ZMTP or fell silent.

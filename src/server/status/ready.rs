@@ -7,7 +7,11 @@ impl Status {
     #[must_use]
     pub fn warnings(&self) -> Vec<&'static str> {
         let shedding = "more ticks come than can be delivered: topics are conflated";
-        self.feed.shedding.then_some(shedding).into_iter().collect()
+        let silent = "the feed of a broker is silent although markets are open";
+        [(self.feed.shedding, shedding), (!self.feed.silent_brokers.is_empty(), silent)]
+            .into_iter()
+            .filter_map(|(holds, warning)| holds.then_some(warning))
+            .collect()
     }
 
     /// Why clients should not be sent here now; empty if they may.

@@ -4,6 +4,7 @@ peer.py pub     connect|bind ENDPOINT PACE_MS   publish numbered ticks until kil
 peer.py sub     connect|bind ENDPOINT TOPICS    subscribe to TOPICS topics, check what comes
 peer.py dealer  connect|bind ENDPOINT ROUNDS    ask and compare the answers
 peer.py router  connect|bind ENDPOINT           answer until killed
+peer.py xpub    connect|bind ENDPOINT TOPICS    be asked for TOPICS topics, then for half of them
 """
 
 import sys
@@ -84,6 +85,24 @@ def answer(socket):
             pass
 
 
+def be_asked(socket, topics):
+    topics = int(topics)
+    wanted, most = set(), 0
+    while most < topics or len(wanted) > topics // 2:
+        asked = socket.recv()
+        if asked[:1] == b"\x01":
+            assert asked[1:] not in wanted, asked
+            wanted.add(asked[1:])
+        else:
+            wanted.remove(asked[1:])
+        most = max(most, len(wanted))
+    assert most == topics, most
+    assert wanted == {b"NSE_%05d_" % number for number in range(topics // 2)}, len(wanted)
+    for number in range(topics):
+        socket.send_multipart([b"NSE_%05d_QUOTE" % number, b"{}"])
+    socket.send_multipart([b"NSE_00000_LTP", b"last"])
+
+
 def main():
     kind, verb, endpoint, *rest = sys.argv[1:]
     sockets = {
@@ -91,6 +110,7 @@ def main():
         "sub": (zmq.SUB, subscribe),
         "dealer": (zmq.DEALER, ask),
         "router": (zmq.ROUTER, answer),
+        "xpub": (zmq.XPUB, be_asked),
     }
     number, work = sockets[kind]
     context = zmq.Context()

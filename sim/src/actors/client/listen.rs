@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 use serde_json::Value;
+use tickgate::protocol::FeedStatus;
+use tickgate::protocol::feed_status::TOPICS_MAX;
 use tickgate::topic::{Mode, UserId};
 
 use crate::history::{Answer, Reply, RowOutcome, Seen, SubscribeRow, Tick};
@@ -65,6 +67,20 @@ struct Other {
     subscriptions: Option<Vec<Row>>,
     successful: Option<Vec<Named>>,
     failed: Option<Vec<Named>>,
+    topics: Option<Vec<StatusTopic>>,
+}
+
+/// A topic of which a client is told how it is.
+#[derive(Deserialize)]
+struct StatusTopic {
+    exchange: String,
+    symbol: String,
+    mode: i64,
+    /// Milliseconds since 1970.
+    #[serde(rename = "since")]
+    _since: u64,
+    #[serde(rename = "reason")]
+    _reason: String,
 }
 
 /// How the subscription of one topic went.
@@ -106,6 +122,7 @@ pub fn understand(text: &str) -> Seen {
                 let number = other.message?.strip_prefix("notice ")?.parse().ok()?;
                 Some(Seen::Notice { number })
             }
+            Some("feed_status") => feed_status(other),
             Some("order_update") => {
                 Some(Seen::OrderUpdate { user: other.user_id?, seq: other.seq? })
             }
@@ -136,6 +153,17 @@ fn broadcast(message: Broadcast<'_>) -> Option<Seen> {
     (message.kind == "broadcast").then_some(())?;
     let ticks = message.ticks.into_iter().map(tick).collect::<Option<_>>()?;
     Some(Seen::Broadcast { ticks, snapshot: message.snapshot })
+}
+
+fn feed_status(message: Other) -> Option<Seen> {
+    let word = message.status?;
+    let status = FeedStatus::ALL.into_iter().find(|status| status.word() == word)?;
+    let name = |topic: StatusTopic| {
+        Some(TopicName::new(&topic.exchange, &topic.symbol, Mode::from_number(topic.mode)?))
+    };
+    let topics: Vec<TopicName> = message.topics?.into_iter().map(name).collect::<Option<_>>()?;
+    let few = !topics.is_empty() && topics.len() <= TOPICS_MAX;
+    few.then_some(Seen::FeedStatus { status, topics })
 }
 
 fn answer(message: Other) -> Option<Answer> {
@@ -207,6 +235,10 @@ mod tests {
             {"symbol":"B","exchange":"NSE","status":"error","message":"no","code":"BROKER_ERROR"}]}"#;
         let shown = understand(rows).to_string();
         assert_eq!(shown, "<- 5 subscribed NSE:A/LTP ok NSE:B BROKER_ERROR");
+        let stale = r#"{"type":"feed_status","status":"stale","broker":"b","topics":[
+            {"exchange":"NSE","symbol":"A","mode":1,"since":7,"reason":"r"}]}"#;
+        assert_eq!(understand(stale).to_string(), "<- stale NSE:A/LTP");
+        assert!(matches!(understand(&stale.replace("stale", "well")), Seen::Unexpected(_)));
         let refused = r#"{"type":"error","status":"error","code":"INVALID_JSON","message":"m"}"#;
         assert_eq!(understand(refused).to_string(), "<- refused INVALID_JSON: m");
     }

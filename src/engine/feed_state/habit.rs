@@ -1,0 +1,192 @@
+//! How long a topic is usually silent.
+//!
+//! The measure is the longest gap of late, not the mean one: topics tick in bursts, and a mean
+//! forgets that. If gaps are exponential with mean m, the longest of 32 is about 4 m, that of a
+//! thousand 7.5 m; four times that is exceeded by one gap in millions. What a gap can teach is
+//! bounded by what was allowed: an outage of an hour does not make an hour usual, while a topic
+//! that really has become slower is told stale two or three times, and then is known.
+
+/// How fast a long gap is forgotten: a share of it in this time.
+const MEMORY_MS: u64 = 600_000;
+
+/// Gaps that must have been seen before they mean anything.
+const GAPS_MIN: u32 = 32;
+
+/// The rhythm of one topic.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Habit {
+    /// The last tick, or what counts as one.
+    pub last_ms: u64,
+    /// The longest gap since it was looked at.
+    peak_ms: u64,
+    /// The longest gap of late before that.
+    longest_ms: u64,
+    gaps: u32,
+    /// Enough has been seen for the gaps to mean something.
+    known: bool,
+    looked_ms: u64,
+    first_ms: u64,
+}
+
+/// From when to when silence may be too long, and how often the usual gap is.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Silence before which nothing is stale.
+    pub min_ms: u64,
+    /// Silence after which everything is.
+    pub max_ms: u64,
+    /// In between: so many times the longest usual gap.
+    pub factor: u64,
+}
+
+impl Habit {
+    /// That of a topic of which nothing is known.
+    pub const fn new(now_ms: u64) -> Self {
+        Self {
+            last_ms: now_ms,
+            peak_ms: 0,
+            longest_ms: 0,
+            gaps: 0,
+            known: false,
+            looked_ms: now_ms,
+            first_ms: now_ms,
+        }
+    }
+
+    /// A tick has come, as the one before it did.
+    pub fn ticked(&mut self, now_ms: u64) {
+        let gap_ms = now_ms.saturating_sub(self.last_ms);
+        self.last_ms = now_ms;
+        if gap_ms > 0 {
+            self.peak_ms = self.peak_ms.max(gap_ms);
+            self.gaps = self.gaps.saturating_add(1);
+        }
+    }
+
+    /// A tick has come after a silence that was too long: of it no more counts than was allowed.
+    pub fn ticked_late(&mut self, now_ms: u64, bounds: Bounds) {
+        let allowed_ms = self.allowed_ms(bounds);
+        let gap_ms = now_ms.saturating_sub(self.last_ms).min(allowed_ms);
+        self.last_ms = now_ms;
+        self.peak_ms = self.peak_ms.max(gap_ms);
+    }
+
+    /// Takes in the gaps since the last look.
+    pub fn look(&mut self, now_ms: u64, bounds: Bounds) {
+        let elapsed_ms = now_ms.saturating_sub(self.looked_ms).min(MEMORY_MS);
+        let forgotten_ms = self.longest_ms.saturating_mul(elapsed_ms) / MEMORY_MS;
+        self.longest_ms = (self.longest_ms - forgotten_ms).max(self.peak_ms);
+        self.peak_ms = 0;
+        self.looked_ms = now_ms;
+        if !self.known {
+            // Whoever has begun with a burst may be in its first pause. Later on, a silence that
+            // lasts must not be its own excuse.
+            self.longest_ms = self.longest_ms.max(now_ms.saturating_sub(self.last_ms));
+            let watched_ms = now_ms.saturating_sub(self.first_ms);
+            self.known = self.gaps >= GAPS_MIN && watched_ms >= learning_ms(bounds);
+        }
+    }
+
+    /// Whether the gaps so far mean anything.
+    pub const fn is_known(&self) -> bool {
+        self.known
+    }
+
+    /// How long a silence is nothing to speak of.
+    pub fn allowed_ms(&self, bounds: Bounds) -> u64 {
+        if !self.known {
+            return bounds.max_ms;
+        }
+        let usual_ms = self.longest_ms.max(self.peak_ms);
+        usual_ms.saturating_mul(bounds.factor).clamp(bounds.min_ms, bounds.max_ms)
+    }
+}
+
+/// For how long a topic is watched before its gaps mean anything.
+pub(super) const fn learning_ms(bounds: Bounds) -> u64 {
+    let ms = bounds.min_ms.saturating_mul(bounds.factor);
+    if ms < bounds.max_ms { ms } else { bounds.max_ms }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUNDS: Bounds = Bounds { min_ms: 5_000, max_ms: 120_000, factor: 4 };
+
+    /// Ticks that often for that long, looked at every 20 seconds.
+    fn habit(every_ms: u64, for_ms: u64) -> (Habit, u64) {
+        let mut habit = Habit::new(0);
+        let mut now_ms = 0;
+        while now_ms < for_ms {
+            now_ms += every_ms;
+            habit.ticked(now_ms);
+            if now_ms / 20_000 != (now_ms - every_ms) / 20_000 {
+                habit.look(now_ms, BOUNDS);
+            }
+        }
+        (habit, now_ms)
+    }
+
+    #[test]
+    fn the_faster_a_topic_the_sooner_its_silence_means_something() {
+        for (every_ms, allowed_ms) in
+            [(10, 5_000), (100, 5_000), (2_000, 8_000), (10_000, 40_000), (60_000, 120_000)]
+        {
+            let (habit, _) = habit(every_ms, 3_600_000);
+            assert_eq!(habit.allowed_ms(BOUNDS), allowed_ms, "{every_ms}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_concluded_from_a_few_ticks_or_a_short_while() {
+        let (many, _) = habit(10, 19_000);
+        assert_eq!(many.allowed_ms(BOUNDS), 120_000, "a burst at the opening");
+        let (few, _) = habit(10_000, 300_000);
+        assert_eq!(few.allowed_ms(BOUNDS), 120_000);
+    }
+
+    #[test]
+    fn bursts_are_known_by_their_pauses() {
+        let mut habit = Habit::new(0);
+        for burst in 0..60 {
+            for tick in 0..50 {
+                habit.ticked(burst * 15_000 + tick * 10);
+            }
+            habit.look(burst * 15_000 + 600, BOUNDS);
+        }
+        // The mean gap is 300 ms.
+        assert_eq!(habit.allowed_ms(BOUNDS), 4 * 14_510);
+    }
+
+    #[test]
+    fn a_topic_that_slows_down_is_stale_a_few_times_and_an_outage_is_soon_forgotten() {
+        let (mut habit, mut now_ms) = habit(100, 60_000);
+        let mut told = 0;
+        for _ in 0..20 {
+            let allowed_ms = habit.allowed_ms(BOUNDS);
+            now_ms += 60_000;
+            if allowed_ms < 60_000 {
+                told += 1;
+                habit.ticked_late(now_ms, BOUNDS);
+            } else {
+                habit.ticked(now_ms);
+            }
+            habit.look(now_ms, BOUNDS);
+        }
+        assert_eq!(told, 2, "5 s, 20 s, then 80 s are allowed");
+
+        let (mut habit, mut now_ms) = self::habit(100, 60_000);
+        now_ms += 3_600_000;
+        habit.ticked_late(now_ms, BOUNDS);
+        assert_eq!(habit.allowed_ms(BOUNDS), 20_000);
+        for _ in 0..18_000 {
+            now_ms += 100;
+            habit.ticked(now_ms);
+            if now_ms.is_multiple_of(5_000) {
+                habit.look(now_ms, BOUNDS);
+            }
+        }
+        assert_eq!(habit.allowed_ms(BOUNDS), 5_000, "after half an hour");
+    }
+}

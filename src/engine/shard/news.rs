@@ -1,0 +1,185 @@
+//! What clients are told about the state of their topics.
+//!
+//! A client is told of a silence behind everything that waits for it, and of its end before
+//! everything: so a tick that it reads never follows a silence whose end it was not told, however
+//! far it lags. What it has not been told yet is a set of routes and not a queue of messages. So it
+//! hears of the latest state alone, of many topics in one message, and what waits is bounded by its
+//! routes.
+
+use bytes::Bytes;
+
+use super::{Client, Route, Shard};
+use crate::engine::numbered::{NumberMap, NumberSet};
+use crate::engine::{RouteId, RouteNews};
+use crate::marks::mark;
+use crate::protocol::FeedStatus;
+use crate::protocol::feed_status::{TOPICS_MAX, status_frame};
+use crate::topic::{BrokerName, ClientId};
+
+/// How a route is, as clients are told.
+#[derive(Clone, Debug)]
+pub(super) struct Standing {
+    status: FeedStatus,
+    broker: BrokerName,
+    entry: Bytes,
+}
+
+/// What a client has to be told, and has been.
+#[derive(Debug, Default)]
+pub(super) struct Untold {
+    /// Routes that may have fallen silent.
+    silent: NumberSet<RouteId>,
+    /// Routes that have ticked again, with what is said of that. They may be silent anew.
+    live: NumberMap<RouteId, Standing>,
+    /// What it was told of routes that are silent.
+    told: NumberMap<RouteId, FeedStatus>,
+}
+
+impl Untold {
+    /// A route that it has left is nothing to it.
+    pub(super) fn forget(&mut self, route: RouteId) {
+        self.silent.swap_remove(&route);
+        self.live.swap_remove(&route);
+        self.told.swap_remove(&route);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.silent.is_empty() && self.live.is_empty() && self.told.is_empty()
+    }
+
+    /// Notes how a route is. Says whether that is something to tell.
+    fn note(&mut self, route: RouteId, standing: Option<&Standing>) -> bool {
+        let told = self.told.get(&route).copied();
+        self.silent.swap_remove(&route);
+        match standing {
+            None => false,
+            Some(standing) if standing.status == FeedStatus::Live => {
+                told.is_some() && self.live.insert(route, standing.clone()).is_none()
+            }
+            // What ticked in between is told first.
+            Some(standing) if told != Some(standing.status) || self.live.contains_key(&route) => {
+                self.silent.insert(route)
+            }
+            Some(_) => false,
+        }
+    }
+
+    /// Asserts that all this is about routes that the client has.
+    pub(super) fn check(&self, has: impl Fn(&RouteId) -> bool) {
+        let routes = self.silent.iter().chain(self.live.keys()).chain(self.told.keys());
+        routes.for_each(|route| assert!(has(route), "{route:?} is told to whoever has left it"));
+        for route in self.live.keys() {
+            assert!(self.told.contains_key(route), "{route:?} ends a silence that was not told");
+        }
+    }
+}
+
+impl Shard {
+    /// Notes how a route is, for those on it. Clients hear of it when they are written to next.
+    pub fn news(&mut self, news: RouteNews) {
+        let RouteNews { route, status, broker, entry, .. } = news;
+        let Some(state) = self.routes.get_mut(&route) else { return };
+        state.standing = status.map(|status| Box::new(Standing { status, broker, entry }));
+        let paced = state.paces.iter().flat_map(|paces| paces.groups());
+        let paced = paced.flat_map(|group| self.paces.group(group).members.iter());
+        let slots = state.subscribers.iter().copied().chain(paced.map(|member| member.slot));
+        for slot in slots {
+            self.totals.news += 1;
+            let client = self.slots[slot].as_mut().expect("a subscriber exists");
+            if client.note(route, state.standing.as_deref()) {
+                self.dirty.later(slot, client);
+            }
+        }
+    }
+
+    /// Moves what waits for a client to the end of `out` until it holds `bytes_max` or more. Says
+    /// how many frames: ends of silences first, then what its outbox has, then silences.
+    pub fn drain_into(&mut self, id: ClientId, out: &mut Vec<u8>, bytes_max: usize) -> usize {
+        let Some(&slot) = self.by_id.get(&id) else { return 0 };
+        let client = self.slots[slot].as_mut().expect("the client exists");
+        if client.untold.is_none() {
+            return client.outbox.drain_into(out, bytes_max);
+        }
+        let mut frames = client.tell_live(out, bytes_max);
+        if out.len() < bytes_max {
+            frames += client.outbox.drain_into(out, bytes_max);
+        }
+        if client.outbox.is_empty() {
+            frames += client.tell_silent(&self.routes, out, bytes_max);
+        }
+        client.untold.take_if(|untold| untold.is_empty());
+        frames
+    }
+}
+
+impl Client {
+    /// It has come to a route: if that is silent, it has to be told.
+    pub(super) fn learns(&mut self, route: RouteId, standing: Option<&Standing>) -> bool {
+        let is_news = self.note(route, standing);
+        mark!(JoinsSilent if is_news);
+        is_news
+    }
+
+    fn note(&mut self, route: RouteId, standing: Option<&Standing>) -> bool {
+        let is_silent = standing.is_some_and(|standing| standing.status != FeedStatus::Live);
+        if self.untold.is_none() && !is_silent {
+            return false;
+        }
+        self.untold.get_or_insert_default().note(route, standing)
+    }
+
+    fn tell_live(&mut self, out: &mut Vec<u8>, bytes_max: usize) -> usize {
+        let Some(untold) = &mut self.untold else { return 0 };
+        let mut frames = 0;
+        while !untold.live.is_empty() && out.len() < bytes_max {
+            let keep = untold.live.len().saturating_sub(TOPICS_MAX);
+            let due: Vec<(RouteId, Standing)> = untold.live.drain(keep..).collect();
+            for (route, _) in &due {
+                untold.told.swap_remove(route);
+            }
+            frames += write(due.iter().map(|(_, standing)| standing), out);
+        }
+        frames
+    }
+
+    fn tell_silent(
+        &mut self,
+        routes: &NumberMap<RouteId, Route>,
+        out: &mut Vec<u8>,
+        bytes_max: usize,
+    ) -> usize {
+        let Some(untold) = &mut self.untold else { return 0 };
+        let mut frames = 0;
+        for status in [FeedStatus::Closed, FeedStatus::Recovering, FeedStatus::Stale] {
+            let is = |route: &&RouteId| status_of(routes, **route) == Some(status);
+            while out.len() < bytes_max {
+                let due = untold.silent.iter().filter(is).take(TOPICS_MAX).copied();
+                let due: Vec<RouteId> = due.collect();
+                if due.is_empty() {
+                    break;
+                }
+                mark!(SilencesTogether if due.len() > 1);
+                for route in &due {
+                    untold.silent.swap_remove(route);
+                    untold.told.insert(*route, status);
+                }
+                let standings =
+                    due.iter().filter_map(|route| routes.get(route)?.standing.as_deref());
+                frames += write(standings, out);
+            }
+        }
+        frames
+    }
+}
+
+fn status_of(routes: &NumberMap<RouteId, Route>, route: RouteId) -> Option<FeedStatus> {
+    Some(routes.get(&route)?.standing.as_ref()?.status)
+}
+
+/// Writes one message about topics that are in the same state. All are of the client's broker.
+fn write<'a>(standings: impl Iterator<Item = &'a Standing> + Clone, out: &mut Vec<u8>) -> usize {
+    let Some(Standing { status, broker, .. }) = standings.clone().next() else { return 0 };
+    let entries = standings.map(|standing| &standing.entry);
+    out.extend_from_slice(&status_frame(*status, broker.as_str(), entries));
+    1
+}
