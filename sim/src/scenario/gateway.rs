@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use tickgate::config::{ChannelEntry, Conduct, Config, Feed, Limits, MarketEntry, Roles, Server};
 
 /// `[broker]`, `[server]`, `[limits]`, `[conduct]`, `[roles]`, `[outbox]`, `[ticks]`, `[bus]` and
-/// `[feed]` keys of its configuration. A gateway does not number ticks unless told so; here it does, because
-/// that shows more.
+/// `[feed]` keys of its configuration. A gateway does not number ticks unless told so; here it
+/// does, because that shows more.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Gateway {
@@ -81,6 +81,8 @@ pub struct Gateway {
     pub handshake_timeout_ms: u64,
     /// Topics that one client of a viewer may hold; 0: as many as anybody's.
     pub viewer_subscriptions_max: usize,
+    /// Whether publishers are asked for what is wanted alone.
+    pub wanted_prefixes: bool,
     /// Silence after which any topic is stale.
     pub stale_after_ms: u64,
     /// Silence before which no topic is stale.
@@ -191,6 +193,7 @@ impl Default for Gateway {
             silence_timeout_ms: server.silence_timeout_ms,
             handshake_timeout_ms: server.handshake_timeout_ms,
             viewer_subscriptions_max: Roles::default().viewer_subscriptions_max,
+            wanted_prefixes: false,
             stale_after_ms: feed.stale_after_ms,
             stale_min_ms: feed.stale_min_ms,
             stale_factor: feed.stale_factor,
