@@ -139,7 +139,7 @@ pub fn all(plan: &Plan) -> Vec<Box<dyn Invariant>> {
         Box::new(wanted_is_served::WantedIsServed::new(plan)),
         Box::new(status_adds_up::StatusAddsUp),
         Box::new(nothing_left::NothingLeft::new(plan)),
-        Box::new(numbers_agree_with_history::NumbersAgreeWithHistory::default()),
+        Box::new(numbers_agree_with_history::NumbersAgreeWithHistory::new(plan)),
         Box::new(audit_agrees::AuditAgrees::new(plan)),
         Box::new(stops_cleanly::StopsCleanly::new(plan)),
     ]

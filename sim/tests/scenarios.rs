@@ -46,6 +46,7 @@ scenarios! {
     markets_that_open_and_close => "scenarios/market_hours.yaml",
     sessions_that_are_lost_and_come_back => "scenarios/lost_sessions.yaml",
     a_feed_that_falls_silent => "scenarios/silent_feed.yaml",
+    publishers_that_are_asked_for_what_is_wanted => "scenarios/wanted_prefixes.yaml",
     values_at_intervals => "scenarios/paces.yaml",
     a_storm_of_faults => "scenarios/fault_storm.yaml",
     more_ticks_than_can_be_handed_on => "scenarios/overload.yaml",

@@ -18,11 +18,11 @@ use bytes::Bytes;
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 use tokio::io::{AsyncWrite, WriteHalf};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::client::Ejection;
 use super::tls::MaybeTls;
-use crate::engine::Shard;
+use crate::engine::{RouteId, RouteNews, Shard};
 use crate::marks::mark;
 use crate::runtime::{Clock, Runtime};
 use crate::topic::ClientId;
@@ -233,26 +233,8 @@ impl<S: AsyncWrite + Send + Unpin + 'static> Shell<S> {
             ShardMessage::Detach { client } => self.detach(client),
             ShardMessage::Expect { route } => self.shard.expect(route),
             ShardMessage::Forget { route } => self.shard.forget(route),
-            ShardMessage::Ticks { mut ticks, room } => {
-                while self.shard.work() < enough
-                    && let Some((route, frame)) = ticks.next()
-                {
-                    self.shard.tick(route, &frame);
-                }
-                if !ticks.as_slice().is_empty() {
-                    self.waiting.push_front(ShardMessage::Ticks { ticks, room });
-                }
-            }
-            ShardMessage::News(mut news) => {
-                while self.shard.work() < enough
-                    && let Some(one) = news.next()
-                {
-                    self.shard.news(one);
-                }
-                if !news.as_slice().is_empty() {
-                    self.waiting.push_front(ShardMessage::News(news));
-                }
-            }
+            ShardMessage::Ticks { ticks, room } => self.take_ticks(ticks, room, enough),
+            ShardMessage::News(news) => self.take_news(news, enough),
             ShardMessage::Order { user, frame } => self.shard.order(&user, &frame),
             // What is asked of broadcasts is not sent here.
             ShardMessage::Audience { .. } | ShardMessage::QueryBroadcast(_) => {}
@@ -270,6 +252,33 @@ impl<S: AsyncWrite + Send + Unpin + 'static> Shell<S> {
                     totals: self.shard.totals(),
                 });
             }
+        }
+    }
+
+    fn take_ticks(
+        &mut self,
+        mut ticks: std::vec::IntoIter<(RouteId, Bytes)>,
+        room: OwnedSemaphorePermit,
+        enough: u64,
+    ) {
+        while self.shard.work() < enough
+            && let Some((route, frame)) = ticks.next()
+        {
+            self.shard.tick(route, &frame);
+        }
+        if !ticks.as_slice().is_empty() {
+            self.waiting.push_front(ShardMessage::Ticks { ticks, room });
+        }
+    }
+
+    fn take_news(&mut self, mut news: std::vec::IntoIter<RouteNews>, enough: u64) {
+        while self.shard.work() < enough
+            && let Some(one) = news.next()
+        {
+            self.shard.news(one);
+        }
+        if !news.as_slice().is_empty() {
+            self.waiting.push_front(ShardMessage::News(news));
         }
     }
 

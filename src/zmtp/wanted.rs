@@ -158,7 +158,7 @@ mod tests {
     fn many_changes_are_written_bit_by_bit_and_too_many_end_the_connection() {
         let wanted = Wanted::new(&[]);
         let (mut follower, mut slow) = (wanted.follow(), wanted.follow());
-        (follower.opening(), slow.opening());
+        assert!(follower.opening().is_empty() && slow.opening().is_empty());
         wanted.set((0..10_000).map(|number| (true, prefix(number))));
         let mut bytes = 0;
         while let Ok(Some(changes)) = follower.next() {

@@ -5,6 +5,7 @@ use tickgate::server::status::Status;
 use super::{Held, Invariant};
 use crate::fault::{FaultKind, Party};
 use crate::history::{Actor, Event, Op, Phase, Request, Seen};
+use crate::plan::Plan;
 
 /// The number of the request that makes somebody of a client.
 const FIRST_REQUEST: u64 = 1;
@@ -100,6 +101,12 @@ impl Invariant for NumbersAgreeWithHistory {
 }
 
 impl NumbersAgreeWithHistory {
+    pub fn new(plan: &Plan) -> Self {
+        // What nobody wants does not leave a publisher that is not asked for it.
+        let feed = Side { struck: plan.gateway.wanted_prefixes };
+        Self { feed, ..Self::default() }
+    }
+
     fn judge(&self, status: &Status) -> Result<(), String> {
         let feed = &status.feed;
         self.feed.compare("messages of the bus", self.published, feed.messages_total)?;

@@ -6,8 +6,8 @@ use tickgate::config::{
 };
 
 /// `[broker]`, `[server]`, `[limits]`, `[conduct]`, `[roles]`, `[outbox]`, `[ticks]`, `[bus]` and
-/// `[feed]` keys of its configuration. A gateway does not number ticks unless told so; here it does, because
-/// that shows more.
+/// `[feed]` keys of its configuration. A gateway does not number ticks unless told so; here it
+/// does, because that shows more.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Gateway {
@@ -86,6 +86,8 @@ pub struct Gateway {
     /// How its broker differs from others.
     #[serde(skip_serializing_if = "is_usual")]
     pub quirks: Quirks,
+    /// Whether publishers are asked for what is wanted alone.
+    pub wanted_prefixes: bool,
     /// Silence after which any topic is stale.
     pub stale_after_ms: u64,
     /// Silence before which no topic is stale.
@@ -202,6 +204,7 @@ impl Default for Gateway {
             handshake_timeout_ms: server.handshake_timeout_ms,
             viewer_subscriptions_max: Roles::default().viewer_subscriptions_max,
             quirks: Quirks::default(),
+            wanted_prefixes: false,
             stale_after_ms: feed.stale_after_ms,
             stale_min_ms: feed.stale_min_ms,
             stale_factor: feed.stale_factor,

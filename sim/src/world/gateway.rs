@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tickgate::audit::{self, Audit, Record, Roll};
 use tickgate::auth::{Credentials, KeyHash, KeyTable};
 use tickgate::config::{
-    Admin, Auth, BrokerEntry, BrokerKind, BrokerTimes, Bus, Conduct, Config, Limits, Outbox,
-    Server, Ticks,
+    Admin, Auth, BUS_SUBSCRIBES, BrokerEntry, BrokerKind, BrokerTimes, Bus, Conduct, Config,
+    Limits, Outbox, Server, Ticks,
 };
 use tickgate::runtime::{Clock, Runtime as _};
 use tickgate::server::Gateway;
@@ -100,6 +100,9 @@ pub fn config(plan: &Plan) -> Config {
             bind: vec!["tcp://0.0.0.0:5555".into()],
             source_window_ms: times.source_window_ms,
             waiting_ticks_max: times.waiting_ticks_max,
+            // This broker's order updates have its name as it is configured.
+            prefixes: plan.users.iter().map(|user| format!("{BROKER_NAME}_{user}_")).collect(),
+            subscribe: BUS_SUBSCRIBES[usize::from(times.wanted_prefixes)].into(),
             ..Bus::default()
         },
         outbox: Outbox {

@@ -45,8 +45,8 @@ impl FeedState {
         self.watched(slot).market.is_some_and(|market| !self.open[market].0)
     }
 
-    /// From when on a route that goes on being silent is silent for too long; `None`: it is already,
-    /// and only a tick or another event can change that.
+    /// From when on a route that goes on being silent is silent for too long; `None`: it is that
+    /// already, and only a tick or another event can change it.
     fn overdue_ms(&self, slot: usize) -> Option<u64> {
         let watched = self.watched(slot);
         let Watched { habit, due_from_ms, served, lost_ms, .. } = watched;

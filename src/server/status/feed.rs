@@ -27,8 +27,8 @@ pub struct FeedStatus {
     pub shed_total: u64,
     /// Whether that was so within the last five seconds: more comes than can be delivered.
     pub shedding: bool,
-    /// How many topics that somebody wants are how: `waiting` for their first tick, `live`, `stale`,
-    /// `recovering`, `closed`. A topic of users of two brokers counts twice.
+    /// How many topics that somebody wants are how: `waiting` for their first tick, `live`,
+    /// `stale`, `recovering`, `closed`. A topic of users of two brokers counts twice.
     #[serde(default)]
     pub topics: BTreeMap<String, u64>,
     /// Brokers none of whose topics tick although some should.
