@@ -1,6 +1,7 @@
 //! A whole adapter host, for a broker that makes its prices up: HOST for gateways, BUS for ticks.
 use std::collections::{BTreeMap, BTreeSet};
-use std::{env, error::Error, process, time::Duration};
+use std::hash::{BuildHasher, RandomState};
+use std::{env, error::Error, time::Duration};
 
 use serde_json::{Value, json};
 use zeromq::{PubSocket, RouterSocket, Socket, SocketRecv, SocketSend, ZmqMessage};
@@ -31,6 +32,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let address = |name: &str, default: &str| env::var(name).unwrap_or_else(|_| default.into());
     let (mut router, mut bus) = (RouterSocket::new(), PubSocket::new());
     router.bind(&address("HOST", "tcp://127.0.0.1:5600")).await?;
+    let me = format!("{:x}", RandomState::new().hash_one(())); // Random for each life.
     // Gateways by peer: id, and when it was last heard, in turns of a tenth of a second.
     let (mut gateways, mut sessions, mut turn) = (BTreeMap::new(), Sessions::new(), 0);
     loop {
@@ -59,10 +61,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let Some((_, heard)) = gateways.get_mut(&peer) else { continue };
         *heard = turn;
         let is_done = said["type"] == "request" && serve(&mut sessions, &peer, &said).is_some();
-        let (n, id, me) = (&said["n"], &said["id"], process::id().to_string());
+        let (n, id) = (&said["n"], &said["id"]);
         let answer = match said["type"].as_str() {
             Some("hello") => json!({"type":"welcome","version":1,"name":"it","instance":me,"n":n}),
             Some("ping") => json!({"type":"pong","n":n}),
+            _ if id.is_null() => continue, // Of a later version.
             _ if is_done => json!({"type":"answer","id":id,"status":"success"}),
             _ => json!({"type":"answer","id":id,"status":"error","code":"NOT_CONNECTED"}),
         };

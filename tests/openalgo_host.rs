@@ -442,7 +442,7 @@ async fn another_login_is_used_at_once_and_no_credential_is_told() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_is_silent_or_new_leaves_no_session_behind() {
-    let mut world = World::new(&["--gateway-silence", "1.5"]).await;
+    let mut world = World::new(&["--gateway-silence", "3"]).await;
     for (user, session) in [("alice", 1), ("bob", 2)] {
         world.connect(user, session).await;
         world.caller.done(user, session, subscribe("TCS", Mode::Ltp)).await;

@@ -43,7 +43,7 @@ class Options:
     name: str = "openalgo-host"
     users_max: int = 256
     gateway_silence: float = 60.0
-    abandon_after: float = 60.0
+    abandon_after: float = 30.0
     watch_interval: float = 1.0
     lost_after: float = 20.0
     stop_timeout: float = 5.0
