@@ -59,6 +59,7 @@ fn what_the_proxy_reads_is_a_configuration() {
     assert_eq!(config.server.auth_timeout_ms, 30_000);
     assert_eq!(config.server.ping_interval_ms, 25_000);
     assert_eq!(config.server.silence_timeout_ms, 35_000);
+    assert_eq!(config.feed.stale_after_ms, 60_000);
     assert_eq!(config.log.level, "warn");
     let path = |name: &str| Some(Path::new(ROOT).join(name));
     assert_eq!(config.auth.openalgo_database, path("db/openalgo.db"));
@@ -74,7 +75,7 @@ fn what_the_proxy_reads_is_a_configuration() {
     assert_eq!(became(&installation, "REDIRECT_URL"), &Became::Key("brokers"));
     assert_eq!(became(&installation, "VALID_BROKERS"), &Became::Key("broker.supported"));
     assert_eq!(became(&installation, "DATABASE_URL"), &Became::Key("auth.openalgo_database"));
-    for unused in ["WEBSOCKET_URL", "WS_STALE_TICK_WARN_SECONDS", "MAX_SYMBOLS_PER_WEBSOCKET"] {
+    for unused in ["WEBSOCKET_URL", "MAX_SYMBOLS_PER_WEBSOCKET"] {
         assert!(matches!(became(&installation, unused), Became::Noted(_)), "{unused}");
     }
 }

@@ -23,7 +23,6 @@ const NOTED: &[(&str, &str)] = &[
     ("MAX_SYMBOLS_PER_WEBSOCKET", "the adapter host reads it"),
     ("MAX_WEBSOCKET_CONNECTIONS", "the adapter host reads it"),
     ("ENABLE_CONNECTION_POOLING", "the adapter host reads it"),
-    ("WS_STALE_TICK_WARN_SECONDS", "the gateway has no such warning"),
     ("WS_MAX_QUEUE", "what waits for a client is bounded by [outbox]"),
     ("WEBSOCKET_URL", "OpenAlgo tells it to browsers"),
 ];
@@ -118,6 +117,7 @@ impl<'a> Reader<'a> {
             set(draft, key, place.clone(), &(seconds * 1_000).to_string());
             self.settle("WS_AUTH_GRACE_SECONDS", Some(place), Became::Key(key));
         }
+        self.silence(draft);
         self.heartbeat(draft);
         self.database(draft);
         self.stats_file(draft);
@@ -212,6 +212,23 @@ impl<'a> Reader<'a> {
                 draft.problem(place, problem);
                 None
             }
+        }
+    }
+
+    /// When a silent topic is stale; 0: nobody is told.
+    fn silence(&mut self, draft: &mut Draft) {
+        let name = "WS_STALE_TICK_WARN_SECONDS";
+        let Some((text, place)) = self.given(name) else { return };
+        if text == "0" {
+            set(draft, "feed.status", place.clone(), "false");
+            self.settle(name, Some(place), Became::Key("feed.status"));
+        } else if let Some((seconds, place)) = self.seconds(draft, name) {
+            let key = "feed.stale_after_ms";
+            set(draft, key, place.clone(), &(seconds * 1_000).to_string());
+            if seconds < 5 {
+                set(draft, "feed.stale_min_ms", place.clone(), &(seconds * 1_000).to_string());
+            }
+            self.settle(name, Some(place), Became::Key(key));
         }
     }
 
