@@ -29,7 +29,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("audit", &["config", "runtime", "topic"]),
     ("protocol", &["broker", "topic"]),
     ("zmtp", &["runtime"]),
-    ("broker", &["config", "marks", "protocol", "runtime", "topic", "zmtp"]),
+    ("recording", &["protocol", "runtime", "topic", "zmtp"]),
+    ("broker", &["config", "marks", "protocol", "recording", "runtime", "topic", "zmtp"]),
     ("auth", &["config", "protocol", "runtime", "topic"]),
     ("engine", &["broker", "config", "marks", "protocol", "topic"]),
     (
