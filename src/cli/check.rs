@@ -1,5 +1,7 @@
 //! `tickgate check` and `tickgate config`: what holds, and whether it may.
 
+use std::path::Path;
+
 use super::args::{CheckArgs, ServeArgs};
 use super::{Failure, load, print, serve};
 use crate::config::{Address, BrokerKind, ChannelAuth, ChannelEntry, Config, Loaded};
@@ -123,6 +125,10 @@ pub(super) fn brokers(config: &Config) -> String {
     let brokers = config.effective_brokers();
     let shown = brokers.iter().map(|broker| match broker.kind {
         BrokerKind::Paper => format!("{} (paper)", broker.name),
+        BrokerKind::Replay => {
+            let file = broker.file.as_deref().unwrap_or(Path::new("?"));
+            format!("{} (replay of {})", broker.name, file.display())
+        }
         BrokerKind::Remote => {
             format!("{} (remote at {})", broker.name, broker.address.as_deref().unwrap_or("?"))
         }

@@ -6,6 +6,7 @@
 
 mod address;
 mod audit;
+mod broker;
 mod channel;
 mod draft;
 mod environment;
@@ -28,6 +29,7 @@ use crate::topic::Role;
 
 pub use address::{Address, BadAddress};
 pub use audit::Audit;
+pub use broker::{BrokerEntry, BrokerKind, ReplayStart};
 pub use channel::{
     CHANNELS_MAX, ChannelAuth, ChannelEntry, ChannelKind, OutboxPolicy, TopicPattern,
 };
@@ -217,35 +219,6 @@ pub struct BrokerTimes {
     pub retry_max_ms: u64,
 }
 
-/// `[[brokers]]`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BrokerEntry {
-    /// Its name in answers, ticks and bus topics.
-    pub name: String,
-    /// What it is.
-    pub kind: BrokerKind,
-    /// `remote`: address of the adapter host's control socket, `tcp://host:port`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub address: Option<String>,
-    /// `paper`: seed of the market. Absent: another market each time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub seed: Option<u64>,
-    /// `paper`: ticks per second and topic, at least 0.01.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ticks_per_second: Option<f64>,
-}
-
-/// Kinds of broker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum BrokerKind {
-    /// A market simulator in this process.
-    Paper,
-    /// An adapter host process.
-    Remote,
-}
-
 /// `[log]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -283,23 +256,9 @@ impl Config {
         self.channel.iter().filter(|it| it.kind == ChannelKind::Broadcast).count()
     }
 
-    fn has_paper_broker(&self) -> bool {
-        self.brokers.is_empty()
-            || self.brokers.iter().any(|broker| broker.kind == BrokerKind::Paper)
-    }
-}
-
-impl BrokerEntry {
-    /// What runs if nothing is configured.
-    #[must_use]
-    pub fn paper() -> Self {
-        Self {
-            name: "paper".into(),
-            kind: BrokerKind::Paper,
-            address: None,
-            seed: None,
-            ticks_per_second: None,
-        }
+    /// The first of the brokers that publish to an address that the bus binds.
+    fn broker_inside(&self) -> Option<BrokerEntry> {
+        self.effective_brokers().into_iter().find(|broker| broker.kind.is_inside())
     }
 }
 

@@ -81,11 +81,8 @@ fn config<S: Story>(addresses: &Sockets) -> Config {
     config.broker.retry_max_ms = 200;
     config.auth.demo_key = false;
     config.brokers = vec![BrokerEntry {
-        name: BROKER_NAME.into(),
-        kind: BrokerKind::Remote,
         address: Some(format!("tcp://{}", addresses.broker)),
-        seed: None,
-        ticks_per_second: None,
+        ..BrokerEntry::new(BROKER_NAME, BrokerKind::Remote)
     }];
     S::configure(&mut config);
     config

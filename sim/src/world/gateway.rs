@@ -121,11 +121,8 @@ pub fn config(plan: &Plan) -> Config {
             retry_max_ms: times.retry_max_ms,
         },
         brokers: vec![BrokerEntry {
-            name: BROKER_NAME.into(),
-            kind: BrokerKind::Remote,
             address: Some(BROKER_ENDPOINT.into()),
-            seed: None,
-            ticks_per_second: None,
+            ..BrokerEntry::new(BROKER_NAME, BrokerKind::Remote)
         }],
         ..Config::default()
     }
