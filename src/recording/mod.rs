@@ -33,6 +33,7 @@
 
 mod block;
 pub mod bus;
+pub mod csv;
 mod file;
 mod layout;
 mod reader;
