@@ -298,6 +298,45 @@ async fn a_recording_that_was_cut_is_replayed_up_to_there() {
     assert!(by_topic["NSE_TCS_LTP"] >= 4, "{heard:?}");
 }
 
+/// A disk on which so many bytes fit.
+struct Disk(usize);
+
+impl std::io::Write for Disk {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 = self.0.checked_sub(bytes.len()).ok_or(std::io::ErrorKind::StorageFull)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_disk_ends_the_recording_with_what_the_system_said() {
+    let runtime = Memory::new();
+    for room in [32, 60, 150] {
+        let mut recorder = Recorder::start(&runtime, Writer::new(Disk(room), 0).unwrap());
+        let mut result = Ok(());
+        for at_ns in 0..10 {
+            result = recorder.record(at_ns, b"NSE_TCS_LTP", b"{}").await;
+            if result.is_ok() {
+                result = recorder.flush().await;
+            }
+            sleep(Duration::from_millis(1)).await;
+            if result.is_err() {
+                break;
+            }
+        }
+        assert_eq!(result.unwrap_err().kind(), std::io::ErrorKind::StorageFull, "{room} bytes");
+    }
+    // Full at the very end.
+    let mut recorder = Recorder::start(&runtime, Writer::new(Disk(32), 0).unwrap());
+    recorder.record(0, b"NSE_TCS_LTP", b"{}").await.unwrap();
+    let error = recorder.finish().await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
+}
+
 #[tokio::test]
 async fn what_is_no_recording_is_refused_with_its_name() {
     let runtime = Memory::new();

@@ -44,7 +44,16 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "audit", "auth", "bench", "broker", "config", "protocol", "runtime", "server", "topic",
+            "audit",
+            "auth",
+            "bench",
+            "broker",
+            "config",
+            "protocol",
+            "recording",
+            "runtime",
+            "server",
+            "topic",
             "zmtp",
         ],
     ),

@@ -87,16 +87,20 @@ impl Recorder {
         if self.builder.is_full() { self.flush().await } else { Ok(()) }
     }
 
-    /// Has written what was recorded, as a block. To be called about once a second.
+    /// Has written what was recorded, as a block. To be called about once a second. Cancel-safe:
+    /// what was not handed over stays.
     ///
     /// # Errors
     ///
     /// Fails if the file cannot be written.
     pub async fn flush(&mut self) -> io::Result<()> {
-        match self.builder.take() {
-            Some(block) => self.ask(Job::Write(block)).await,
-            None => Ok(()),
+        if let Ok(room) = self.jobs.reserve().await {
+            if let Some(block) = self.builder.take() {
+                room.send(Job::Write(block));
+            }
+            return Ok(());
         }
+        self.outcome().await.map(|_| ())
     }
 
     /// Ends the recording and returns how many bytes the file has.
@@ -107,15 +111,9 @@ impl Recorder {
     pub async fn finish(mut self) -> io::Result<u64> {
         let length_ns = self.now_ns();
         self.flush().await?;
-        self.ask(Job::Finish { length_ns }).await?;
+        // If nobody takes it, the outcome says why.
+        let _ = self.jobs.send(Job::Finish { length_ns }).await;
         self.outcome().await
-    }
-
-    async fn ask(&mut self, job: Job) -> io::Result<()> {
-        if self.jobs.send(job).await.is_ok() {
-            return Ok(());
-        }
-        self.outcome().await.map(|_| ())
     }
 
     async fn outcome(&mut self) -> io::Result<u64> {

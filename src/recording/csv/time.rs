@@ -64,12 +64,12 @@ fn since_1970(text: &str) -> Option<u64> {
     let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
     let number: u64 = whole.parse().ok()?;
     // Seconds until the year 5138; the others since 1973.
-    let unit_ns = match number {
-        ..100_000_000_000 => SECOND_NS,
-        ..100_000_000_000_000 => 1_000_000,
-        ..100_000_000_000_000_000 => 1_000,
-        _ => 1,
-    };
+    let units = [
+        (100_000_000_000, SECOND_NS),
+        (100_000_000_000_000, 1_000_000),
+        (100_000_000_000_000_000, 1_000),
+    ];
+    let unit_ns = units.into_iter().find(|(below, _)| number < *below).map_or(1, |(_, ns)| ns);
     number.checked_mul(unit_ns)?.checked_add(fraction_ns(decimals, unit_ns)?)
 }
 
