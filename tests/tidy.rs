@@ -40,7 +40,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "zmtp",
         ],
     ),
-    ("bench", &["auth", "protocol", "runtime", "topic", "zmtp"]),
+    ("bench", &["auth", "protocol", "recording", "runtime", "topic", "zmtp"]),
     (
         "cli",
         &[
