@@ -222,6 +222,28 @@ fn a_file_that_is_there_is_kept_and_one_without_a_tick_is_not() {
 }
 
 #[test]
+fn a_recording_that_is_none_is_noticed_before_anything_starts() {
+    let directory = TempDir::new().unwrap();
+    fs::write(directory.path().join("other.tick"), "something else").unwrap();
+    for (file, reason) in [
+        ("none.tick", "none.tick cannot be replayed: No such file"),
+        ("other.tick", "other.tick cannot be replayed: it is no recording of `tickgate record`"),
+    ] {
+        let config = format!(
+            "server.listen = \"127.0.0.1:0\"\nadmin.listen = \"127.0.0.1:0\"\n\
+             bus.bind = [\"tcp://127.0.0.1:0\"]\n[[brokers]]\nname = \"recorded\"\n\
+             kind = \"replay\"\nfile = \"{file}\"\n"
+        );
+        fs::write(directory.path().join("tickgate.toml"), config).unwrap();
+        for arguments in [&["check", "tickgate.toml"][..], &["serve"]] {
+            let (code, told) = fails(directory.path(), arguments);
+            assert_eq!(code, Some(2), "{arguments:?}: {told}");
+            assert!(told.contains(reason), "{arguments:?}: {told}");
+        }
+    }
+}
+
+#[test]
 fn a_text_file_becomes_a_recording_and_a_text_file_again() {
     let directory = TempDir::new().unwrap();
     let csv = "Time,Symbol,Price,Volume,Colour\n\

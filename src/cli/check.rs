@@ -5,6 +5,7 @@ use std::path::Path;
 use super::args::{CheckArgs, ServeArgs};
 use super::{Failure, load, print, serve};
 use crate::config::{Address, BrokerKind, ChannelAuth, ChannelEntry, Config, Loaded};
+use crate::recording;
 use crate::runtime::calendar::utc;
 use crate::runtime::{Runtime, TokioRuntime};
 use crate::server::{BadCertificate, Certificate};
@@ -24,8 +25,21 @@ pub(super) fn check(args: &CheckArgs) -> Result<(), Failure> {
     let loaded = load(Some(&args.file))?;
     serve::credentials(&loaded.config)?;
     let certificate = Certificate::read(&loaded.config.server)?;
+    recordings(&loaded.config)?;
     let summary = summary(&loaded, certificate.as_ref());
     print(&format!("{} is valid\n{summary}", args.file.display()))
+}
+
+/// Looks whether there is a recording where a replay is to take it from.
+fn recordings(config: &Config) -> Result<(), Failure> {
+    for broker in config.brokers.iter().filter(|broker| broker.kind == BrokerKind::Replay) {
+        let file = broker.file.as_deref().unwrap_or(Path::new(""));
+        recording::open(file).map_err(|bad| {
+            let (name, file) = (&broker.name, file.display());
+            Failure::Usage(format!("broker {name}: {file} cannot be replayed: {bad}"))
+        })?;
+    }
+    Ok(())
 }
 
 /// Prints the configuration that holds. There is no secret in it: keys live in a file of their
