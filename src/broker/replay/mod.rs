@@ -48,7 +48,7 @@ pub struct ReplayOptions {
     pub bus: String,
     /// What `tickgate record` or `tickgate import` wrote.
     pub file: PathBuf,
-    /// How many times faster than it was; see [`Pace`].
+    /// How many times faster than it was, 0.01 to 10,000.
     pub speed: f64,
     /// Whether it begins anew at its end.
     pub repeat: bool,
