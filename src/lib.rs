@@ -14,6 +14,7 @@ pub mod config;
 pub mod engine;
 pub mod marks;
 pub mod protocol;
+pub mod recording;
 pub mod runtime;
 pub mod server;
 pub mod topic;

@@ -91,6 +91,24 @@ fn as_fast_as_delivered_nothing_is_lost() {
 }
 
 #[test]
+fn ticks_come_when_a_recording_had_them() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/recordings/paper.tick");
+    let report = found(&["--recording", file, "--speed", "8"]);
+    assert_eq!(report["asked"]["topics"], 3);
+    let phase = &report["targets"][0]["phases"][0];
+    assert_whole(phase);
+    // 147 ticks of three topics in 8 seconds, for 20 clients.
+    let per_second = number(&phase["per_second"]);
+    assert!((2_000.0..4_000.0).contains(&per_second), "{per_second} deliveries a second");
+    let (code, told) = refusal(&["--recording", file, "--rate", "10"]);
+    assert_eq!(code, 2);
+    assert!(told.contains("--rate"), "{told}");
+    let (code, told) = refusal(&["--recording", "README.md"]);
+    assert_eq!(code, 2);
+    assert!(told.contains("README.md: it is no recording"), "{told}");
+}
+
+#[test]
 fn without_ticks_clients_are_idle() {
     let report = found(&["--rate", "0"]);
     let phase = &report["targets"][0]["phases"][0];

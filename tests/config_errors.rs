@@ -129,6 +129,13 @@ fn a_bad_broker_is_named() {
         broker("name = \"a\"\nkind = \"paper\"\nseed = 9223372036854775808"),
         broker("name = \"a\"\nkind = \"paper\"\nadress = \"x\""),
         broker("name = \"a\"\nkind = \"paper\"\n[[brokers]]\nname = \"a\"\nkind = \"paper\""),
+        broker("name = \"a\"\nkind = \"replay\""),
+        broker("name = \"a\"\nkind = \"replay\"\nfile = \"x\"\nspeed = 0"),
+        broker("name = \"a\"\nkind = \"replay\"\nfile = \"x\"\nloop = \"yes\""),
+        broker("name = \"a\"\nkind = \"replay\"\nfile = \"x\"\nstart = \"first_subscriber\""),
+        broker("name = \"a\"\nkind = \"replay\"\nfile = \"x\"\nstart_delay_ms = 3600001"),
+        broker("name = \"a\"\nkind = \"replay\"\nfile = \"x\"\nseed = 1"),
+        broker("name = \"a\"\nkind = \"paper\"\nfile = \"x\""),
         "brokers = [1]".into(),
     ];
     let cases: Vec<_> = files.iter().map(|file| (file.as_str(), &[][..])).collect();

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use tickgate::config::{
-    BrokerEntry, BrokerKind, ChannelEntry, ChannelKind, Config, MarketEntry, Quirks, parse,
+    BrokerEntry, BrokerKind, ChannelEntry, ChannelKind, Config, MarketEntry, Quirks, ReplayStart,
+    parse,
 };
 
 const EXAMPLE: &str = include_str!("../tickgate.example.toml");
@@ -32,6 +33,12 @@ fn the_example_shows_every_key_in_its_section() {
         address: Some("tcp://a:1".into()),
         seed: Some(1),
         ticks_per_second: Some(1.0),
+        file: Some("market.tick".into()),
+        speed: Some(1.0),
+        repeat: Some(true),
+        from_ms: Some(1),
+        start: Some(ReplayStart::Gateway),
+        start_delay_ms: Some(1),
         quirks: Quirks { calls_per_second: Some(1.0), ..Quirks::default() },
         ..BrokerEntry::paper()
     });
@@ -75,7 +82,12 @@ fn what_the_example_leaves_commented_out_is_valid_too() {
     let (config, _) = parse(Some(("example", &text.join("\n"))), []).expect("valid");
     assert_eq!(config.auth.keys_file, Some("tickgate-keys.toml".into()));
     let brokers: Vec<_> = config.brokers.iter().map(|b| (b.name.as_str(), b.kind)).collect();
-    assert_eq!(brokers, [("paper", BrokerKind::Paper), ("zerodha", BrokerKind::Remote)]);
+    let kinds = [
+        ("paper", BrokerKind::Paper),
+        ("recorded", BrokerKind::Replay),
+        ("zerodha", BrokerKind::Remote),
+    ];
+    assert_eq!(brokers, kinds);
     let channels: Vec<_> = config.channel.iter().map(|c| (c.path.as_str(), c.kind)).collect();
     let expected =
         [("/ws/market", ChannelKind::Interactive), ("/ws/index", ChannelKind::Broadcast)];

@@ -40,8 +40,8 @@ async fn every_tick_reaches_every_client_that_wants_it_once_and_in_order() {
         config.limits.clients_per_user_max = config.limits.clients_max;
         config.limits.subscriptions_per_user_max = 1_000_000;
         let address = Some(format!("tcp://{host_address}"));
-        let (name, kind) = ("agreeing".into(), BrokerKind::Remote);
-        config.brokers = vec![BrokerEntry { name, kind, address, ..BrokerEntry::paper() }];
+        let broker = BrokerEntry::new("agreeing", BrokerKind::Remote);
+        config.brokers = vec![BrokerEntry { address, ..broker }];
     })
     .await;
     let ticks_per_topic = ticks_per_second * seconds / TOPICS;

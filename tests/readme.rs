@@ -128,3 +128,71 @@ fn a_gateway_is_administered_as_the_chapter_says() {
         assert!(told.contains(expected), "{expected}: {told}");
     }
 }
+
+/// The commands of the chapter "Record and replay", in their order.
+const RECORD: [&str; 3] = [
+    "target/release/tickgate record market.tick NSE:RELIANCE NSE_INDEX:NIFTY --seconds 300",
+    "target/release/tickgate recording market.tick",
+    "target/release/tickgate import trades.csv history.tick --exchange NSE --zone +05:30",
+];
+
+/// The broker of that chapter.
+const REPLAY: &str = r#"[[brokers]]
+name = "recorded"
+kind = "replay"
+file = "market.tick"
+speed = 50.0
+"#;
+
+/// Starts a gateway in a directory; returns where clients connect.
+fn serve(directory: &Path) -> (Gateway, String) {
+    let mut gateway = Command::new(env!("CARGO_BIN_EXE_tickgate"))
+        .current_dir(directory)
+        .env_clear()
+        .env("TICKGATE_SERVER_LISTEN", "127.0.0.1:0")
+        .env("TICKGATE_ADMIN_LISTEN", "127.0.0.1:0")
+        .env("TICKGATE_BUS_BIND", "tcp://127.0.0.1:0")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let stdout = BufReader::new(gateway.stdout.take().unwrap());
+    let gateway = Gateway(gateway);
+    let lines = stdout.lines().map(Result::unwrap).take_while(|line| line != "Ctrl-C ends.");
+    let url = lines.filter_map(|line| Some(line[line.find("ws://")?..].to_owned())).next();
+    (gateway, url.unwrap().split_whitespace().next().unwrap().to_owned())
+}
+
+#[test]
+fn a_market_is_recorded_and_replayed_as_the_chapter_says() {
+    let directory = tempfile::tempdir().unwrap();
+    let [record, recording, import] = RECORD;
+    let (gateway, url) = serve(directory.path());
+    // Not for five minutes.
+    let recorded = run(directory.path(), &format!("{record} --url {url} --count 6"));
+    assert!(recorded.status.success(), "{}", String::from_utf8_lossy(&recorded.stderr));
+    drop(gateway);
+    let shown = run(directory.path(), recording);
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.contains("ticks    6, ") && shown.contains("NSE_INDEX_NIFTY_QUOTE"), "{shown}");
+
+    assert!(include_str!("../README.md").contains(REPLAY), "the chapter has another broker");
+    std::fs::write(directory.path().join("tickgate.toml"), REPLAY).unwrap();
+    let (_gateway, url) = serve(directory.path());
+    let again = record.replace("market.tick", "again.tick");
+    let again = run(directory.path(), &format!("{again} --url {url} --count 6"));
+    assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stderr));
+    let ticks = |file: &str| {
+        let line = format!("target/release/tickgate recording {file} --csv");
+        let csv = String::from_utf8(run(directory.path(), &line).stdout).unwrap();
+        let tick = |line: &str| line.split_once(',').unwrap().1.to_owned();
+        csv.lines().map(tick).collect::<Vec<_>>()
+    };
+    assert_eq!(ticks("again.tick"), ticks("market.tick"));
+
+    let csv = "time,symbol,ltp,volume,bid,ask\n2026-11-20T09:15:00.250,TCS,3500.05,7,3500,3500.1\n";
+    std::fs::write(directory.path().join("trades.csv"), csv).unwrap();
+    let imported = run(directory.path(), import);
+    assert!(imported.status.success(), "{}", String::from_utf8_lossy(&imported.stderr));
+    assert_eq!(ticks("history.tick").len(), 2, "the head line and a tick");
+}

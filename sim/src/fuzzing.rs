@@ -1,6 +1,8 @@
 //! What the fuzz targets do, as plain functions: cargo-fuzz calls them from `fuzz/`, and a test
 //! replays the corpora and mutations of them on stable Rust. Each panics if a promise is broken.
 
+use std::io::Cursor;
+
 use bytes::Bytes;
 use serde_json::value::RawValue;
 use tickgate::protocol::control::{decode_from_host, decode_to_host};
@@ -8,11 +10,13 @@ use tickgate::protocol::{
     Answer, BadEntry, BusTopic, ParseLimits, Request, TopicRules, check_payload,
     parse_invalidation, parse_order_user, parse_request, parse_topic, tick_frame, with_snapshot,
 };
+use tickgate::recording::{BlockBuilder, End, Next, Reader, Tick, Writer};
 use tickgate::topic::Instrument;
 use tickgate::zmtp::codec::{
     Command, Decoder, GREETING_BYTES, Item, Limits, ProtocolError, encode_message, encoded_len,
     parse_greeting,
 };
+use xxhash_rust::xxh3::Xxh3;
 
 use crate::{plan, scenario, walk};
 
@@ -20,13 +24,14 @@ use crate::{plan, scenario, walk};
 pub type Target = fn(&[u8]);
 
 /// Every target, by the name that its corpus and its binary have.
-pub const TARGETS: [(&str, Target); 6] = [
+pub const TARGETS: [(&str, Target); 7] = [
     ("client_request", client_request),
     ("tick_and_topic", tick_and_topic),
     ("zmtp_bytes", zmtp_bytes),
     ("control_protocol", control_protocol),
     ("scenario_yaml", scenario_yaml),
     ("engine", engine),
+    ("recording", recording),
 ];
 
 /// Levels of the order book that may be asked for.
@@ -35,6 +40,8 @@ const DEPTHS: std::ops::RangeInclusive<u32> = 1..=200;
 const ECHO_BYTES_MAX: usize = 1_024;
 /// Longest scenario that is parsed: a fuzzer would only find that long ones take long.
 const SCENARIO_BYTES_MAX: usize = 16 << 10;
+/// Longest body of a recording: likewise.
+const BODY_BYTES_MAX: usize = 64 << 10;
 /// Longest walk: likewise.
 const WALK_BYTES_MAX: usize = 4 << 10;
 
@@ -228,5 +235,85 @@ pub fn engine(bytes: &[u8]) {
     let bytes = &bytes[..bytes.len().min(WALK_BYTES_MAX)];
     if let Err(failure) = walk::walk_bytes(bytes) {
         panic!("{failure}");
+    }
+}
+
+/// A recording is read up to its end or to what is wrong with it, and what was read can be written
+/// and read again. The bytes are a file, and then a body in a file that is good otherwise.
+pub fn recording(bytes: &[u8]) {
+    read_again(bytes);
+    if let Some((&[ticks, first_ns, last_ns], body)) = bytes.split_first_chunk::<3>() {
+        let body = &body[..body.len().min(BODY_BYTES_MAX)];
+        read_again(&file_around(body, ticks.into(), first_ns.into(), last_ns.into()));
+    }
+}
+
+fn read_again(bytes: &[u8]) {
+    let Some((ticks, _)) = read_recording(bytes) else { return };
+    let mut builder = BlockBuilder::default();
+    for tick in &ticks {
+        assert_eq!(builder.push(tick.at_ns, &tick.topic, &tick.payload), Ok(()), "{tick:?}");
+    }
+    let mut writer = Writer::new(Vec::new(), 0).expect("memory takes everything");
+    if let Some(block) = builder.take() {
+        writer.write(&block).expect("memory takes everything");
+    }
+    let length_ns = u64::MAX;
+    writer.finish(length_ns).expect("memory takes everything");
+    let (again, end) = read_recording(&writer.into_inner()).expect("it was just written");
+    // More than one block would hold is not written as one.
+    if end == (End::Whole { length_ns }) {
+        assert_eq!(again, ticks);
+    }
+}
+
+fn read_recording(bytes: &[u8]) -> Option<(Vec<Tick>, End)> {
+    let mut reader = Reader::new(Cursor::new(bytes)).ok()?;
+    let mut ticks = Vec::new();
+    loop {
+        match reader.next_ticks().expect("memory can be read") {
+            Next::Ticks(more) => ticks.extend(more),
+            Next::End(end) => return Some((ticks, end)),
+        }
+    }
+}
+
+/// A recording of one block with this body, as it is before it is compressed. The layout is told in
+/// `tickgate::recording`; that of the frame, which holds the body as it is, in RFC 8878.
+fn file_around(raw: &[u8], ticks: u32, first_ns: u64, last_ns: u64) -> Vec<u8> {
+    let length = u32::try_from(raw.len()).expect("it was cut");
+    let last_block = (length << 3) | 1;
+    let mut body = vec![0x28, 0xb5, 0x2f, 0xfd, 0xa0];
+    body.extend(length.to_le_bytes());
+    body.extend(&last_block.to_le_bytes()[..3]);
+    body.extend(raw);
+    let mut head = b"TICK".to_vec();
+    head.extend(u32::try_from(body.len()).expect("it was cut").to_le_bytes());
+    head.extend(length.to_le_bytes());
+    head.extend(ticks.to_le_bytes());
+    head.extend(first_ns.to_le_bytes());
+    head.extend(last_ns.to_le_bytes());
+    let mut hash = Xxh3::new();
+    hash.update(&head);
+    hash.update(&body);
+    let writer = Writer::new(Vec::new(), 0).expect("memory takes everything");
+    let mut file = writer.into_inner();
+    file.extend(head);
+    file.extend(hash.digest().to_le_bytes());
+    file.extend(body);
+    file
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_in_a_file_that_is_good_otherwise_is_read() {
+        let raw = b"\x00\x00\x07A_B_LTP\x02{}\x05\x01\x00";
+        let (ticks, end) = read_recording(&file_around(raw, 2, 7, 12)).expect("a head");
+        let payloads: Vec<_> = ticks.iter().map(|tick| (tick.at_ns, &tick.payload[..])).collect();
+        assert_eq!(payloads, [(7, &b"{}"[..]), (12, b"")]);
+        assert!(matches!(end, End::Cut { .. }), "it has no end");
     }
 }

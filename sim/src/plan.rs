@@ -11,6 +11,7 @@ mod draw_faults;
 mod draw_keys;
 mod draw_steps;
 mod faults;
+mod rhythm;
 mod storm;
 mod swarm;
 pub mod tree;
@@ -25,6 +26,7 @@ pub use administration::{Order, OrderKind};
 pub use check::check;
 pub use draw::draw;
 pub use faults::{ConnectionFault, FaultPlan, StruckConnection, TimedFault, TimedKind};
+pub use rhythm::{Recorded, TopicRhythm};
 pub use yaml::to_yaml;
 
 use crate::expect::{Expectation, Forbidden};
@@ -258,20 +260,6 @@ pub struct FeedPlan {
     pub orders: Vec<OrderRhythm>,
     /// Whose credentials are declared invalid, and when; in order.
     pub invalidations: Vec<Invalidation>,
-}
-
-/// When ticks of a topic are published.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TopicRhythm {
-    /// Which.
-    pub topic: TopicName,
-    /// Time between two ticks.
-    pub period_ms: u64,
-    /// Time of the first.
-    pub first_at_ms: u64,
-    /// Published although nobody asked for it.
-    pub unwanted: bool,
 }
 
 /// When order updates of a user are published.

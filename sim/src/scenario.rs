@@ -9,6 +9,7 @@ mod check_faults;
 mod faults;
 mod gateway;
 mod load;
+mod recording;
 mod storm;
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,7 @@ pub use faults::{
 pub use gateway::Gateway;
 pub use load::{BadScenario, load, parse};
 pub(crate) use load::{parse_yaml, read};
+pub use recording::{RecordedTick, Recording};
 pub use storm::{Incidents, Storm, Weights};
 
 use crate::expect::{Expectation, Forbidden};
@@ -223,6 +225,8 @@ pub struct Feed {
     pub unwanted_topics: Vec<TopicName>,
     /// Order updates of each user; 0.0: none.
     pub orders_per_second: f64,
+    /// Ticks that were recorded, for the topics that it has.
+    pub recording: Option<Spanned<Recording>>,
 }
 
 /// `network`
@@ -349,6 +353,7 @@ impl Default for Feed {
             skew: 4.0,
             unwanted_topics: Vec::new(),
             orders_per_second: 0.0,
+            recording: None,
         }
     }
 }

@@ -163,6 +163,11 @@ fn the_engine_agrees_with_the_model_whatever_bytes_decide() {
 }
 
 #[test]
+fn recordings_keep_their_promises() {
+    replay("recording", 20_000);
+}
+
+#[test]
 fn every_target_has_a_corpus_a_binary_and_a_test() {
     let manifest = std::fs::read_to_string(root().join("fuzz/Cargo.toml")).unwrap();
     let tests = include_str!("fuzz.rs");

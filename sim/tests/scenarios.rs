@@ -51,6 +51,7 @@ scenarios! {
     a_storm_of_faults => "scenarios/fault_storm.yaml",
     more_ticks_than_can_be_handed_on => "scenarios/overload.yaml",
     ticks_that_leave_together => "scenarios/batched.yaml",
+    a_recorded_market => "scenarios/recorded.yaml",
     a_storm_over_four_shards => "scenarios/many_shards.yaml",
     administrators_block_remove_and_tell => "scenarios/administrators.yaml",
     several_modes_of_one_instrument => "scenarios/modes.yaml",

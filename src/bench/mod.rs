@@ -6,6 +6,7 @@
 //! holds up does not hide what its clients have to wait (coordinated omission). Linux alone, since
 //! what a process costs is read from `/proc`.
 
+mod arrivals;
 mod client;
 mod dialect;
 mod load;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+pub use arrivals::{ARRIVALS_MAX, Arrivals};
 pub use dialect::Dialect;
 pub use publisher::Pace;
 pub use raw_loop::raw_loop;
@@ -93,9 +95,10 @@ impl Bench {
         };
         let (mut gateway, mut found) = self.open(target, show)?;
         let Workload { clients, topics, topics_per_client, payload_bytes } = self.workload;
-        let ticks_per_second = match self.pace {
-            Pace::PerSecond(rate) => Some(rate),
+        let ticks_per_second = match &self.pace {
+            Pace::PerSecond(rate) => Some(*rate),
             Pace::InFlight(_) => None,
+            Pace::Recorded(arrivals) => Some(arrivals.per_second()),
         };
         let asked = Asked { clients, topics, topics_per_client, payload_bytes, ticks_per_second };
         if self.raw_loop_rounds > 0 {
@@ -106,7 +109,7 @@ impl Bench {
                 let name = format!("round {round}");
                 for (session, found) in [(&mut gateway, &mut found), (&mut raw, &mut raw_found)] {
                     let time = self.time / rounds;
-                    let phase = session.traffic(&name, self.pace, self.warm_up, time, show)?;
+                    let phase = session.traffic(&name, &self.pace, self.warm_up, time, show)?;
                     found.phases.push(phase);
                 }
             }
@@ -118,7 +121,7 @@ impl Bench {
         }
         gateway.churn(self.churn_per_second);
         let mut traffic = |name: &str, gateway: &mut Session| {
-            gateway.traffic(name, self.pace, self.warm_up, self.time, show)
+            gateway.traffic(name, &self.pace, self.warm_up, self.time, show)
         };
         if self.rounds > 1 {
             for round in 1..=self.rounds {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::arrivals::Arrivals;
 use super::sink::Sink;
 use super::stopwatch::Stopwatch;
 use super::tally::{Live, read};
@@ -21,12 +22,14 @@ const NOTHING_PAUSE: Duration = Duration::from_millis(20);
 const SPIN_NS: u64 = 60_000;
 
 /// How fast to publish.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub enum Pace {
     /// Ticks per second, all topics together, on time whatever the gateway does; 0: none at all.
     PerSecond(f64),
     /// As fast as they are delivered, so many at most on the way.
     InFlight(u64),
+    /// When a recording had them, of its topics and sizes, over and over.
+    Recorded(Arc<Arrivals>),
 }
 
 /// A connected publisher.
@@ -90,23 +93,38 @@ impl Publisher {
     /// # Errors
     ///
     /// Fails if the connection ends.
-    pub fn publish_until(&mut self, stop: &AtomicBool, pace: Pace) -> io::Result<()> {
+    pub fn publish_until(&mut self, stop: &AtomicBool, pace: &Pace) -> io::Result<()> {
+        let (topics, bytes) = (self.topics.len() as u64, self.workload.payload_bytes);
         match pace {
-            Pace::PerSecond(rate) if rate > 0.0 => self.on_time(stop, rate),
+            Pace::PerSecond(rate) if *rate > 0.0 => {
+                // A phase goes on with the topic behind the last one.
+                let first = self.next_topic as u64;
+                let due = |tick| Duration::from_secs_f64(tick as f64 / rate);
+                self.on_time(stop, |tick| (due(tick), ((first + tick) % topics) as usize, bytes))
+            }
+            Pace::Recorded(arrivals) => self.on_time(stop, |tick| {
+                let (due, arrival) = arrivals.nth(tick);
+                (due, arrival.topic as usize, arrival.bytes as usize)
+            }),
             Pace::PerSecond(_) => {
                 while !stop.load(Ordering::Relaxed) {
                     std::thread::sleep(NOTHING_PAUSE);
                 }
                 Ok(())
             }
-            Pace::InFlight(ticks) => self.in_flight(stop, ticks),
+            Pace::InFlight(ticks) => self.in_flight(stop, *ticks),
         }
     }
 
-    fn on_time(&mut self, stop: &AtomicBool, rate: f64) -> io::Result<()> {
+    /// Publishes each tick when it is due: `nth` says when, of which topic and how large.
+    fn on_time(
+        &mut self,
+        stop: &AtomicBool,
+        nth: impl Fn(u64) -> (Duration, usize, usize),
+    ) -> io::Result<()> {
         let begin_ns = self.watch.ns();
         for tick in 0_u64.. {
-            let after = Duration::from_secs_f64(tick as f64 / rate);
+            let (after, topic, bytes) = nth(tick);
             let due_ns = begin_ns + u64::try_from(after.as_nanos()).unwrap_or(u64::MAX);
             while let Some(wait_ns) = due_ns.checked_sub(self.watch.ns()).filter(|ns| *ns > 0) {
                 self.sink.flush(stop)?;
@@ -120,7 +138,8 @@ impl Publisher {
             if stop.load(Ordering::Relaxed) {
                 break;
             }
-            self.publish(due_ns, stop)?;
+            self.next_topic = (topic + 1) % self.topics.len();
+            self.publish(due_ns, topic, bytes, stop)?;
         }
         self.sink.flush(stop)
     }
@@ -132,7 +151,9 @@ impl Publisher {
             self.forget_ended();
             let settled = read(&self.live.settled) + self.in_vain;
             if self.expected.saturating_sub(settled) < ticks * mean {
-                self.publish(self.watch.ns(), stop)?;
+                let (topic, bytes) = (self.next_topic, self.workload.payload_bytes);
+                self.next_topic = (topic + 1) % self.topics.len();
+                self.publish(self.watch.ns(), topic, bytes, stop)?;
             } else {
                 self.sink.flush(stop)?;
                 std::thread::sleep(WINDOW_PAUSE);
@@ -158,12 +179,16 @@ impl Publisher {
         self.ended = ended.readers.len();
     }
 
-    fn publish(&mut self, due_ns: u64, stop: &AtomicBool) -> io::Result<()> {
-        let topic = self.next_topic;
-        self.next_topic = (topic + 1) % self.topics.len();
+    fn publish(
+        &mut self,
+        due_ns: u64,
+        topic: usize,
+        bytes: usize,
+        stop: &AtomicBool,
+    ) -> io::Result<()> {
         let sequence = self.published[topic];
         let stamp = Stamp { topic: topic as u32, sequence, due_ns };
-        let payload = payload(stamp, self.workload.payload_bytes);
+        let payload = payload(stamp, bytes);
         self.published[topic] += 1;
         self.expected += u64::from(self.audience[topic]);
         self.in_vain += u64::from(self.gone[topic]);

@@ -189,7 +189,7 @@ impl Session {
     pub fn traffic(
         &mut self,
         name: &str,
-        pace: Pace,
+        pace: &Pace,
         warm_up: Duration,
         time: Duration,
         show: Show<'_>,

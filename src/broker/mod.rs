@@ -1,14 +1,17 @@
 //! Broker adapters: what the gateway asks of a broker, and what a broker tells the gateway.
 //!
-//! One trait, two implementations so far: `paper` is a market of its own in this process,
-//! `remote` speaks the control protocol (`protocol::control`) to an adapter host. `host` is
-//! the other end of that protocol: it serves any [`Broker`] as a process of its own.
+//! One trait, three implementations so far: `paper` is a market of its own in this process,
+//! `replay` a market that was recorded, `remote` speaks the control protocol
+//! (`protocol::control`) to an adapter host. `host` is the other end of that protocol: it serves
+//! any [`Broker`] as a process of its own.
 
 mod counts;
+mod desk;
 pub mod host;
 mod outlet;
 pub mod paper;
 pub mod remote;
+pub mod replay;
 mod timer;
 mod wire;
 

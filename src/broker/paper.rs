@@ -1,7 +1,6 @@
 //! A market of its own in this process: any symbol, made-up prices, published on the real bus.
 
 mod book;
-mod desk;
 mod floor;
 #[cfg(test)]
 mod floor_tests;
@@ -14,6 +13,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::desk::Desk;
 use super::outlet::Outlet;
 use super::timer::until;
 use super::wire::milliseconds;
@@ -21,11 +21,10 @@ use super::{Answer, Broker, BrokerEvent, Command};
 use crate::runtime::{Clock, Runtime};
 use crate::topic::BrokerName;
 use crate::zmtp::{BadEndpoint, Message, Options, Pub, parse_endpoint};
-use desk::Desk;
 use floor::{Floor, Now};
 
+pub use super::desk::{NAME_BYTES_MAX, SESSIONS_MAX, SUBSCRIPTIONS_MAX};
 pub use book::{Book, LEVELS, Level};
-pub use desk::{NAME_BYTES_MAX, SESSIONS_MAX, SUBSCRIPTIONS_MAX};
 pub use floor::{FIRST_TICK_MS, IDLE_MARKETS_MAX};
 pub use market::{Market, TICK};
 
@@ -103,7 +102,7 @@ impl<R: Runtime> Broker for Paper<R> {
         let bus = Pub::connect(&self.runtime, Options::default(), TICKS_WAITING_MAX, &self.bus);
         let latency_ms = milliseconds(self.options.latency);
         let mut market = Running {
-            desk: Desk::default(),
+            desk: Desk::with_levels(u32::try_from(LEVELS).expect("a handful")),
             floor: Floor::new(self.options.seed, period_ms(self.options.ticks_per_second)),
             outlet: Outlet::new(events),
             waiting: VecDeque::new(),

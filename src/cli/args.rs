@@ -8,6 +8,9 @@ use ipnet::IpNet;
 
 use super::audit::Moment;
 use super::keys::KeysArgs;
+use super::record::{
+    IMPORT_EXAMPLES, ImportArgs, RECORD_EXAMPLES, RECORDING_EXAMPLES, RecordArgs, RecordingArgs,
+};
 use super::tail::Url;
 use crate::audit::What;
 use crate::auth::keys_file::is_user_name;
@@ -67,6 +70,15 @@ Examples:
   TICKGATE_KEY=… tickgate tail NSE:INFY --url wss://gateway:8765 --ca ca.pem
   tickgate tail --orders                              order updates of the key's user")]
     Tail(TailArgs),
+    /// Record ticks with their times, to be replayed
+    #[command(after_help = RECORD_EXAMPLES)]
+    Record(RecordArgs),
+    /// Say what is in a recording
+    #[command(after_help = RECORDING_EXAMPLES)]
+    Recording(RecordingArgs),
+    /// Make a recording of a text file of ticks (CSV)
+    #[command(after_help = IMPORT_EXAMPLES)]
+    Import(ImportArgs),
     /// Look through a configuration file
     #[command(after_help = "\
 Examples:
@@ -275,7 +287,7 @@ pub(super) struct PaperHostArgs {
     pub(super) log_level: String,
 }
 
-fn instrument(text: &str) -> Result<Instrument, String> {
+pub(super) fn instrument(text: &str) -> Result<Instrument, String> {
     let (exchange, symbol) = text.split_once(':').ok_or_else(|| {
         format!("the exchange is missing; write EXCHANGE:SYMBOL, as NSE:{}", text.to_uppercase())
     })?;
@@ -288,7 +300,7 @@ fn instrument(text: &str) -> Result<Instrument, String> {
     }
 }
 
-fn mode(text: &str) -> Result<Mode, String> {
+pub(super) fn mode(text: &str) -> Result<Mode, String> {
     let number = text.trim().parse().ok().and_then(Mode::from_number);
     number
         .or_else(|| Mode::from_name(text.trim()))
@@ -303,7 +315,7 @@ pub(super) fn user(text: &str) -> Result<String, String> {
     }
 }
 
-fn endpoint(text: &str) -> Result<String, String> {
+pub(super) fn endpoint(text: &str) -> Result<String, String> {
     match crate::config::Address::parse_tcp(text) {
         Ok(_) => Ok(text.to_owned()),
         Err(reason) => Err(format!("write tcp://host:port, as tcp://127.0.0.1:5560 ({reason})")),

@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal as _, Write as _};
 use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use super::tail::Url;
 use super::{Failure, multi_thread_runtime, print};
 use crate::auth::DEMO_KEY;
 use crate::bench::{
-    Bench, Dialect, PAYLOAD_BYTES_MIN, Pace, Running, TOPICS_MAX, Workload, raw_loop,
+    Arrivals, Bench, Dialect, PAYLOAD_BYTES_MIN, Pace, Running, TOPICS_MAX, Workload, raw_loop,
 };
 use crate::runtime::{Runtime as _, TokioRuntime};
 
@@ -54,6 +55,15 @@ pub(super) struct BenchArgs {
     #[arg(long, value_name = "N", default_value_t = 1_024,
         value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     in_flight: u64,
+    /// Publish when this recording had ticks, with its topics and sizes, over and over; what they
+    /// say is the load's own, and at least 128 bytes
+    #[arg(long, value_name = "FILE",
+        conflicts_with_all = ["rate", "in_flight", "topics", "bytes", "trimmed"])]
+    recording: Option<PathBuf>,
+    /// With --recording: so many times faster than it was, 0.01 to 10000
+    #[arg(long, value_name = "X", default_value_t = 1.0, requires = "recording",
+        value_parser = speed)]
+    speed: f64,
     /// How long to measure
     #[arg(long, value_name = "N", default_value_t = 10,
         value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
@@ -188,9 +198,9 @@ pub(super) fn run_raw_loop(args: &RawLoopArgs) -> Result<(), Failure> {
 
 impl BenchArgs {
     fn bench(&self) -> Result<Bench, Failure> {
-        let topics_per_client = self.topics_per_client.unwrap_or(self.topics);
-        if topics_per_client > self.topics {
-            let topics = self.topics;
+        let (pace, topics, payload_bytes) = self.pace()?;
+        let topics_per_client = self.topics_per_client.unwrap_or(topics);
+        if topics_per_client > topics {
             return Err(Failure::Usage(format!(
                 "--topics-per-client is {topics_per_client}, but there are {topics} topics"
             )));
@@ -208,11 +218,11 @@ impl BenchArgs {
         Ok(Bench {
             workload: Workload {
                 clients: self.clients as usize,
-                topics: self.topics,
+                topics,
                 topics_per_client,
-                payload_bytes: self.bytes,
+                payload_bytes,
             },
-            pace: self.rate.map_or(Pace::InFlight(self.in_flight), Pace::PerSecond),
+            pace,
             time: Duration::from_secs(self.seconds),
             warm_up: Duration::from_secs(self.warm_up_seconds),
             idle: Duration::from_secs(self.idle_seconds),
@@ -229,6 +239,21 @@ impl BenchArgs {
             trimmed: self.trimmed,
             stop: Arc::new(AtomicBool::new(false)),
         })
+    }
+
+    /// How fast, over how many topics, and bytes of a tick.
+    fn pace(&self) -> Result<(Pace, usize, usize), Failure> {
+        let Some(file) = &self.recording else {
+            let pace = self.rate.map_or(Pace::InFlight(self.in_flight), Pace::PerSecond);
+            return Ok((pace, self.topics, self.bytes));
+        };
+        let arrivals = Arrivals::read(file, self.speed).map_err(Failure::Usage)?;
+        let (topics, bytes) = (arrivals.topics(), arrivals.mean_bytes());
+        if topics > TOPICS_MAX {
+            let sentence = format!("{} has more than {TOPICS_MAX} topics", file.display());
+            return Err(Failure::Usage(sentence));
+        }
+        Ok((Pace::Recorded(Arc::new(arrivals)), topics, bytes))
     }
 
     fn running(&self) -> Result<Option<Running>, Failure> {
@@ -286,6 +311,11 @@ fn between(text: &str, min: usize, max: usize) -> Result<usize, String> {
 
 fn rate(text: &str) -> Result<f64, String> {
     if text == "0" { Ok(0.0) } else { above_zero(text) }
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    let speed = text.parse().ok().filter(|speed| (0.01..=10_000.0).contains(speed));
+    speed.ok_or_else(|| "a number from 0.01 to 10000".into())
 }
 
 fn above_zero(text: &str) -> Result<f64, String> {

@@ -1,10 +1,13 @@
 //! `tickgate check` and `tickgate config`: what holds, and whether it may.
 
+use std::path::Path;
+
 use super::args::{CheckArgs, ServeArgs};
 use super::{Failure, load, print, serve};
 use crate::config::{
     Address, Became, BrokerKind, ChannelAuth, ChannelEntry, Config, Loaded, Setting,
 };
+use crate::recording;
 use crate::runtime::calendar::utc;
 use crate::runtime::{Runtime, TokioRuntime};
 use crate::server::{BadCertificate, Certificate};
@@ -24,9 +27,22 @@ pub(super) fn check(args: &CheckArgs) -> Result<(), Failure> {
     let loaded = load(args.file.as_deref(), args.openalgo.as_deref())?;
     serve::credentials(&loaded)?;
     let certificate = Certificate::read(&loaded.config.server)?;
+    recordings(&loaded.config)?;
     let summary = summary(&loaded, certificate.as_ref());
     let file = args.file.as_ref().or(args.openalgo.as_ref()).expect("clap demands one");
     print(&format!("{} is valid\n{summary}", file.display()))
+}
+
+/// Looks whether there is a recording where a replay is to take it from.
+fn recordings(config: &Config) -> Result<(), Failure> {
+    for broker in config.brokers.iter().filter(|broker| broker.kind == BrokerKind::Replay) {
+        let file = broker.file.as_deref().unwrap_or(Path::new(""));
+        recording::open(file).map_err(|bad| {
+            let (name, file) = (&broker.name, file.display());
+            Failure::Usage(format!("broker {name}: {file} cannot be replayed: {bad}"))
+        })?;
+    }
+    Ok(())
 }
 
 /// Prints the configuration that holds. There is no secret in it: keys live in a file of their
@@ -143,6 +159,10 @@ pub(super) fn brokers(config: &Config) -> String {
     let brokers = config.effective_brokers();
     let shown = brokers.iter().map(|broker| match broker.kind {
         BrokerKind::Paper => format!("{} (paper)", broker.name),
+        BrokerKind::Replay => {
+            let file = broker.file.as_deref().unwrap_or(Path::new("?"));
+            format!("{} (replay of {})", broker.name, file.display())
+        }
         BrokerKind::Remote => {
             format!("{} (remote at {})", broker.name, broker.address.as_deref().unwrap_or("?"))
         }

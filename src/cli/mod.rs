@@ -1,6 +1,5 @@
-//! The command line: `serve`, `tail`, `check`, `config`, `keys`, `audit`, `admin`,
-//! `paper-host`,
-//! `bench`.
+//! The command line: `serve`, `tail`, `record`, `recording`, `import`, `check`, `config`, `keys`,
+//! `audit`, `admin`, `paper-host`, `bench`.
 //!
 //! Errors are one sentence on standard error. Exit code 2 stands for what has to be typed or
 //! configured differently (a port in use among it), 1 for what went wrong at work.
@@ -15,6 +14,7 @@ mod check;
 mod keys;
 mod logging;
 mod paper_host;
+mod record;
 mod running;
 mod serve;
 mod signals;
@@ -57,6 +57,9 @@ pub fn main() -> ExitCode {
         None => serve::run(&cli.serve),
         Some(Command::Serve(args)) => serve::run(&args),
         Some(Command::Tail(args)) => tail::run(args),
+        Some(Command::Record(args)) => record::record(args),
+        Some(Command::Recording(args)) => record::recording(&args),
+        Some(Command::Import(args)) => record::import(&args),
         Some(Command::Check(args)) => check::check(&args),
         Some(Command::Config(args)) => check::config(&args),
         Some(Command::Keys(args)) => keys::run(args),

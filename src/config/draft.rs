@@ -125,7 +125,9 @@ impl Draft {
                     (CHANNEL, "kind") => {
                         format!("`{entry}` has no `kind`: \"interactive\" or \"broadcast\"")
                     }
-                    (_, "kind") => format!("`{entry}` has no `kind`: \"paper\" or \"remote\""),
+                    (_, "kind") => {
+                        format!("`{entry}` has no `kind`: \"paper\", \"replay\" or \"remote\"")
+                    }
                     _ => format!("`{entry}` has no `{missing}`"),
                 };
                 self.problems.push(Problem { place, message });

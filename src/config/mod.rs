@@ -21,6 +21,7 @@ mod market;
 mod openalgo;
 mod origin;
 mod problem;
+mod quirks;
 mod roles;
 mod schema;
 mod ticks;
@@ -36,7 +37,7 @@ use crate::topic::Role;
 pub use address::{Address, BadAddress};
 pub use admin::{Admin, SOCKET_AUTO};
 pub use audit::Audit;
-pub use broker::{BrokerEntry, BrokerKind, BrokerTimes, DepthLevels, Quirks};
+pub use broker::{BrokerEntry, BrokerKind, ReplayStart};
 pub use bus::{BUS_SUBSCRIBES, Bus};
 pub use channel::{
     CHANNELS_MAX, ChannelAuth, ChannelEntry, ChannelKind, OutboxPolicy, TopicPattern,
@@ -48,6 +49,7 @@ pub use market::{DAYS, MARKETS_MAX, MarketEntry, MarketHours};
 pub use openalgo::{Became, Installation, Setting};
 pub use origin::{BadOrigin, Origin};
 pub use problem::{BadConfig, Place, Problem};
+pub use quirks::{BrokerTimes, DepthLevels, Quirks};
 pub use roles::{Action, RoleRules, RoleTable, Roles};
 pub use ticks::Ticks;
 pub use validate::bad_log_filter;
@@ -216,9 +218,9 @@ impl Config {
         self.channel.iter().filter(|it| it.kind == ChannelKind::Broadcast).count()
     }
 
-    fn has_paper_broker(&self) -> bool {
-        self.brokers.is_empty()
-            || self.brokers.iter().any(|broker| broker.kind == BrokerKind::Paper)
+    /// The first of the brokers that publish to an address that the bus binds.
+    fn broker_inside(&self) -> Option<BrokerEntry> {
+        self.effective_brokers().into_iter().find(|broker| broker.kind.is_inside())
     }
 }
 

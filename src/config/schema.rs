@@ -1,9 +1,13 @@
 //! Every key: its section, its name, what it holds and its limits.
 
+use std::path::PathBuf;
+
 use super::channel::{CHANNEL, CHANNEL_KEYS};
 use super::market::{MARKET, MARKET_KEYS};
 use super::value::Slot;
-use super::{BUS_SUBSCRIBES, BrokerEntry, BrokerKind, Config, PROFILES, Quirks, SHARDS_MAX};
+use super::{
+    BUS_SUBSCRIBES, BrokerEntry, BrokerKind, Config, PROFILES, Quirks, ReplayStart, SHARDS_MAX,
+};
 
 /// One key of a section.
 #[derive(Debug)]
@@ -21,6 +25,12 @@ pub(super) struct BrokerDraft {
     address: Option<String>,
     seed: Option<u64>,
     ticks_per_second: Option<f64>,
+    file: Option<PathBuf>,
+    speed: Option<f64>,
+    repeat: Option<bool>,
+    from_ms: Option<u64>,
+    start: Option<ReplayStart>,
+    start_delay_ms: Option<u64>,
     linger_ms: Option<u64>,
     reinitialize: Option<bool>,
     quirks: Quirks,
@@ -37,6 +47,12 @@ impl BrokerDraft {
             address: self.address,
             seed: self.seed,
             ticks_per_second: self.ticks_per_second,
+            file: self.file,
+            speed: self.speed,
+            repeat: self.repeat,
+            from_ms: self.from_ms,
+            start: self.start,
+            start_delay_ms: self.start_delay_ms,
             quirks: Quirks {
                 linger_ms: self.linger_ms.unwrap_or(usual.linger_ms),
                 reinitialize: self.reinitialize.unwrap_or(usual.reinitialize),
@@ -260,6 +276,12 @@ pub(super) const BROKER_KEYS: &[Key<BrokerDraft>] = &[
     key(BROKERS, "address", Slot::MaybeText(|b| &mut b.address)),
     key(BROKERS, "seed", Slot::MaybeWhole(|b| &mut b.seed)),
     key(BROKERS, "ticks_per_second", Slot::MaybeReal(|b| &mut b.ticks_per_second)),
+    key(BROKERS, "file", Slot::MaybePath(|b| &mut b.file)),
+    key(BROKERS, "speed", Slot::MaybeReal(|b| &mut b.speed)),
+    key(BROKERS, "loop", Slot::MaybeFlag(|b| &mut b.repeat)),
+    key(BROKERS, "from_ms", Slot::MaybeWhole(|b| &mut b.from_ms)),
+    key(BROKERS, "start", Slot::MaybeStart(|b| &mut b.start)),
+    key(BROKERS, "start_delay_ms", Slot::MaybeWhole(|b| &mut b.start_delay_ms)),
     key(BROKERS, "linger_ms", Slot::MaybeWhole(|b| &mut b.linger_ms)),
     key(BROKERS, "keep_session", Slot::Flag(|b| &mut b.quirks.keep_session)),
     key(BROKERS, "single_session", Slot::Flag(|b| &mut b.quirks.single_session)),
@@ -319,8 +341,6 @@ const fn millis(at: fn(&mut Config) -> &mut u64) -> Slot<Config> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use super::*;
     use crate::config::{ChannelEntry, ChannelKind, MarketEntry};
 
@@ -342,6 +362,12 @@ mod tests {
             address: Some("tcp://a:1".into()),
             seed: Some(1),
             ticks_per_second: Some(1.0),
+            file: Some(PathBuf::from("market.tick")),
+            speed: Some(1.0),
+            repeat: Some(true),
+            from_ms: Some(1),
+            start: Some(ReplayStart::Gateway),
+            start_delay_ms: Some(1),
             quirks: Quirks { calls_per_second: Some(1.0), ..Quirks::default() },
         });
         config.channel.push(ChannelEntry {

@@ -2,6 +2,7 @@
 
 mod admin;
 mod audit;
+mod brokers;
 mod channels;
 mod limits;
 mod log;
@@ -15,7 +16,7 @@ use std::collections::BTreeMap;
 use super::address::Address;
 use super::origin::Origin;
 use super::schema::KEYS;
-use super::{Auth, BrokerEntry, BrokerKind, Config};
+use super::{Auth, Config};
 
 /// Something that is wrong, and the keys that have to do with it, the likeliest first.
 #[derive(Debug)]
@@ -23,17 +24,6 @@ pub(super) struct Finding {
     pub(super) keys: Vec<String>,
     pub(super) message: String,
 }
-
-/// First segments of bus topics that a broker's name would be mistaken for.
-const NOT_A_BROKER: &[&str] = &[
-    "nse", "nfo", "cds", "bse", "bfo", "bcd", "mcx", "ncdex", "nco", "crypto", "global", "cache",
-    "analyze",
-];
-const BROKER_NAME_BYTES_MAX: usize = 32;
-const TICKS_PER_SECOND_MIN: f64 = 0.01;
-const TICKS_PER_SECOND_MAX: f64 = 1_000.0;
-/// TOML has no larger number, and `tickgate config` prints TOML.
-const SEED_MAX: u64 = i64::MAX as u64;
 
 /// Everything that is wrong with `config`, wherever its values came from.
 pub(super) fn findings(config: &Config) -> Vec<Finding> {
@@ -244,10 +234,13 @@ impl Findings {
                 &["bus.bind", "bus.connect"],
                 "`bus.bind` and `bus.connect` are both empty, so no tick could ever come in",
             );
-        } else if bus.bind.is_empty() && config.has_paper_broker() {
+        } else if let Some(broker) = config.broker_inside().filter(|_| bus.bind.is_empty()) {
+            let kind = broker.kind.word();
             self.add(
                 &["bus.bind"],
-                "`bus.bind` is empty, but the paper broker publishes to the address bound there",
+                format!(
+                    "`bus.bind` is empty, but the {kind} broker publishes to the address bound there"
+                ),
             );
         }
         for name in &bus.two_segment_exchanges {
@@ -285,105 +278,5 @@ impl Findings {
                 format!("`{low}` ({min} ms) is greater than `{high}` ({max} ms)"),
             );
         }
-    }
-
-    fn brokers(&mut self, config: &Config) {
-        let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
-        for (index, broker) in config.brokers.iter().enumerate() {
-            let key = |name: &str| format!("brokers.{index}.{name}");
-            if let Some(why) = bad_broker_name(&broker.name, &config.bus.two_segment_exchanges) {
-                self.add(
-                    &[&key("name")],
-                    format!("`{}` may not be {:?}: {why}", key("name"), broker.name),
-                );
-            }
-            if let Some(first) = seen.insert(&broker.name, index) {
-                self.add(
-                    &[&key("name")],
-                    format!(
-                        "`brokers.{first}` and `brokers.{index}` are both named {:?}",
-                        broker.name
-                    ),
-                );
-            }
-            for (name, why) in broker.quirks.problems(broker.kind) {
-                self.add(&[&key(name)], format!("`{}` {why}", key(name)));
-            }
-            match broker.kind {
-                BrokerKind::Remote => self.remote(broker, &key),
-                BrokerKind::Paper => self.paper(broker, &key),
-            }
-        }
-    }
-
-    fn remote(&mut self, broker: &BrokerEntry, key: &impl Fn(&str) -> String) {
-        match &broker.address {
-            Some(address) => {
-                self.endpoint(&key("address"), address, 1);
-            }
-            None => self.add(
-                &[&key("address"), &key("kind")],
-                format!(
-                    "`{}` is missing: a remote broker needs the address of its host, as \
-                     tcp://127.0.0.1:5560",
-                    key("address")
-                ),
-            ),
-        }
-        for (name, given) in [
-            ("seed", broker.seed.is_some()),
-            ("ticks_per_second", broker.ticks_per_second.is_some()),
-        ] {
-            if given {
-                self.add(&[&key(name)], format!("`{}` is for paper brokers alone", key(name)));
-            }
-        }
-    }
-
-    fn paper(&mut self, broker: &BrokerEntry, key: &impl Fn(&str) -> String) {
-        if broker.address.is_some() {
-            self.add(
-                &[&key("address")],
-                format!("`{}` is for remote brokers alone", key("address")),
-            );
-        }
-        if let Some(seed) = broker.seed.filter(|seed| *seed > SEED_MAX) {
-            self.add(
-                &[&key("seed")],
-                format!("`{}` must be between 0 and {SEED_MAX}, got {seed}", key("seed")),
-            );
-        }
-        if let Some(rate) = broker.ticks_per_second
-            && !(TICKS_PER_SECOND_MIN..=TICKS_PER_SECOND_MAX).contains(&rate)
-        {
-            self.add(
-                &[&key("ticks_per_second")],
-                format!(
-                    "`{}` must be between {TICKS_PER_SECOND_MIN} and {TICKS_PER_SECOND_MAX}, got {rate}",
-                    key("ticks_per_second")
-                ),
-            );
-        }
-    }
-}
-
-/// Why a broker cannot have this name on the bus.
-fn bad_broker_name(name: &str, two_segment_exchanges: &[String]) -> Option<&'static str> {
-    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    let is_exchange = NOT_A_BROKER.contains(&name)
-        || two_segment_exchanges
-            .iter()
-            .filter_map(|exchange| exchange.split('_').next())
-            .any(|first| first.eq_ignore_ascii_case(name));
-    if name.contains('_') {
-        Some("`_` separates the parts of a bus topic, use `-`")
-    } else if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        Some("upper case is for exchanges on the bus, use lower case")
-    } else if name.is_empty() || name.len() > BROKER_NAME_BYTES_MAX || !name.bytes().all(allowed) {
-        Some("a name is 1 to 32 lower-case letters, digits and `-`")
-    } else if is_exchange {
-        Some("topics on the bus begin with it that belong to no broker")
-    } else {
-        None
     }
 }

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use toml::de::DeValue;
 
-use super::BrokerKind;
 use super::problem::nearest;
+use super::{BrokerKind, ReplayStart};
 use crate::topic::Role;
 
 /// A value as it was written, before anybody asked whether it fits.
@@ -30,7 +30,6 @@ pub(super) enum Slot<T> {
     /// One of these words.
     Choice(fn(&mut T) -> &mut String, &'static [&'static str]),
     Flag(fn(&mut T) -> &mut bool),
-    MaybeFlag(fn(&mut T) -> &mut Option<bool>),
     List(fn(&mut T) -> &mut Vec<String>),
     Millis(fn(&mut T) -> &mut u64, RangeInclusive<u64>),
     Count(fn(&mut T) -> &mut usize, RangeInclusive<usize>),
@@ -39,6 +38,8 @@ pub(super) enum Slot<T> {
     MaybeText(fn(&mut T) -> &mut Option<String>),
     MaybePath(fn(&mut T) -> &mut Option<PathBuf>),
     MaybeKind(fn(&mut T) -> &mut Option<BrokerKind>),
+    MaybeStart(fn(&mut T) -> &mut Option<ReplayStart>),
+    MaybeFlag(fn(&mut T) -> &mut Option<bool>),
     MaybeWhole(fn(&mut T) -> &mut Option<u64>),
     MaybeReal(fn(&mut T) -> &mut Option<f64>),
 }
@@ -88,7 +89,8 @@ impl<T> Slot<T> {
             | Self::Role(_)
             | Self::MaybeText(_)
             | Self::MaybePath(_)
-            | Self::MaybeKind(_) => as_text(),
+            | Self::MaybeKind(_)
+            | Self::MaybeStart(_) => as_text(),
             Self::Flag(_) | Self::MaybeFlag(_) => {
                 trimmed.parse().map_or_else(|_| as_text(), Given::Flag)
             }
@@ -117,7 +119,6 @@ impl<T> Slot<T> {
             Self::Text(at) => *at(target) = text(given)?,
             Self::Choice(at, words) => *at(target) = choice(&given, words)?.to_owned(),
             Self::Flag(at) => *at(target) = flag(&given)?,
-            Self::MaybeFlag(at) => *at(target) = maybe_flag(&given)?,
             Self::List(at) => *at(target) = list(given)?,
             Self::Millis(at, range) => {
                 *at(target) = whole(&given, "a whole number of milliseconds", range, " ms")?;
@@ -131,7 +132,13 @@ impl<T> Slot<T> {
             Self::MaybePath(at) => {
                 *at(target) = Some(text(given)?).filter(|text| !text.is_empty()).map(PathBuf::from);
             }
-            Self::MaybeKind(at) => *at(target) = kind(&given)?,
+            Self::MaybeKind(at) => {
+                *at(target) = maybe_choice(&given, BrokerKind::ALL, BrokerKind::word)?;
+            }
+            Self::MaybeStart(at) => {
+                *at(target) = maybe_choice(&given, ReplayStart::ALL, ReplayStart::word)?;
+            }
+            Self::MaybeFlag(at) => *at(target) = maybe_flag(&given)?,
             Self::MaybeWhole(at) => *at(target) = maybe_whole(&given)?,
             Self::MaybeReal(at) => *at(target) = maybe_real(&given)?,
         }
@@ -150,12 +157,13 @@ impl<T> Slot<T> {
             }
             Self::Text(_)
             | Self::Flag(_)
-            | Self::MaybeFlag(_)
             | Self::List(_)
             | Self::Role(_)
             | Self::MaybeText(_)
             | Self::MaybePath(_)
             | Self::MaybeKind(_)
+            | Self::MaybeStart(_)
+            | Self::MaybeFlag(_)
             | Self::MaybeWhole(_)
             | Self::MaybeReal(_) => None,
         }
@@ -173,13 +181,6 @@ fn flag(given: &Given<'_>) -> Result<bool, String> {
     match given {
         Given::Flag(flag) => Ok(*flag),
         other => Err(format!("must be true or false, got {other}")),
-    }
-}
-
-fn maybe_flag(given: &Given<'_>) -> Result<Option<bool>, String> {
-    match given {
-        Given::Text(text) if text.trim().is_empty() => Ok(None),
-        given => flag(given).map(Some),
     }
 }
 
@@ -211,13 +212,23 @@ fn role(given: &Given<'_>) -> Result<Role, String> {
     }
 }
 
-fn kind(given: &Given<'_>) -> Result<Option<BrokerKind>, String> {
+/// One of these, by its word.
+fn maybe_choice<C: Copy, const N: usize>(
+    given: &Given<'_>,
+    all: [C; N],
+    word: impl Fn(C) -> &'static str,
+) -> Result<Option<C>, String> {
+    if matches!(given, Given::Text(text) if text.is_empty()) {
+        return Ok(None);
+    }
+    let chosen = choice(given, &all.map(&word))?;
+    Ok(all.into_iter().find(|it| word(*it) == chosen))
+}
+
+fn maybe_flag(given: &Given<'_>) -> Result<Option<bool>, String> {
     match given {
-        Given::Text(text) if text.is_empty() => Ok(None),
-        given => Ok(Some(match choice(given, &["paper", "remote"])? {
-            "paper" => BrokerKind::Paper,
-            _ => BrokerKind::Remote,
-        })),
+        Given::Text(text) if text.trim().is_empty() => Ok(None),
+        given => flag(given).map(Some),
     }
 }
 

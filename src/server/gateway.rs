@@ -178,7 +178,14 @@ impl Gateway {
             let (outlet, commands) = mpsc::channel(MAILBOX_MAX);
             broker_outlets.insert(entry.name.as_str().into(), outlet);
             let to_hub = hub_mailbox.clone();
-            broker_tasks.push(start_broker(&runtime, entry, bus_address, commands, to_hub)?);
+            broker_tasks.push(start_broker(
+                &runtime,
+                &config,
+                entry,
+                bus_address,
+                commands,
+                to_hub,
+            )?);
         }
 
         let (gate, to_gate) = GateHandle::channel(config.limits.clients_max);

@@ -13,6 +13,7 @@ use super::tls::MaybeTls;
 use crate::broker::Command;
 use crate::broker::paper::{Paper, PaperOptions};
 use crate::broker::remote::{Remote, RemoteOptions};
+use crate::broker::replay::{Replay, ReplayOptions};
 use crate::config::{
     BrokerEntry, BrokerKind, ChannelEntry, ChannelKind, Config, SHARDS_MAX, TopicPattern,
 };
@@ -122,44 +123,54 @@ fn broker_of(config: &Config, entry: &ChannelEntry) -> BrokerName {
 
 pub(super) fn start_broker<R: Runtime>(
     runtime: &R,
+    config: &Config,
     entry: &BrokerEntry,
     bus: Option<SocketAddr>,
     commands: mpsc::Receiver<Command>,
     to_hub: mpsc::Sender<HubMessage>,
 ) -> Result<Task, StartError> {
     let name: BrokerName = entry.name.as_str().into();
+    let bus = || {
+        let address = bus.map(|bus| format!("tcp://{}", reachable(bus)));
+        let kind = entry.kind.word();
+        address.ok_or_else(|| {
+            StartError::Config(format!("the {kind} broker {name} needs an address in bus.bind"))
+        })
+    };
+    let wrong = |reason: String| StartError::Config(format!("broker {name}: {reason}"));
+    let lacks = |key: &str| wrong(format!("its `{key}` is missing"));
     let (run, at) = (runtime.clone(), name.clone());
-    match entry.kind {
+    let bridge = match entry.kind {
         BrokerKind::Paper => {
-            let bus = bus.ok_or_else(|| {
-                StartError::Config(format!("the paper broker {name} needs an address in bus.bind"))
-            })?;
             let seed = entry.seed.unwrap_or_else(|| runtime.entropy());
-            let mut options = PaperOptions::new(name, format!("tcp://{}", reachable(bus)), seed);
+            let mut options = PaperOptions::new(name.clone(), bus()?, seed);
             if let Some(rate) = entry.ticks_per_second {
                 options.ticks_per_second = rate;
             }
-            let broker = Paper::new(runtime.clone(), options)
-                .map_err(|error| StartError::Config(format!("broker {at}: {error}")))?;
-            let bridge = run_broker(run, at, broker, commands, to_hub);
-            Ok(runtime.spawn("broker_bridge", bridge))
+            let broker =
+                Paper::new(run.clone(), options).map_err(|error| wrong(error.to_string()))?;
+            runtime.spawn("broker_bridge", run_broker(run, at, broker, commands, to_hub))
+        }
+        BrokerKind::Replay => {
+            let file = entry.file.as_ref().ok_or_else(|| lacks("file"))?;
+            let mut options = ReplayOptions::new(name.clone(), bus()?, file);
+            options.two_segment_exchanges = config.bus.two_segment_exchanges.clone();
+            options.choose(entry);
+            let broker =
+                Replay::open(run.clone(), options).map_err(|error| wrong(error.to_string()))?;
+            runtime.spawn("broker_bridge", run_broker(run, at, broker, commands, to_hub))
         }
         BrokerKind::Remote => {
-            let address = entry.address.clone().ok_or_else(|| {
-                StartError::Config(format!("the remote broker {name} needs an address"))
-            })?;
-            let broker = Remote::new(runtime.clone(), RemoteOptions::new(name, address))
-                .map_err(|error| StartError::Config(format!("broker {at}: {error}")))?;
-            let bridge = run_broker(run, at, broker, commands, to_hub);
-            Ok(runtime.spawn("broker_bridge", bridge))
+            let address = entry.address.clone().ok_or_else(|| lacks("address"))?;
+            let options = RemoteOptions::new(name.clone(), address);
+            let broker =
+                Remote::new(run.clone(), options).map_err(|error| wrong(error.to_string()))?;
+            runtime.spawn("broker_bridge", run_broker(run, at, broker, commands, to_hub))
         }
-    }
+    };
+    Ok(bridge)
 }
 
 pub(super) fn broker_kind(entry: &BrokerEntry) -> (BrokerName, &'static str) {
-    let kind = match entry.kind {
-        BrokerKind::Paper => "paper",
-        BrokerKind::Remote => "remote",
-    };
-    (entry.name.as_str().into(), kind)
+    (entry.name.as_str().into(), entry.kind.word())
 }

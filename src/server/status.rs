@@ -308,7 +308,7 @@ pub struct BrokerCalls {
 pub struct BrokerStatus {
     /// As configured.
     pub name: BrokerName,
-    /// `paper` or `remote`.
+    /// `paper`, `replay` or `remote`.
     pub kind: String,
     /// Whether it can be talked to.
     pub state: BrokerState,

@@ -125,6 +125,15 @@ impl Pub {
         timeout(at_most, flushed).await.is_ok()
     }
 
+    /// Messages that are not with the operating system yet, of the subscriber that is furthest
+    /// behind.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        let subscribers = self.inner.shared.subscribers();
+        let waiting = subscribers.values().map(|subscriber| read(&subscriber.waiting)).max();
+        waiting.map_or(0, |most| usize::try_from(most).unwrap_or(usize::MAX))
+    }
+
     /// The address that was bound; none if this socket connects.
     #[must_use]
     pub fn bound_addr(&self) -> Option<SocketAddr> {

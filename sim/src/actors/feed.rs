@@ -14,7 +14,7 @@ use tokio::time::sleep;
 use super::{BUS_ADDR, Stage};
 use crate::fault::{Party, Strike};
 use crate::history::{Actor, Phase, Seen};
-use crate::plan::{BROKER_NAME, FeedPlan, OrderRhythm, Plan, TimedFault, TimedKind, TopicRhythm};
+use crate::plan::{BROKER_NAME, FeedPlan, OrderRhythm, Plan, TimedFault, TimedKind};
 use crate::runtime::clock::now_us;
 use crate::topic_name::TopicName;
 
@@ -30,7 +30,9 @@ pub async fn play<R: Runtime>(runtime: R, stage: Stage, plan: Plan) {
     let faults = plan.faults.timed.into_iter();
     let faults = faults.filter(|timed| timed.what.party() == Party::Feed).collect();
     let (ticks, orders) = (BTreeMap::new(), BTreeMap::new());
-    let mut feed = Feed { runtime, stage, publisher, plan: plan.feed, faults, ticks, orders };
+    let moments = vec![0; plan.feed.topics.len()];
+    let plan = plan.feed;
+    let mut feed = Feed { runtime, stage, publisher, plan, faults, moments, ticks, orders };
     feed.publish_until_silence().await;
     // The connection stays until the simulation ends.
     std::future::pending().await
@@ -48,6 +50,8 @@ struct Feed<R> {
     plan: FeedPlan,
     /// What goes wrong with it, in order.
     faults: Vec<TimedFault>,
+    /// Moments of each topic at which a tick was due, published or not.
+    moments: Vec<u64>,
     /// Ticks published.
     ticks: BTreeMap<TopicName, u64>,
     /// Order updates published.
@@ -121,14 +125,15 @@ impl<R: Runtime> Feed<R> {
                 None
             }
             What::Tick(n) => {
-                let TopicRhythm { topic, period_ms, unwanted, .. } = self.plan.topics[n].clone();
-                let wanted = self.stage.is_on_the_market(&topic);
-                if (wanted || unwanted) && self.speaks() {
+                let rhythm = self.plan.topics[n].clone();
+                let (recorded, gap_ms) = rhythm.moment(next(&mut self.moments[n]) - 1);
+                let wanted = self.stage.is_on_the_market(&rhythm.topic);
+                if (wanted || rhythm.unwanted) && self.speaks() {
                     for _ in 0..self.factor() {
-                        self.tick(topic.clone(), wanted);
+                        self.tick(rhythm.topic.clone(), wanted, recorded);
                     }
                 }
-                Some((What::Tick(n), period_ms))
+                Some((What::Tick(n), gap_ms))
             }
             What::Order(n) => {
                 let OrderRhythm { user, period_ms, .. } = self.plan.orders[n].clone();
@@ -147,9 +152,12 @@ impl<R: Runtime> Feed<R> {
         }
     }
 
-    fn tick(&mut self, topic: TopicName, wanted: bool) {
+    fn tick(&mut self, topic: TopicName, wanted: bool, recorded: Option<&str>) {
         let seq = next(self.ticks.entry(topic.clone()).or_default());
-        let payload = Bytes::from(payload(topic.mode(), seq));
+        let payload = Bytes::from(match recorded {
+            Some(recorded) => around(recorded, topic.mode(), seq),
+            None => payload(topic.mode(), seq),
+        });
         let name = topic.on_the_bus();
         for _ in 0..self.copies() {
             let published = Seen::Published { topic: topic.clone(), seq, wanted };
@@ -211,6 +219,11 @@ impl<R: Runtime> Feed<R> {
 fn next(seq: &mut u64) -> u64 {
     *seq += 1;
     *seq
+}
+
+/// What was recorded, as it was, within what the simulator reads back.
+fn around(recorded: &str, mode: Mode, seq: u64) -> String {
+    format!(r#"{{"seq":{seq},"src":{},"recorded":{recorded}}}"#, mode.number())
 }
 
 /// `seq` and `src` are what the simulator reads back; the rest is what real payloads hold.

@@ -151,9 +151,12 @@ fn tick_bytes(plan: &Plan) -> usize {
         TimedKind::FeedFlood { factor } => factor,
         _ => 1,
     });
-    let ticks = plan.feed.topics.iter().map(|rhythm| plan.duration_ms / rhythm.period_ms.max(1));
-    let ticks = ticks.sum::<u64>().saturating_mul(flood.max().unwrap_or(1));
-    usize::try_from(ticks).unwrap_or(usize::MAX).saturating_mul(TICK_BYTES)
+    let bytes = plan.feed.topics.iter().map(|rhythm| {
+        let each = (TICK_BYTES + rhythm.recorded_bytes()) as u64;
+        rhythm.ticks_within(plan.duration_ms).saturating_mul(each)
+    });
+    let bytes = bytes.fold(0, u64::saturating_add).saturating_mul(flood.max().unwrap_or(1));
+    usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]
@@ -166,7 +169,8 @@ mod tests {
         let mut plan = plan();
         plan.duration_ms = 2_000;
         let topic = "NSE:A/LTP".parse().expect("it is a topic");
-        plan.feed.topics = vec![TopicRhythm { topic, period_ms, first_at_ms: 0, unwanted: false }];
+        let (first_at_ms, unwanted, recorded) = (0, false, Vec::new());
+        plan.feed.topics = vec![TopicRhythm { topic, period_ms, first_at_ms, unwanted, recorded }];
         let mut trouble = Trouble::new(&plan);
         let actor = Actor::Client("alice-1".into());
         let connected = Seen::Connected { connection: 1 };

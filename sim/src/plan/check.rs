@@ -111,8 +111,8 @@ fn check_manner(manner: Manner) -> Result<(), String> {
 
 fn check_feed(plan: &Plan, users: &BTreeSet<&UserId>) -> Result<(), String> {
     let feed = &plan.feed;
-    let ticks = feed.topics.iter().map(|rhythm| rhythm.period_ms);
-    if ticks.chain(feed.orders.iter().map(|rhythm| rhythm.period_ms)).any(|period| period == 0) {
+    let stands = feed.topics.iter().any(|rhythm| !rhythm.goes_on());
+    if stands || feed.orders.iter().any(|rhythm| rhythm.period_ms == 0) {
         return Err("`period_ms` must not be zero: the feed would never end".into());
     }
     feed.orders.iter().try_for_each(|rhythm| known(&rhythm.user, users))?;

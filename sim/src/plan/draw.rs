@@ -13,7 +13,7 @@ use crate::fault::FaultKind;
 use crate::history::Request;
 use crate::rng::Stream;
 use crate::runtime::TaskOrder;
-use crate::scenario::{Incidents, RangeMs, Scenario, Storm, TaskOrderChoice};
+use crate::scenario::{Incidents, RangeMs, Recording, Scenario, Storm, TaskOrderChoice};
 use crate::topic_name::TopicName;
 
 /// Clients leave within this time after the end of the story.
@@ -140,6 +140,13 @@ fn feed(scenario: &Scenario, seed: u64) -> FeedPlan {
     let least_us = (mean_us as f64 * 2.0 / (1.0 + feed.skew)) as u64;
     let most_us = (2 * mean_us).saturating_sub(least_us).max(least_us);
     let topics = topics.into_iter().map(|topic| {
+        let recording = feed.recording.as_ref().map(|recording| &recording.value);
+        let recorded = recording.and_then(|Recording { ticks, length_ms, .. }| {
+            TopicRhythm::recorded(topic, unwanted.contains(topic), ticks, *length_ms)
+        });
+        if let Some(recorded) = recorded {
+            return recorded;
+        }
         let mut stream = Stream::fork(seed, "feed", &topic.to_string());
         let period_ms = (stream.between(least_us, most_us) / 1_000).max(1);
         TopicRhythm {
@@ -147,6 +154,7 @@ fn feed(scenario: &Scenario, seed: u64) -> FeedPlan {
             period_ms,
             first_at_ms: stream.below(period_ms),
             unwanted: unwanted.contains(topic),
+            recorded: Vec::new(),
         }
     });
     let orders_wanted = feed.orders_per_second > 0.0;

@@ -58,7 +58,12 @@ pub(crate) fn read(path: &Path) -> Result<String, BadScenario> {
 ///
 /// Fails with one sentence that is fit for a terminal.
 pub fn parse(path: &str, text: &str) -> Result<Scenario, BadScenario> {
-    let scenario: Scenario = parse_yaml(path, text)?;
+    let mut scenario: Scenario = parse_yaml(path, text)?;
+    if let Some(recording) = &mut scenario.world.feed.recording {
+        let directory = Path::new(path).parent().unwrap_or(Path::new(""));
+        let at = recording.defined;
+        recording.value.load(directory).map_err(|problem| wrong(path, at, problem))?;
+    }
     check::check(&scenario).map_err(|(at, problem)| wrong(path, at, problem))?;
     Ok(scenario)
 }

@@ -18,7 +18,7 @@ pub mod tales;
 use std::future::Future;
 
 use tickgate::auth::KeyTable;
-use tickgate::config::{BrokerEntry, BrokerKind, Config, Quirks};
+use tickgate::config::{BrokerEntry, BrokerKind, Config};
 use tickgate::runtime::Runtime;
 
 pub use stage::{Addresses, Stage};
@@ -81,12 +81,8 @@ fn config<S: Story>(addresses: &Sockets) -> Config {
     config.broker.retry_max_ms = 200;
     config.auth.demo_key = false;
     config.brokers = vec![BrokerEntry {
-        name: BROKER_NAME.into(),
-        kind: BrokerKind::Remote,
         address: Some(format!("tcp://{}", addresses.broker)),
-        seed: None,
-        ticks_per_second: None,
-        quirks: Quirks::default(),
+        ..BrokerEntry::new(BROKER_NAME, BrokerKind::Remote)
     }];
     S::configure(&mut config);
     config

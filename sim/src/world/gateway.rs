@@ -127,12 +127,9 @@ pub fn config(plan: &Plan) -> Config {
             ..BrokerTimes::default()
         },
         brokers: vec![BrokerEntry {
-            name: BROKER_NAME.into(),
-            kind: BrokerKind::Remote,
             address: Some(BROKER_ENDPOINT.into()),
-            seed: None,
-            ticks_per_second: None,
             quirks: plan.gateway.quirks.clone(),
+            ..BrokerEntry::new(BROKER_NAME, BrokerKind::Remote)
         }],
         ..Config::default()
     }

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
-use super::desk::Change;
 use super::market::Market;
 use super::payload::payload;
+use crate::broker::desk::Change;
 use crate::topic::{Instrument, Mode, Topic};
 
 /// Milliseconds from a subscription to its first tick: time for the answer to arrive first.

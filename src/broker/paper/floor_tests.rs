@@ -1,6 +1,6 @@
 //! Tests of the trading floor on a clock made of numbers.
 
-use super::desk::Change;
+use super::super::desk::Change;
 use super::floor::{FIRST_TICK_MS, Floor, IDLE_MARKETS_MAX, Now, Tick};
 use crate::topic::{Instrument, Mode, Topic};
 

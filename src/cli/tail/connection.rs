@@ -64,7 +64,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// # Errors
     ///
     /// Says in one sentence what stands in the way.
-    pub(super) async fn open<R: Runtime<Stream = S>>(
+    pub async fn open<R: Runtime<Stream = S>>(
         runtime: &R,
         url: &Url,
         security: &Security,

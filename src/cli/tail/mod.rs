@@ -14,12 +14,13 @@ use std::time::Duration;
 
 pub use url::Url;
 
-use self::connection::Trouble;
+pub(super) use self::connection::{Connection, Heard, Trouble};
 use self::lines::Lines;
 use self::message::Tick;
+pub(super) use self::message::{Message, parse};
 use self::session::Tail;
 use self::table::Table;
-use self::tls::Security;
+pub(super) use self::tls::Security;
 use super::args::TailArgs;
 use super::signals::Signals;
 use super::{Failure, current_thread_runtime};
@@ -130,17 +131,7 @@ fn options(args: TailArgs) -> Result<Options, Failure> {
             instruments.push(instrument);
         }
     }
-    let key = match args.key.filter(|key| !key.is_empty()) {
-        Some(key) => key,
-        None if args.url.address.is_loopback() => DEMO_KEY.to_owned(),
-        None => {
-            return Err(Failure::Usage(format!(
-                "a key is needed for {}: give one with --key or TICKGATE_KEY (the demo key is for \
-                 a gateway on this machine)",
-                args.url.address
-            )));
-        }
-    };
+    let key = key_for(args.key, &args.url)?;
     let security = Security::new(&args.url, args.ca.as_ref()).map_err(Failure::Usage)?;
     Ok(Options {
         instruments,
@@ -153,6 +144,23 @@ fn options(args: TailArgs) -> Result<Options, Failure> {
         key,
         count: args.count,
     })
+}
+
+/// The key to show there: the one that was given, or on this machine the demo key.
+///
+/// # Errors
+///
+/// Fails if one is needed and none was given.
+pub(super) fn key_for(given: Option<String>, url: &Url) -> Result<String, Failure> {
+    match given.filter(|key| !key.is_empty()) {
+        Some(key) => Ok(key),
+        None if url.address.is_loopback() => Ok(DEMO_KEY.to_owned()),
+        None => Err(Failure::Usage(format!(
+            "a key is needed for {}: give one with --key or TICKGATE_KEY (the demo key is for a \
+             gateway on this machine)",
+            url.address
+        ))),
+    }
 }
 
 fn is_terminal() -> bool {

@@ -16,7 +16,7 @@ use crate::server::MaybeTls;
 
 /// Connects over TLS where a URL asks for it. Clones share what is believed.
 #[derive(Clone)]
-pub(super) struct Security(Option<TlsConnector>);
+pub struct Security(Option<TlsConnector>);
 
 impl Security {
     /// Reads whom to believe: the certificates in `ca`, else those that this machine believes.
@@ -28,7 +28,7 @@ impl Security {
     /// # Errors
     ///
     /// Says in one sentence what is wrong with them.
-    pub(super) fn new(url: &Url, ca: Option<&PathBuf>) -> Result<Self, String> {
+    pub fn new(url: &Url, ca: Option<&PathBuf>) -> Result<Self, String> {
         if !url.tls {
             return match ca {
                 Some(_) => Err("--ca is for wss:// alone; this URL begins with ws://".into()),
@@ -51,7 +51,7 @@ impl Security {
     /// # Errors
     ///
     /// Says in one sentence why the two do not come together.
-    pub(super) async fn secure<S>(&self, url: &Url, stream: S) -> Result<MaybeTls<S>, Trouble>
+    pub async fn secure<S>(&self, url: &Url, stream: S) -> Result<MaybeTls<S>, Trouble>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {

@@ -29,7 +29,7 @@ pub fn limits(plan: &Plan) -> Vec<String> {
 fn unjudged(plan: &Plan) -> Vec<(&'static str, String)> {
     // Publisher and gateway may each have waited for a core that long.
     let waited_ms = 2 * LATENCY_MAX_MS;
-    let ticks = plan.feed.topics.iter().map(|topic| waited_ms / topic.period_ms.max(1) + 1);
+    let ticks = plan.feed.topics.iter().map(|topic| topic.ticks_within(waited_ms));
     let ticks = ticks.sum::<u64>();
     let outbox = plan.gateway.outbox_ticks_max as u64;
     let mut unjudged = vec![("audit_agrees", "nobody keeps the audit log of a process".to_owned())];

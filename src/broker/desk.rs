@@ -1,9 +1,8 @@
-//! Who has a session with the paper broker, and what they subscribed to.
+//! Who has a session with a broker in this process, and what they subscribed to.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::{BrokerError, BrokerErrorCode, Command, CommandKind, Done, Line, SessionId};
-use super::book::LEVELS;
+use super::{BrokerError, BrokerErrorCode, Command, CommandKind, Done, Line, SessionId};
 use crate::topic::{Mode, Topic};
 
 /// Users that may have a session at a time.
@@ -16,6 +15,8 @@ pub const NAME_BYTES_MAX: usize = 64;
 /// The sessions, and how many of them want each topic.
 #[derive(Debug, Default)]
 pub(super) struct Desk {
+    /// Levels of a book that the broker has, if it knows.
+    levels: Option<u32>,
     sessions: BTreeMap<Line, Session>,
     wants: BTreeMap<Topic, usize>,
     subscriptions: usize,
@@ -37,6 +38,11 @@ pub(super) enum Change {
 }
 
 impl Desk {
+    /// Of a broker that has so many levels of each book, at least 1.
+    pub(super) fn with_levels(levels: u32) -> Self {
+        Self { levels: Some(levels), ..Self::default() }
+    }
+
     /// Carries out a command and tells what it changed for the market.
     pub(super) fn carry_out(
         &mut self,
@@ -114,11 +120,10 @@ impl Desk {
                 changes.push(Change::Started(topic.clone()));
             }
         }
-        let levels = u32::try_from(LEVELS).expect("a handful");
         Ok(Done {
             depth: match topic.mode {
                 Mode::Ltp | Mode::Quote => None,
-                Mode::Depth => Some(depth.clamp(1, levels)),
+                Mode::Depth => self.levels.map(|levels| depth.clamp(1, levels)),
             },
         })
     }
@@ -172,12 +177,12 @@ mod tests {
     use std::fmt::Write;
     use std::time::Duration;
 
-    use super::super::super::CommandId;
+    use super::super::CommandId;
     use super::*;
     use crate::topic::Instrument;
 
     fn story(steps: &[(&str, u64, CommandKind)]) -> String {
-        let mut desk = Desk::default();
+        let mut desk = Desk::with_levels(5);
         let mut told = String::new();
         for (user, session, kind) in steps {
             let mut changes = Vec::new();
