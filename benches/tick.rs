@@ -7,10 +7,10 @@ use std::hint::black_box;
 
 use bytes::Bytes;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use tickgate::config::OutboxPolicy;
+use tickgate::config::{Config, OutboxPolicy};
 use tickgate::engine::{
-    Backlog, BacklogLimits, Change, Content, Index, Manner, OutboxLimits, RouteId, Shard,
-    ShardOptions, TickAddress,
+    Backlog, BacklogLimits, Change, Content, FeedState, Index, Manner, Moment, OutboxLimits,
+    RouteId, Shard, ShardOptions, TickAddress,
 };
 use tickgate::protocol::{
     BusTopic, TopicRules, check_payload, parse_topic, tick_frame, with_snapshot,
@@ -79,6 +79,23 @@ fn interest(c: &mut Criterion) {
         });
     }
     group.finish();
+}
+
+/// What it costs to note that a topic has ticked, among a thousand.
+fn feed_state(c: &mut Criterion) {
+    let at = Moment { now_ms: 0, unix_ms: 0 };
+    let mut state = FeedState::new(&Config::default(), at);
+    for number in 0..1_000 {
+        let topic = Topic::new(Instrument::new("NSE", format!("S{number}")), Mode::Ltp);
+        state.set_interest(RouteId(number), &topic, &"paper".into(), 0, true);
+    }
+    let mut ticks = 0;
+    c.bench_function("tick/2_interest/feed_state", |b| {
+        b.iter(|| {
+            ticks += 1;
+            state.ticked(RouteId(black_box(ticks * 7 % 1_000)), ticks / 1_000);
+        });
+    });
 }
 
 fn payload(c: &mut Criterion) {
@@ -255,6 +272,7 @@ criterion_group!(
     benches,
     topic,
     interest,
+    feed_state,
     payload,
     frame,
     backlog,
