@@ -77,6 +77,8 @@ struct Crowd {
 
 #[derive(Default)]
 struct Churn {
+    /// Whether clients have come again: from then on they count from the first tick that they read.
+    begun: bool,
     per_second: f64,
     since_ns: u64,
     done: u64,
@@ -148,7 +150,8 @@ impl Crowd {
             Order::Stall(every, true) => self.stall(every),
             Order::Stall(_, false) => self.resume(),
             Order::Churn(per_second) => {
-                self.churn = Churn { per_second, since_ns: self.load.watch.ns(), done: 0 };
+                let begun = self.churn.begun || per_second > 0.0;
+                self.churn = Churn { begun, per_second, since_ns: self.load.watch.ns(), done: 0 };
             }
             Order::Probe(pause) => {
                 self.probe = Some(Probe {
@@ -199,7 +202,7 @@ impl Crowd {
         } else {
             self.load.workload.topics_of(self.load.first + place * self.load.step)
         };
-        let from_start = self.churn.per_second == 0.0;
+        let from_start = !self.churn.begun;
         let opened = TcpStream::connect(self.load.address).and_then(|mut stream| {
             let interest = Interest::READABLE | Interest::WRITABLE;
             self.poll.registry().register(&mut stream, Token(place), interest)?;

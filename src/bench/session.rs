@@ -44,7 +44,8 @@ pub(super) struct Session {
     publisher: Option<Publisher>,
     resident_before: Option<u64>,
     trouble: Arc<Mutex<Option<String>>>,
-    churns: bool,
+    /// Clients that close and come again each second.
+    churn: f64,
     trimmed: bool,
     /// Set from outside if the run is to end before its time.
     stop: Arc<AtomicBool>,
@@ -71,7 +72,7 @@ impl Session {
             threads: Vec::new(),
             resident_before,
             trouble,
-            churns: false,
+            churn: 0.0,
             trimmed,
             stop,
         };
@@ -207,6 +208,8 @@ impl Session {
             measured
         });
         let (mut phase, mut tally, skipped) = measured?;
+        // Whoever comes again reads the last value, and would go on for ever.
+        self.churn_at(0.0);
         phase.drained = self.drain(publisher.expected, show)?;
         let rest = self.count(0..0);
         tally.latency.add(&rest.latency);
@@ -216,7 +219,7 @@ impl Session {
         phase.misordered += rest.misordered;
         phase.foreign += rest.foreign;
         phase.missing = self.missing(&publisher.published);
-        if !self.churns {
+        if self.churn == 0.0 {
             let skipped = skipped + tally.skipped + rest.skipped;
             // What was missing before is skipped now, or missing still.
             phase.lost = Some((skipped + phase.missing).saturating_sub(missing));
@@ -224,6 +227,7 @@ impl Session {
         phase.expected = publisher.expected - expected;
         phase.not_published = publisher.dropped() - dropped;
         self.publisher = Some(publisher);
+        self.churn_at(self.churn);
         phase.memory_bytes = self.target.pid.and_then(resident_bytes);
         phase.open_files = self.target.pid.and_then(open_files);
         phase.tasks = self.target.tasks();
@@ -264,7 +268,11 @@ impl Session {
 
     /// Has so many clients a second close and come again.
     pub fn churn(&mut self, per_second: f64) {
-        self.churns |= per_second > 0.0;
+        self.churn = per_second;
+        self.churn_at(per_second);
+    }
+
+    fn churn_at(&self, per_second: f64) {
         let each = per_second / self.orders.len().max(1) as f64;
         self.tell(|| Order::Churn(each));
     }
