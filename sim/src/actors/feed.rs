@@ -10,6 +10,7 @@ use tickgate::runtime::Runtime;
 use tickgate::topic::{Mode, UserId};
 use tickgate::zmtp::{Message, Options, Pub};
 use tokio::time::sleep;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::{BUS_ADDR, Stage};
 use crate::fault::{Party, Strike};
@@ -221,9 +222,11 @@ fn next(seq: &mut u64) -> u64 {
     *seq
 }
 
-/// What was recorded, as it was, within what the simulator reads back.
+/// What was recorded, as it was, within what the simulator reads back. Clients compare it with its
+/// checksum: a digit that got lost on the way would be a message that nobody understands.
 fn around(recorded: &str, mode: Mode, seq: u64) -> String {
-    format!(r#"{{"seq":{seq},"src":{},"recorded":{recorded}}}"#, mode.number())
+    let (src, sum) = (mode.number(), xxh3_64(recorded.as_bytes()));
+    format!(r#"{{"seq":{seq},"src":{src},"sum":{sum},"recorded":{recorded}}}"#)
 }
 
 /// `seq` and `src` are what the simulator reads back; the rest is what real payloads hold.

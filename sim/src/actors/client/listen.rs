@@ -4,9 +4,11 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use tickgate::protocol::FeedStatus;
 use tickgate::protocol::feed_status::TOPICS_MAX;
 use tickgate::topic::{Mode, UserId};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::history::{Answer, Reply, RowOutcome, Seen, SubscribeRow, Tick};
 use crate::topic_name::TopicName;
@@ -24,7 +26,8 @@ struct MarketData<'a> {
     #[serde(borrow)]
     symbol: Cow<'a, str>,
     mode: i64,
-    data: Numbered,
+    #[serde(borrow)]
+    data: Numbered<'a>,
     #[serde(default)]
     snapshot: bool,
     seq: Option<u64>,
@@ -45,9 +48,13 @@ struct Broadcast<'a> {
 
 /// What the simulated feed puts into a tick.
 #[derive(Deserialize)]
-struct Numbered {
+struct Numbered<'a> {
     src: i64,
     seq: u64,
+    /// What was recorded, if it was, and the checksum of its bytes.
+    #[serde(borrow)]
+    recorded: Option<&'a RawValue>,
+    sum: Option<u64>,
 }
 
 /// The members of all other messages that a client looks at.
@@ -139,6 +146,8 @@ fn tick(data: MarketData<'_>) -> Option<Tick> {
     (data.kind == "market_data").then_some(())?;
     let mode = Mode::from_number(data.mode)?;
     (data.skipped != Some(0)).then_some(())?;
+    // Digit for digit, or it is no tick of the feed.
+    (data.data.recorded.map(checksum) == data.data.sum).then_some(())?;
     Some(Tick {
         topic: TopicName::new(&data.exchange, &data.symbol, mode),
         source: Mode::from_number(data.data.src)?,
@@ -147,6 +156,10 @@ fn tick(data: MarketData<'_>) -> Option<Tick> {
         number: data.seq,
         skipped: data.skipped.unwrap_or_default(),
     })
+}
+
+fn checksum(recorded: &RawValue) -> u64 {
+    xxh3_64(recorded.get().as_bytes())
 }
 
 fn broadcast(message: Broadcast<'_>) -> Option<Seen> {
@@ -241,6 +254,20 @@ mod tests {
         assert!(matches!(understand(&stale.replace("stale", "well")), Seen::Unexpected(_)));
         let refused = r#"{"type":"error","status":"error","code":"INVALID_JSON","message":"m"}"#;
         assert_eq!(understand(refused).to_string(), "<- refused INVALID_JSON: m");
+    }
+
+    #[test]
+    fn a_recorded_tick_with_another_digit_is_none() {
+        let sum = xxh3_64(br#"{"ltp": 1.10}"#);
+        let tick = format!(
+            r#"{{"type":"market_data","symbol":"TCS","exchange":"NSE","mode":1,"broker":"b",
+            "data":{{"seq":7,"src":1,"sum":{sum},"recorded":{{"ltp": 1.10}}}}}}"#
+        );
+        assert_eq!(understand(&tick).to_string(), "<- tick NSE:TCS/LTP #7");
+        for other in [r#"{"ltp": 1.1}"#, r#"{"ltp":1.10}"#, "null"] {
+            let other = tick.replace(r#"{"ltp": 1.10}"#, other);
+            assert!(matches!(understand(&other), Seen::Unexpected(_)), "{other}");
+        }
     }
 
     #[test]
