@@ -382,6 +382,14 @@ async fn what_is_malformed_is_refused_or_dropped_and_harms_nobody() {
             request("4", r#","op":"subscribe","mode":1,"exchange":"NSE","symbol":"""#),
             Some(refused(4, "REFUSED", "bad symbol")),
         ),
+        (
+            request("5", r#","op":"connect","connection":1"#),
+            Some(refused(
+                5,
+                "REFUSED",
+                "one connection for each user is what there is: connections_per_user is 1",
+            )),
+        ),
         (r#"{"type":"later","n":1}"#.to_owned(), None),
     ] {
         dealer.send(Message::single(said.clone().into_bytes())).await.unwrap();

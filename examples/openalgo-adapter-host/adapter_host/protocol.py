@@ -181,6 +181,9 @@ def _request(wire: dict[str, Any]) -> Request:
         topic = Topic(_name(wire, "exchange"), _name(wire, "symbol"), mode)
     if op is Op.SUBSCRIBE:
         depth = _number(wire, "depth")
+    # OpenAlgo's own pool opens what a user's topics need beyond the first.
+    if wire.get("connection", 0) != 0:
+        raise Malformed("one connection for each user is what there is: connections_per_user is 1")
     return Request(
         id=_number(wire, "id"),
         op=op,
