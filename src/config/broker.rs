@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::Quirks;
+use super::schema::{Key, key};
+use super::value::Slot;
 
 /// `[[brokers]]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -132,3 +134,87 @@ impl ReplayStart {
         }
     }
 }
+
+/// A `[[brokers]]` entry of which parts may still be missing.
+#[derive(Debug, Default)]
+pub(super) struct BrokerDraft {
+    pub(super) name: Option<String>,
+    pub(super) kind: Option<BrokerKind>,
+    address: Option<String>,
+    seed: Option<u64>,
+    ticks_per_second: Option<f64>,
+    file: Option<PathBuf>,
+    speed: Option<f64>,
+    repeat: Option<bool>,
+    from_ms: Option<u64>,
+    start: Option<ReplayStart>,
+    start_delay_ms: Option<u64>,
+    linger_ms: Option<u64>,
+    reinitialize: Option<bool>,
+    quirks: Quirks,
+}
+
+impl BrokerDraft {
+    /// The entry, or the name of the key that is missing.
+    pub(super) fn finish(self) -> Result<BrokerEntry, &'static str> {
+        let (name, kind) = (self.name.ok_or("name")?, self.kind.ok_or("kind")?);
+        let usual = Quirks::of(kind);
+        Ok(BrokerEntry {
+            name,
+            kind,
+            address: self.address,
+            seed: self.seed,
+            ticks_per_second: self.ticks_per_second,
+            file: self.file,
+            speed: self.speed,
+            repeat: self.repeat,
+            from_ms: self.from_ms,
+            start: self.start,
+            start_delay_ms: self.start_delay_ms,
+            quirks: Quirks {
+                linger_ms: self.linger_ms.unwrap_or(usual.linger_ms),
+                reinitialize: self.reinitialize.unwrap_or(usual.reinitialize),
+                ..self.quirks
+            },
+        })
+    }
+}
+
+/// The section of brokers.
+pub(super) const BROKERS: &str = "brokers";
+
+/// Most connections that one user can have at a broker.
+const CONNECTIONS_MAX: usize = 64;
+
+/// Every key of one `[[brokers]]` entry.
+pub(super) const BROKER_KEYS: &[Key<BrokerDraft>] = &[
+    key(BROKERS, "name", Slot::MaybeText(|b| &mut b.name)),
+    key(BROKERS, "kind", Slot::MaybeKind(|b| &mut b.kind)),
+    key(BROKERS, "address", Slot::MaybeText(|b| &mut b.address)),
+    key(BROKERS, "seed", Slot::MaybeWhole(|b| &mut b.seed)),
+    key(BROKERS, "ticks_per_second", Slot::MaybeReal(|b| &mut b.ticks_per_second)),
+    key(BROKERS, "file", Slot::MaybePath(|b| &mut b.file)),
+    key(BROKERS, "speed", Slot::MaybeReal(|b| &mut b.speed)),
+    key(BROKERS, "loop", Slot::MaybeFlag(|b| &mut b.repeat)),
+    key(BROKERS, "from_ms", Slot::MaybeWhole(|b| &mut b.from_ms)),
+    key(BROKERS, "start", Slot::MaybeStart(|b| &mut b.start)),
+    key(BROKERS, "start_delay_ms", Slot::MaybeWhole(|b| &mut b.start_delay_ms)),
+    key(BROKERS, "linger_ms", Slot::MaybeWhole(|b| &mut b.linger_ms)),
+    key(BROKERS, "keep_session", Slot::Flag(|b| &mut b.quirks.keep_session)),
+    key(BROKERS, "single_session", Slot::Flag(|b| &mut b.quirks.single_session)),
+    key(
+        BROKERS,
+        "connections_per_user",
+        Slot::Count(|b| &mut b.quirks.connections_per_user, 1..=CONNECTIONS_MAX),
+    ),
+    key(
+        BROKERS,
+        "topics_per_connection",
+        Slot::Count(|b| &mut b.quirks.topics_per_connection, 0..=1_000_000),
+    ),
+    key(BROKERS, "calls_per_second", Slot::MaybeReal(|b| &mut b.quirks.calls_per_second)),
+    key(BROKERS, "batch_max", Slot::Count(|b| &mut b.quirks.batch_max, 1..=1_000)),
+    key(BROKERS, "depth_levels", Slot::List(|b| &mut b.quirks.depth_levels)),
+    key(BROKERS, "modes", Slot::List(|b| &mut b.quirks.modes)),
+    key(BROKERS, "reinitialize", Slot::MaybeFlag(|b| &mut b.reinitialize)),
+];

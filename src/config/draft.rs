@@ -6,10 +6,11 @@ use toml::de::DeValue;
 
 use super::Config;
 use super::address::Address;
+use super::broker::{BROKER_KEYS, BROKERS, BrokerDraft};
 use super::channel::{CHANNEL, CHANNEL_KEYS, ChannelDraft};
 use super::market::{MARKET, MARKET_KEYS, MarketDraft};
 use super::problem::{BadConfig, Place, Problem};
-use super::schema::{BROKER_KEYS, BROKERS, BrokerDraft, KEYS, Key};
+use super::schema::{KEYS, Key};
 use super::validate;
 use super::value::{Given, Slot};
 

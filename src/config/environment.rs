@@ -6,9 +6,10 @@
 
 use std::collections::BTreeMap;
 
+use super::broker::BROKERS;
 use super::draft::{Draft, Written};
 use super::problem::{Place, nearest};
-use super::schema::{ARRAYS, BROKERS, KEYS, entry_keys};
+use super::schema::{ARRAYS, KEYS, entry_keys};
 
 const PREFIX: &str = "TICKGATE_";
 

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::broker::BROKERS;
 use super::dotenv;
 use super::draft::{Draft, Written};
 use super::problem::Place;
-use super::schema::BROKERS;
 
 /// Where an adapter host listens unless it is told otherwise.
 const HOST: &str = "tcp://127.0.0.1:5600";

@@ -73,7 +73,7 @@ impl User {
 
     fn at(&self, at: usize) -> SessionAt {
         let session = &self.sessions[at];
-        let needed = session.idle_since_ms.is_none() && !self.clients.is_empty();
+        let needed = !self.clients.is_empty();
         match session.state {
             SessionState::Down => SessionAt::Down,
             SessionState::Connecting(_) if !needed => SessionAt::ConnectingUnneeded,
