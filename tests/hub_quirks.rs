@@ -353,6 +353,19 @@ fn what_nobody_wants_any_more_costs_no_call() {
 }
 
 #[test]
+fn who_waits_for_its_turn_for_too_long_is_told_so() {
+    let mut play = Play::new(Quirks { calls_per_second: Some(1.0), ..Quirks::default() });
+    play.enter(1, "alice");
+    play.subscribe(1, 0..50);
+    play.pass(25_000);
+    let rows = play.rows(1);
+    assert_eq!(rows.iter().filter(|row| **row == "success").count(), 20, "{rows:?}");
+    assert_eq!(rows[49], "BROKER_TIMEOUT");
+    let message = &play.answer(1)["subscriptions"][49]["message"];
+    assert_eq!(message, "broker far takes no more calls at present");
+}
+
+#[test]
 fn subscribes_are_sent_as_one_call() {
     let quirks = Quirks { calls_per_second: Some(2.0), batch_max: 25, ..Quirks::default() };
     let mut play = Play::new(quirks);

@@ -264,6 +264,9 @@ const FAMILIES: &[Family] = &[
         "Commands that wait for the broker's answer.",
         |s| labelled("broker", s.brokers.iter().map(|b| (&b.name, b.commands_in_flight))),
     ),
+    family(Kind::Gauge, "broker_calls_waiting", "Commands that wait for their turn.", |s| {
+        labelled("broker", s.brokers.iter().map(|b| (&b.name, b.calls_waiting)))
+    }),
     family(Kind::Gauge, "feed_publishers", "Publishers connected to the bus.", |s| {
         one(s.feed.publishers)
     }),

@@ -50,6 +50,9 @@ impl Hub {
             Some((user, link)) if !link.up => {
                 format!("broker {} cannot be reached: {}", user.broker, link.reason)
             }
+            Some((user, link)) if link.calls.as_ref().is_some_and(|calls| !calls.is_empty()) => {
+                format!("broker {} takes no more calls at present", user.broker)
+            }
             Some(_) | None => "the broker did not answer in time".to_owned(),
         }
     }
