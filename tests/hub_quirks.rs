@@ -359,7 +359,8 @@ fn who_waits_for_its_turn_for_too_long_is_told_so() {
     play.subscribe(1, 0..50);
     play.pass(25_000);
     let rows = play.rows(1);
-    assert_eq!(rows.iter().filter(|row| **row == "success").count(), 20, "{rows:?}");
+    // One call was for the session; the request is overdue after twenty seconds.
+    assert_eq!(rows.iter().filter(|row| **row == "success").count(), 19, "{rows:?}");
     assert_eq!(rows[49], "BROKER_TIMEOUT");
     let message = &play.answer(1)["subscriptions"][49]["message"];
     assert_eq!(message, "broker far takes no more calls at present");
