@@ -23,6 +23,7 @@ mod forbidden_line;
 mod keys_decide;
 mod latest_reaches_all;
 mod limits_hold;
+mod needed_sessions_stay;
 mod new_credentials_are_used;
 mod no_errors_logged;
 mod no_secret_is_told;
@@ -130,6 +131,7 @@ pub fn all(plan: &Plan) -> Vec<Box<dyn Invariant>> {
         Box::new(one_broker_call_per_want::OneBrokerCallPerWant::new(plan)),
         Box::new(one_session_per_user::OneSessionPerUser::new(plan)),
         Box::new(connections_hold::ConnectionsHold::new(plan)),
+        Box::new(needed_sessions_stay::NeededSessionsStay::new(plan)),
         Box::new(calls_hold::CallsHold::new(plan)),
         Box::new(new_credentials_are_used::NewCredentialsAreUsed::new(plan)),
         Box::new(slow_delays_nobody_else::SlowDelaysNobodyElse::new(plan)),
