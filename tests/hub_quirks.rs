@@ -472,3 +472,26 @@ fn a_mode_that_the_broker_lacks_is_served_from_the_next_higher_one() {
     play.ask(1, Request::Unsubscribe(vec![Ok(give_up(Mode::Ltp))]));
     assert_eq!(on(&play), BTreeSet::new());
 }
+
+#[test]
+fn what_begins_to_linger_while_another_waits_makes_room_at_once() {
+    let quirks = Quirks { topics_per_connection: 2, linger_ms: 60_000, ..Quirks::default() };
+    let mut play = Play::new(quirks);
+    play.enter(1, "alice");
+    play.enter(2, "alice");
+    play.subscribe(1, 0..1);
+    play.silent = true;
+    play.subscribe(2, 1..2);
+    let pending = play.sent.last().expect("a subscribe").1.clone();
+    play.unsubscribe(1, 0..1);
+    play.subscribe(1, 2..3);
+    play.leave(2);
+    play.silent = false;
+    // The first lingered and was told to go; the second is refused and makes room.
+    for command in [pending, play.sent.last().expect("an unsubscribe").1.clone()] {
+        let result = play.carry_out(&command);
+        play.broker(BrokerEvent::Answer(BrokerAnswer { id: command.id, result }));
+    }
+    assert_eq!(play.rows(1), ["success"]);
+    assert_eq!(play.topics(), 1, "nothing lingers where another waited");
+}

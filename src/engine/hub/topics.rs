@@ -131,7 +131,12 @@ impl Hub {
 
     /// Whether a topic that is on and that nobody wants stays on for now.
     fn lingers(&mut self, user_id: &UserId, topic: &Topic) -> bool {
-        let linger_ms = self.rules_of_broker(&self.users[user_id].broker).linger_ms;
+        let user = &self.users[user_id];
+        let linger_ms = self.rules_of_broker(&user.broker).linger_ms;
+        if !user.homeless.is_empty() {
+            mark!(LingererMakesRoom);
+            return false;
+        }
         let (now_ms, draining) = (self.now_ms, self.draining);
         let state = self.topic_mut(user_id, topic);
         // What is in doubt is settled at once.
