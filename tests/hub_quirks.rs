@@ -495,3 +495,25 @@ fn what_begins_to_linger_while_another_waits_makes_room_at_once() {
     assert_eq!(play.rows(1), ["success"]);
     assert_eq!(play.topics(), 1, "nothing lingers where another waited");
 }
+
+#[test]
+fn what_cannot_be_part_of_a_call_is_a_call_of_its_own() {
+    let quirks = Quirks {
+        calls_per_second: Some(2.0),
+        batch_max: 10,
+        connections_per_user: 2,
+        topics_per_connection: 20,
+        ..Quirks::default()
+    };
+    let mut play = Play::new(quirks);
+    play.enter(1, "alice");
+    play.subscribe(1, 0..15);
+    play.pass(5_000);
+    play.unsubscribe(1, 0..15);
+    play.subscribe(1, 20..50);
+    play.pass(60_000);
+    assert_eq!(play.topics(), 30);
+    let calls: Vec<u64> =
+        play.sent.iter().filter(|(_, command)| !command.more).map(|(at_ms, _)| *at_ms).collect();
+    assert!(calls.windows(3).all(|three| three[2] - three[0] >= 1_000), "{calls:?}");
+}

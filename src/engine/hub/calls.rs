@@ -23,18 +23,29 @@ pub(super) enum Turn {
     None,
     /// The next command is a call.
     Call,
-    /// The next command, if it subscribes, is part of the call before it.
-    Batch,
+    /// The next command is part of the call before it, if it subscribes in this session.
+    Batch(usize),
 }
 
 impl Hub {
     /// Whether a command can be sent now. If not, it is looked at again when its turn has come.
-    pub(super) fn may_call(&mut self, user_id: &UserId, call: Call, urgency: Urgency) -> bool {
+    /// `joins`: the session in which it subscribes, if it does.
+    pub(super) fn may_call(
+        &mut self,
+        user_id: &UserId,
+        call: Call,
+        urgency: Urgency,
+        joins: Option<usize>,
+    ) -> bool {
         let broker = &self.users[user_id].broker;
         let Some(link) = self.brokers.get_mut(broker) else { return true };
         let Some(calls) = &mut link.calls else { return true };
-        if self.turn != Turn::None {
-            return true;
+        match self.turn {
+            Turn::Call => return true,
+            Turn::Batch(at) if joins == Some(at) => return true,
+            // It would be a call of its own: it gives the turn back.
+            Turn::Batch(_) => self.turn = Turn::None,
+            Turn::None => {}
         }
         mark!(CallWaits if calls.next_ms(self.now_ms).is_some_and(|at_ms| at_ms > self.now_ms));
         calls.queue(user_id, call, urgency);
@@ -64,20 +75,28 @@ impl Hub {
             return;
         };
         self.work.brokers.insert(broker.clone());
-        if !self.take_turn(Turn::Call, &user, call, effects) {
+        let sent = self.take_turn(Turn::Call, &user, call, effects);
+        self.turn = Turn::None;
+        if !sent {
             mark!(CallNeedless);
             return;
         }
         self.calls_of(broker).made(now_ms);
         let mut in_batch = 1;
-        while in_batch < batch_max && is_subscribe(effects.last()) {
+        let Some(at) = subscribes_in(effects.last()) else { return };
+        while in_batch < batch_max {
             let Some(call) = self.calls_of(broker).next_of(&user) else { break };
-            mark!(CallBatched);
-            in_batch += usize::from(self.take_turn(Turn::Batch, &user, call, effects));
+            let sent = self.take_turn(Turn::Batch(at), &user, call, effects);
+            mark!(CallBatched if sent);
+            in_batch += usize::from(sent);
+            if std::mem::take(&mut self.turn) == Turn::None {
+                break;
+            }
         }
+        self.turn = Turn::None;
     }
 
-    /// Settles what waited. Whether a command was sent.
+    /// Settles what waited. Whether a command was sent. The turn is left as it is then.
     fn take_turn(
         &mut self,
         turn: Turn,
@@ -91,7 +110,6 @@ impl Hub {
             Call::Session(at) => self.settle_session(user, at, effects),
             Call::Topic(topic) => self.settle_topic(user, &topic, effects),
         }
-        self.turn = Turn::None;
         self.next_command > sent
     }
 
@@ -130,7 +148,14 @@ impl Hub {
     }
 }
 
-fn is_subscribe(effect: Option<&Effect>) -> bool {
-    matches!(effect, Some(Effect::Command { command, .. })
-        if matches!(command.kind, CommandKind::Subscribe { .. }))
+/// The session in which a command subscribes, if it does.
+fn subscribes_in(effect: Option<&Effect>) -> Option<usize> {
+    match effect {
+        Some(Effect::Command { command, .. })
+            if matches!(command.kind, CommandKind::Subscribe { .. }) =>
+        {
+            usize::try_from(command.connection).ok()
+        }
+        Some(_) | None => None,
+    }
 }

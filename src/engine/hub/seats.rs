@@ -4,7 +4,8 @@
 //! what a lost one carried goes to the others as far as they have room, and waits for its return
 //! beyond that.
 
-use super::user::{Session, SessionState, User};
+use super::topics::TopicState;
+use super::user::{Session, User};
 use super::{Effect, Hub, reject};
 use crate::broker::BrokerError;
 use crate::marks::mark;
@@ -26,7 +27,7 @@ impl Hub {
         let bound = user.topics[topic].bound;
         let has_room = |(at, session): (usize, &Session)| {
             let is_free = bound.is_none_or(|bound| bound == at);
-            is_free && session.state == SessionState::Up && session.topics < room
+            is_free && session.is_usable() && session.topics < room
         };
         mark!(TopicBound if bound.is_some());
         let seat = user.sessions.iter().enumerate().position(has_room);
@@ -48,7 +49,9 @@ impl Hub {
         for at in 1..user.sessions.len() {
             self.work.sessions.insert((user_id.clone(), at));
         }
-        if !user.sessions.iter().any(|session| session.state == SessionState::Up) {
+        // What is bound waits for that session alone.
+        let is_bound = user.topics[topic].bound.is_some();
+        if is_bound || !user.sessions.iter().any(Session::is_usable) {
             return;
         }
         if user.homeless.insert(topic.clone()) {
@@ -93,8 +96,13 @@ impl Hub {
             mark!(SessionRunsEmpty);
             self.work.sessions.insert((user_id.clone(), at));
         }
-        if let Some(waiting) = user.homeless.pop_first() {
-            self.work.topics.push_back((user_id.clone(), waiting));
+        // Whoever is wanted no more, or bound elsewhere, has no use for the place.
+        while let Some(waiting) = user.homeless.pop_first() {
+            let takes = |state: &TopicState| !state.wants.is_empty() && state.bound.is_none();
+            if user.topics.get(&waiting).is_some_and(takes) {
+                self.work.topics.push_back((user_id.clone(), waiting));
+                break;
+            }
         }
     }
 

@@ -38,7 +38,7 @@ impl Hub {
         if matches!(step, Step::Open | Step::Empty | Step::Close) {
             let needed = self.is_needed(user_id, at);
             let urgency = if needed { Urgency::Urgent } else { Urgency::Calm };
-            if !self.may_call(user_id, Call::Session(at), urgency) {
+            if !self.may_call(user_id, Call::Session(at), urgency, None) {
                 return;
             }
         }
@@ -209,7 +209,7 @@ impl Hub {
                 mark!(SessionLostInClose);
                 self.session_becomes(user_id, at, SessionState::Down);
             }
-            SessionState::Up => self.live_session_lost(user_id, at, &error, effects),
+            SessionState::Up => self.live_session_lost(user_id, at, (reason, &error), effects),
         }
         self.unbind(user_id, at);
         self.work.sessions.insert((user_id.clone(), at));
@@ -219,7 +219,7 @@ impl Hub {
         &mut self,
         user_id: &UserId,
         at: usize,
-        error: &BrokerError,
+        (reason, error): (&str, &BrokerError),
         effects: &mut Vec<Effect>,
     ) {
         mark!(SessionLostInCommand if self.users[user_id].is_in_command());
@@ -234,8 +234,7 @@ impl Hub {
         self.pause_session(user_id, at, &error.message);
         self.session_becomes(user_id, at, SessionState::Down);
         let broker = self.users[user_id].broker.clone();
-        let reason = error.message.trim_start_matches("broker session lost: ").to_owned();
-        let user = user_id.clone();
+        let (user, reason) = (user_id.clone(), reason.to_owned());
         Self::note(effects, Note::SessionDown { user, broker, reason });
     }
 

@@ -88,11 +88,10 @@ impl Hub {
         let Some(user) = self.users.get(user_id) else { return };
         let Some(state) = user.topics.get(topic) else { return };
         let wanted = !state.wants.is_empty();
-        if !wanted && state.upstream == Upstream::Off && state.bound.is_none() {
-            self.forget_topic(user_id, topic);
-            return;
-        }
         if !wanted && state.upstream == Upstream::Off {
+            if state.bound.is_none() {
+                self.forget_topic(user_id, topic);
+            }
             return;
         }
         let Some(at) = state.seat.or_else(|| self.seat(user_id, topic)) else { return };
@@ -117,7 +116,8 @@ impl Hub {
             return;
         }
         let urgency = if urgent { Urgency::Urgent } else { Urgency::Calm };
-        if !self.may_call(user_id, Call::Topic(topic.clone()), urgency) {
+        let joins = (command == UpstreamCommand::Subscribe).then_some(at);
+        if !self.may_call(user_id, Call::Topic(topic.clone()), urgency, joins) {
             return;
         }
         let kind = match command {
@@ -133,14 +133,15 @@ impl Hub {
     fn lingers(&mut self, user_id: &UserId, topic: &Topic) -> bool {
         let user = &self.users[user_id];
         let linger_ms = self.rules_of_broker(&user.broker).linger_ms;
-        if !user.homeless.is_empty() {
-            mark!(LingererMakesRoom);
-            return false;
-        }
+        let needs_place = !user.homeless.is_empty();
         let (now_ms, draining) = (self.now_ms, self.draining);
         let state = self.topic_mut(user_id, topic);
         // What is in doubt is settled at once.
         if linger_ms == 0 || state.upstream != Upstream::On || draining {
+            return false;
+        }
+        if needs_place {
+            mark!(LingererMakesRoom);
             return false;
         }
         let until_ms = *state.lingers_until_ms.get_or_insert(now_ms + linger_ms);
@@ -226,7 +227,12 @@ impl Hub {
         mark!(SessionRebuiltForTopic);
         let session = self.session_mut(user_id, at);
         (session.rebuilt, session.stale) = (true, true);
-        self.topic_mut(user_id, topic).upstream = Upstream::Off;
+        let state = self.topic_mut(user_id, topic);
+        state.upstream = Upstream::Off;
+        // An earlier try that was not answered may have turned it on.
+        if std::mem::take(&mut state.doubt) {
+            state.bound = Some(at);
+        }
         self.stand_up(user_id, topic);
         self.work.sessions.insert((user_id.clone(), at));
         true

@@ -127,6 +127,13 @@ impl Session {
     }
 }
 
+impl Session {
+    /// Whether topics can be subscribed in it: it is up, and not about to be replaced.
+    pub fn is_usable(&self) -> bool {
+        self.state == SessionState::Up && !self.stale
+    }
+}
+
 impl SessionState {
     /// The command in flight.
     #[must_use]
