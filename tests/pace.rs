@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "common/shards.rs"]
+mod shards;
+
 use bytes::Bytes;
 use proptest::prelude::*;
 use tickgate::config::OutboxPolicy;
@@ -9,19 +12,14 @@ use tickgate::engine::{Change, Content, Manner, OutboxLimits, RouteId, Shard, Sh
 use tickgate::protocol::frame;
 use tickgate::topic::{ClientId, Instrument, Mode};
 
+use shards::small_shard;
+
 const A: ClientId = ClientId(1);
 const B: ClientId = ClientId(2);
 const ROUTE: RouteId = RouteId(7);
 
 fn shard() -> Shard {
-    let outbox = OutboxLimits {
-        ticks_max: 4,
-        tick_bytes_max: 4_000,
-        latest_bytes_max: 40_000,
-        control_bytes_max: 400,
-    };
-    let mut shard =
-        Shard::new(ShardOptions { outbox, close_timeout_ms: 1_000, stall_timeout_ms: 60_000 });
+    let mut shard = small_shard(4, 40_000);
     shard.attach(A);
     shard.attach(B);
     shard.expect(ROUTE);

@@ -2,24 +2,22 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "common/shards.rs"]
+mod shards;
+
 use bytes::Bytes;
-use tickgate::engine::{Change, Orders, OutboxLimits, RouteId, Shard, ShardOptions, ShardTotals};
+use tickgate::engine::{Change, Orders, RouteId, Shard, ShardTotals};
 use tickgate::protocol::frame;
 use tickgate::topic::{ClientId, Instrument, Mode};
+
+use shards::small_shard;
 
 const A: ClientId = ClientId(1);
 const B: ClientId = ClientId(2);
 const ROUTE: RouteId = RouteId(7);
 
 fn shard() -> Shard {
-    let outbox = OutboxLimits {
-        ticks_max: 4,
-        tick_bytes_max: 4_000,
-        latest_bytes_max: 4_000,
-        control_bytes_max: 400,
-    };
-    let mut shard =
-        Shard::new(ShardOptions { outbox, close_timeout_ms: 1_000, stall_timeout_ms: 60_000 });
+    let mut shard = small_shard(4, 4_000);
     shard.attach(A);
     shard.attach(B);
     shard.expect(ROUTE);

@@ -2,23 +2,21 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use tickgate::engine::{Change, OutboxLimits, RouteId, RouteNews, Shard, ShardOptions};
+#[path = "common/shards.rs"]
+mod shards;
+
+use tickgate::engine::{Change, RouteId, RouteNews, Shard};
 use tickgate::protocol::{FeedStatus, feed_status, frame};
 use tickgate::topic::{ClientId, Instrument, Mode, Topic};
+
+use shards::small_shard;
 
 const A: ClientId = ClientId(1);
 const B: ClientId = ClientId(2);
 
 /// Routes 1 to 3, with A on 1 and 2.
 fn shard() -> Shard {
-    let outbox = OutboxLimits {
-        ticks_max: 2,
-        tick_bytes_max: 4_000,
-        latest_bytes_max: 4_000,
-        control_bytes_max: 400,
-    };
-    let mut shard =
-        Shard::new(ShardOptions { outbox, close_timeout_ms: 1_000, stall_timeout_ms: 60_000 });
+    let mut shard = small_shard(2, 4_000);
     shard.attach(A);
     shard.attach(B);
     (1..4).for_each(|route| shard.expect(RouteId(route)));
