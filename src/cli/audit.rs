@@ -36,17 +36,7 @@ impl Moment {
         if let Some(unix_ms) = calendar::unix_ms(text) {
             return Ok(Self::At(unix_ms));
         }
-        let ago = text.char_indices().last().and_then(|(at, unit)| {
-            let ms = match unit {
-                's' => 1_000,
-                'm' => 60_000,
-                'h' => 3_600_000,
-                'd' => 86_400_000,
-                _ => return None,
-            };
-            text[..at].parse::<u64>().ok()?.checked_mul(ms)
-        });
-        ago.map(Self::Ago).ok_or_else(|| {
+        calendar::span_ms(text).map(Self::Ago).ok_or_else(|| {
             "write a moment in UTC, as 2026-11-21T09:15:00, or how long ago, as 2h".to_owned()
         })
     }

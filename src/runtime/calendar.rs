@@ -64,6 +64,21 @@ pub fn unix_ms(text: &str) -> Option<u64> {
     utc(unix_ms).starts_with(date).then_some(unix_ms)
 }
 
+/// Milliseconds of a span as people write it: `90s`, `30m`, `2h` or `7d`. `None`: it is no span, or
+/// too long to count.
+#[must_use]
+pub fn span_ms(text: &str) -> Option<u64> {
+    let (at, unit) = text.char_indices().last()?;
+    let unit_ms = match unit {
+        's' => 1_000,
+        'm' => 60_000,
+        'h' => 3_600_000,
+        'd' => DAY_MS,
+        _ => return None,
+    };
+    text[..at].parse::<u64>().ok()?.checked_mul(unit_ms)
+}
+
 fn number(text: &str, digits: usize, range: std::ops::RangeInclusive<u64>) -> Option<u64> {
     let is_plain = text.len() == digits && text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|number| is_plain && range.contains(number))
@@ -87,6 +102,17 @@ mod tests {
             assert_eq!(unix_ms(text), Some(ms));
             assert_eq!(utc(ms + 999), text, "what is left of a second is not rounded");
             assert_eq!(unix_ms(&utc_ms(ms + 7)), Some(ms + 7));
+        }
+    }
+
+    #[test]
+    fn a_span_is_a_number_and_its_unit() {
+        let good = [("90s", 90_000), ("30m", 1_800_000), ("2h", 7_200_000), ("7d", 604_800_000)];
+        for (text, ms) in good {
+            assert_eq!(span_ms(text), Some(ms), "{text:?}");
+        }
+        for bad in ["", "h", "2", "-2h", "2 h", "2w", "1.5h", "2\u{b5}", "213503982335d"] {
+            assert_eq!(span_ms(bad), None, "{bad:?}");
         }
     }
 

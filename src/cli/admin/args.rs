@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use ipnet::IpNet;
 
 use crate::cli::args::{client, network, user};
+use crate::runtime::calendar;
 
 #[derive(Args, Debug)]
 pub(in crate::cli) struct AdminArgs {
@@ -121,16 +122,7 @@ Examples:
 
 /// `90s`, `30m`, `2h` or `7d`, in milliseconds.
 fn duration(text: &str) -> Result<u64, String> {
-    let ms = text.char_indices().last().and_then(|(at, unit)| {
-        let ms = match unit {
-            's' => 1_000,
-            'm' => 60_000,
-            'h' => 3_600_000,
-            'd' => 86_400_000,
-            _ => return None,
-        };
-        text[..at].parse::<u64>().ok()?.checked_mul(ms)
-    });
+    let ms = calendar::span_ms(text);
     ms.filter(|ms| *ms > 0).ok_or_else(|| "write how long, as 90s, 30m, 2h or 7d".to_owned())
 }
 
