@@ -190,6 +190,20 @@ impl Outbox {
         self.queue.is_empty() && self.lagging.is_empty()
     }
 
+    /// Frames in the queue.
+    pub(super) fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Looks at what is taken out next and at what then changes. Says nothing that matters.
+    pub(super) fn glance(&self) -> usize {
+        let next = match self.queue.front() {
+            Some(Waiting::Control(frame) | Waiting::Tick(_, frame)) => frame.len(),
+            None => 0,
+        };
+        next ^ self.tick_bytes
+    }
+
     /// How many bytes wait.
     #[must_use]
     pub fn bytes(&self) -> usize {

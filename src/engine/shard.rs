@@ -2,6 +2,7 @@
 
 mod check;
 mod dirty;
+mod fetch;
 mod gauges;
 mod news;
 mod orders;
@@ -274,14 +275,17 @@ impl Shard {
         if let Some(paces) = &mut route_state.paces {
             self.paces.ticked(paces, 1 + frame::skipped(frame), self.now_ms);
         }
-        for &slot in &route_state.subscribers {
-            let client = self.slots[slot].as_mut().expect("a subscriber exists");
-            self.totals.ticks += 1;
-            match client.push_tick(route, frame.clone()) {
-                Ok(lost) => self.totals.add(lost),
-                Err(Overflow) => self.overflowed.push(client.id),
+        for slots in route_state.subscribers.chunks(fetch::TOGETHER) {
+            fetch::fetch(&self.slots, slots);
+            for &slot in slots {
+                let client = self.slots[slot].as_mut().expect("a subscriber exists");
+                self.totals.ticks += 1;
+                match client.push_tick(route, frame.clone()) {
+                    Ok(lost) => self.totals.add(lost),
+                    Err(Overflow) => self.overflowed.push(client.id),
+                }
+                self.dirty.later(slot, client);
             }
-            self.dirty.later(slot, client);
         }
         self.close_overflowed();
     }
@@ -309,10 +313,12 @@ impl Shard {
     /// Whether a client being closed has been given everything.
     #[must_use]
     pub fn is_finished(&self, id: ClientId) -> bool {
-        self.by_id.get(&id).is_some_and(|&slot| {
-            let client = self.client(slot);
-            client.closing && client.outbox.is_empty()
-        })
+        // It is asked after every write; hardly ever is anybody being closed.
+        self.closing.next_ms().is_some()
+            && self.by_id.get(&id).is_some_and(|&slot| {
+                let client = self.client(slot);
+                client.closing && client.outbox.is_empty()
+            })
     }
 
     /// Counters since the start.

@@ -7,12 +7,12 @@
 mod batch;
 mod message;
 mod ready;
+mod writing;
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 
 use bytes::Bytes;
 use indexmap::IndexMap;
@@ -23,7 +23,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use super::client::Ejection;
 use super::tls::MaybeTls;
 use crate::engine::{RouteId, RouteNews, Shard};
-use crate::marks::mark;
 use crate::runtime::{Clock, Runtime};
 use crate::topic::ClientId;
 
@@ -37,11 +36,6 @@ const MESSAGES_PER_TURN: usize = 256;
 /// Ticks put into outboxes, counted for each client, before the sockets get their turn: about a
 /// third of a millisecond.
 const DELIVERIES_PER_TURN: u64 = 16_384;
-
-/// Sockets written to before others on the same core get their turn: about a third of a
-/// millisecond, as a write takes some 5 us. A tick for thousands of clients must not keep a request
-/// from being read and answered.
-const WRITES_PER_TURN: usize = 64;
 
 /// Where a gateway's shard is told something.
 pub(super) type ShardMailbox<R> = mpsc::Sender<ShardMessage<MaybeTls<<R as Runtime>::Stream>>>;
@@ -75,6 +69,7 @@ pub(super) async fn run_shard<S>(
         writers: Writers::default(),
         ready: Arc::default(),
         scratch: Vec::new(),
+        next: Vec::new(),
         waiting: VecDeque::new(),
         batch: Batch::new(batch_window_ms),
     };
@@ -112,6 +107,8 @@ struct Shell<S> {
     writers: Writers<S>,
     ready: Arc<Ready>,
     scratch: Vec<u8>,
+    /// Whose turn it is.
+    next: Vec<ClientId>,
     /// Taken from the mailbox and not done yet, the first first.
     waiting: VecDeque<ShardMessage<S>>,
     batch: Batch,
@@ -184,11 +181,7 @@ impl<S: AsyncWrite + Send + Unpin + 'static> Shell<S> {
         let now_ms = self.clock.now_ms();
         self.batch.begin(now_ms, self.shard.has_dirty());
         let open = self.batch.is_over(now_ms);
-        for _ in 0..WRITES_PER_TURN {
-            let next = if open { self.shard.pop_dirty() } else { self.shard.pop_urgent() };
-            let Some(client) = next else { break };
-            self.write(client);
-        }
+        self.write_some(open);
         self.batch.end(self.shard.has_dirty());
         #[cfg(debug_assertions)]
         self.shard.check();
@@ -287,80 +280,6 @@ impl<S: AsyncWrite + Send + Unpin + 'static> Shell<S> {
         self.write(client);
         self.shard.detach(client);
         self.end(client);
-    }
-
-    /// A socket has room again.
-    fn unblock(&mut self, client: ClientId) {
-        if let Some(writer) = self.writers.get_mut(&client) {
-            writer.blocked = false;
-            self.write(client);
-        }
-    }
-
-    /// Writes what waits for a client until there is no more or its socket is full.
-    fn write(&mut self, client: ClientId) {
-        let Some(writer) = self.writers.get_mut(&client).filter(|writer| !writer.blocked) else {
-            return;
-        };
-        let mut cx = Context::from_waker(&writer.waker);
-        loop {
-            if writer.rest.is_empty() {
-                self.scratch.clear();
-                let max = self.write_bytes_max;
-                if self.shard.drain_into(client, &mut self.scratch, max) == 0 {
-                    break;
-                }
-            }
-            let from_rest = !writer.rest.is_empty();
-            let bytes: &[u8] = if from_rest { &writer.rest } else { &self.scratch };
-            match Pin::new(&mut writer.half).poll_write(&mut cx, bytes) {
-                Poll::Ready(Ok(written)) if written > 0 => {
-                    mark!(SocketTakesPart if written < bytes.len());
-                    if std::mem::take(&mut writer.stalled) {
-                        self.shard.moves(client);
-                    }
-                    if from_rest {
-                        let _ = writer.rest.split_to(written);
-                    } else if written < self.scratch.len() {
-                        writer.rest = Bytes::copy_from_slice(&self.scratch[written..]);
-                    }
-                }
-                Poll::Ready(_) => {
-                    mark!(SocketBroken);
-                    // The client reads no more; its task finds the same out and tells the hub.
-                    self.writers.swap_remove(&client);
-                    return;
-                }
-                Poll::Pending => {
-                    mark!(SocketFull);
-                    if !from_rest {
-                        writer.rest = Bytes::copy_from_slice(&self.scratch);
-                    }
-                    (writer.blocked, writer.stalled) = (true, true);
-                    self.shard.stalls(client);
-                    return;
-                }
-            }
-        }
-        if writer.flushes && Pin::new(&mut writer.half).poll_flush(&mut cx).is_pending() {
-            (writer.blocked, writer.stalled) = (true, true);
-            self.shard.stalls(client);
-            return;
-        }
-        if std::mem::take(&mut writer.stalled) {
-            self.shard.moves(client);
-        }
-        if self.shard.is_finished(client) {
-            self.end(client);
-        }
-    }
-
-    /// Ends the write side: the client sees the end of the stream.
-    fn end(&mut self, client: ClientId) {
-        if let Some(mut writer) = self.writers.swap_remove(&client) {
-            let mut cx = Context::from_waker(Waker::noop());
-            let _ = Pin::new(&mut writer.half).poll_shutdown(&mut cx);
-        }
     }
 }
 

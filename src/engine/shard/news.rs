@@ -93,7 +93,8 @@ impl Shard {
     }
 
     /// Moves what waits for a client to the end of `out` until it holds `bytes_max` or more. Says
-    /// how many frames: ends of silences first, then what its outbox has, then silences.
+    /// how many frames: ends of silences first, then what its outbox has, then silences. If `out`
+    /// holds less, nothing waits any more.
     pub fn drain_into(&mut self, id: ClientId, out: &mut Vec<u8>, bytes_max: usize) -> usize {
         let Some(&slot) = self.by_id.get(&id) else { return 0 };
         let client = self.slots[slot].as_mut().expect("the client exists");

@@ -1,7 +1,10 @@
 use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncReadExt, DuplexStream, ReadBuf};
 
+use super::writing::WRITES_PER_TURN;
 use super::*;
 use crate::config::OutboxPolicy;
 use crate::engine::{Change, Content, Manner, OutboxLimits, RouteId, ShardOptions};
