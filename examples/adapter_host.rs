@@ -1,10 +1,11 @@
 //! A whole adapter host, for a broker that makes its prices up: HOST for gateways, BUS for ticks.
 use std::collections::{BTreeMap, BTreeSet};
-use std::{env, error::Error, time::Duration, time::SystemTime};
+use std::hash::{BuildHasher, RandomState};
+use std::{env, error::Error, time::Duration};
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use tokio::time::{Instant, timeout_at};
+use tokio::{select, time::interval};
 use zeromq::{PubSocket, RouterSocket, Socket, SocketRecv, SocketSend, ZmqMessage};
 
 type Sessions = BTreeMap<String, (u64, BTreeSet<String>)>; // User -> number of the session, topics.
@@ -38,12 +39,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let address = |name: &str, default: &str| env::var(name).unwrap_or_else(|_| default.into());
     let (mut router, mut bus) = (RouterSocket::new(), PubSocket::new());
     router.bind(&address("HOST", "tcp://127.0.0.1:5600")).await?;
-    let me = format!("{:?}", SystemTime::now()); // Another one in each life.
+    let me = format!("{:x}", RandomState::new().hash_one(())); // Random for each life.
     // Peer -> id of the gateway, when it was heard, sessions.
     let mut gateways = BTreeMap::<Bytes, (Value, u64, Sessions)>::new();
+    let mut turns = interval(Duration::from_millis(100));
     for turn in 0_u64.. {
-        let end = Instant::now() + Duration::from_millis(100);
-        while let Ok(asked) = timeout_at(end, router.recv()).await {
+        while let Some(asked) =
+            select! { biased; _ = turns.tick() => None, asked = router.recv() => Some(asked) }
+        {
             let [peer, body] = &asked?.into_vec()[..] else { continue };
             let Ok(said) = serde_json::from_slice::<Value>(body) else { continue };
             let (kind, n, id) = (said["type"].as_str().unwrap_or(""), &said["n"], &said["id"]);
