@@ -9,7 +9,8 @@ use crate::plan::Plan;
 /// per second, within the time of one), so many at most.
 ///
 /// Judged where calls arrive: what left a second apart can arrive closer together by as much as
-/// journeys differ, so the window is shorter by that.
+/// journeys differ, so the window is shorter by that. Commands of a batch are one call, which counts
+/// when its last one arrives.
 pub(super) struct CallsHold {
     /// `None`: any number is allowed.
     rate: Option<Rate>,
@@ -33,7 +34,7 @@ impl Invariant for CallsHold {
         match (&event.seen, self.rate) {
             // A new gateway knows nothing of the calls of the one before.
             (Seen::Greeted, _) => drop(self.calls_us.remove(&event.actor)),
-            (Seen::Called(call), Some(rate)) => {
+            (Seen::Called(call), Some(rate)) if !call.more => {
                 return self.called(rate, &event.actor, call, event.at_us);
             }
             (_, _) => {}
@@ -47,8 +48,7 @@ impl CallsHold {
         let quirks = &plan.gateway.quirks;
         let [least_ms, most_ms] = plan.network.latency_ms;
         let differ_us = (most_ms - least_ms + 2 * plan.network.tick_ms) * 1_000;
-        // Which subscribes belong to one call cannot be seen here.
-        let rate = quirks.calls_per_second.filter(|_| quirks.batch_max == 1).map(|rate| {
+        let rate = quirks.calls_per_second.map(|rate| {
             let max = rate.floor().max(1.0);
             let window_us = (max * 1e6 / rate) as u64;
             Rate { max: max as usize, window_us: window_us.saturating_sub(differ_us) }
@@ -100,5 +100,19 @@ mod tests {
         };
         assert_eq!([call(0), call(10), call(1_000), call(10)], [Ok(()), Ok(()), Ok(()), Ok(())]);
         assert!(call(900).is_err());
+    }
+
+    #[test]
+    fn commands_of_a_batch_are_one_call() {
+        let mut plan = plan();
+        plan.gateway.quirks.calls_per_second = Some(1.0);
+        plan.gateway.quirks.batch_max = 2;
+        let mut story = Story::of(CallsHold::new(&plan));
+        let mut call = |more| {
+            let call = story.call("alice", 1, Op::Subscribe(named("NSE:A/LTP")));
+            story.later(1, &Actor::BROKER, Seen::Called(Call { more, ..call }))
+        };
+        assert_eq!([call(true), call(false), call(true)], [Ok(()), Ok(()), Ok(())]);
+        assert!(call(false).is_err(), "a second batch");
     }
 }
