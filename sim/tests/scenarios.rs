@@ -62,6 +62,7 @@ scenarios! {
     a_broker_that_takes_few_calls => "scenarios/rationed.yaml",
     subscribes_in_one_call => "scenarios/batched_calls.yaml",
     credentials_that_expire => "scenarios/expired.yaml",
+    credentials_that_change_in_every_state => "scenarios/credentials.yaml",
     several_hosts_that_fail_alone => "scenarios/several_hosts.yaml",
     broken_broker_sessions => "scenarios/sessions.yaml",
     rc_001_ten_subscribe_at_once => "scenarios/rc_001.yaml",
