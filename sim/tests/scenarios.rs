@@ -64,6 +64,7 @@ scenarios! {
     credentials_that_expire => "scenarios/expired.yaml",
     credentials_that_change_in_every_state => "scenarios/credentials.yaml",
     several_hosts_that_fail_alone => "scenarios/several_hosts.yaml",
+    several_hosts_that_take_few_calls => "scenarios/rationed_hosts.yaml",
     broken_broker_sessions => "scenarios/sessions.yaml",
     rc_001_ten_subscribe_at_once => "scenarios/rc_001.yaml",
     rc_002_one_user_authenticates_at_once => "scenarios/rc_002.yaml",

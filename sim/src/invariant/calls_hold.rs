@@ -9,8 +9,8 @@ use crate::plan::Plan;
 /// per second, within the time of one), so many at most.
 ///
 /// Judged where calls arrive: what left a second apart can arrive closer together by as much as
-/// journeys differ, so the window is shorter by that. Commands of a batch are one call, which counts
-/// when its last one arrives.
+/// journeys differ, so the window is shorter by that. Commands of a batch are one call, which
+/// counts when its last one arrives.
 pub(super) struct CallsHold {
     /// `None`: any number is allowed.
     rate: Option<Rate>,

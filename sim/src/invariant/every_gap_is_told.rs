@@ -14,8 +14,8 @@ use crate::topic_name::TopicName;
 ///
 /// What is skipped is neither more nor less than what was published in between, where a topic has
 /// one source and nothing is lost on the way from the feed. A tick has one number, whoever of a
-/// broker's users reads it. A snapshot comes once, first of all, tells of nothing, and is not older than what its
-/// connection has read. What a broadcast holds has no place among others.
+/// broker's users reads it. A snapshot comes once, first of all, tells of nothing, and is not older
+/// than what its connection has read. What a broadcast holds has no place among others.
 pub(super) struct EveryGapIsTold {
     numbered: bool,
     snapshots: bool,
@@ -24,14 +24,16 @@ pub(super) struct EveryGapIsTold {
     feed_loss: FeedLoss,
     /// When each tick was published for the first time, and how often.
     published: BTreeMap<TopicName, BTreeMap<u64, (u64, u64)>>,
-    /// The number of each tick that was published once, by topic of the subscription, source and
-    /// broker.
-    numbers: BTreeMap<(TopicName, Mode, u64, Option<Arc<str>>), u64>,
+    /// The number of each tick that was published once.
+    numbers: BTreeMap<Origin, u64>,
     /// The tick that each subscription has read last.
     last: BTreeMap<ClientName, BTreeMap<TopicName, Tick>>,
     /// The newest tick that each connection has read.
     newest: BTreeMap<ClientName, BTreeMap<TopicName, u64>>,
 }
+
+/// Topic of a subscription, source, number of the publisher and broker.
+type Origin = (TopicName, Mode, u64, Option<Arc<str>>);
 
 impl EveryGapIsTold {
     pub fn new(plan: &Plan) -> Self {

@@ -4,6 +4,7 @@ use tickgate::server::status::{BrokerState, SessionState, Status};
 use tickgate::topic::UserId;
 
 use super::holdings::Settled;
+use super::success_after_the_broker::CONNECTED;
 use super::{Held, Invariant};
 use crate::broker_host::BrokerHost;
 use crate::fault::Party;
@@ -65,6 +66,7 @@ impl HostsFailAlone {
         };
         let Some(user) = user.filter(|user| self.users.contains(user)) else { return Ok(()) };
         let code = match reply {
+            Reply::BrokerInfo { session, .. } if session != CONNECTED => session,
             Reply::Refused { code, .. } if is_a_brokers(code) => code,
             Reply::Subscribed(rows) => {
                 let mut codes = rows.iter().filter_map(|row| match &row.outcome {

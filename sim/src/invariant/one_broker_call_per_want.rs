@@ -13,8 +13,9 @@ use crate::topic_name::TopicName;
 /// Added where moments of two hosts are compared.
 const TOLERANCE_US: u64 = 20_000;
 
-/// However many clients of a user want a topic, its broker is asked once: never for what it has turned on,
-/// never to turn off what is off, and never while an earlier command of that topic is in flight.
+/// However many clients of a user want a topic, its broker is asked once: never for what it has
+/// turned on, never to turn off what is off, and never while an earlier command of that topic is in
+/// flight.
 pub(super) struct OneBrokerCallPerWant {
     /// After this time the gateway may have given up waiting.
     patience_us: u64,

@@ -13,9 +13,13 @@ use crate::history::{Actor, ClientName, Event, Op, Reply, Request, RowOutcome, S
 use crate::plan::Plan;
 use crate::topic_name::TopicName;
 
-/// A client is told "subscribed" (or "authenticated") only when the broker has agreed: the topic
-/// (the session) was on at some moment between question and answer, as far as the gateway can
-/// know: what the broker loses on its own account lasts until word of it has had time to arrive.
+/// The word for a session that is open.
+pub(super) const CONNECTED: &str = "connected";
+
+/// A client is told "subscribed" (or "authenticated", or that its broker is "connected") only when
+/// the broker has agreed: the topic (the session) was on at some moment between question and
+/// answer, as far as the gateway can know: what the broker loses on its own account lasts until
+/// word of it has had time to arrive.
 pub(super) struct SuccessAfterTheBroker {
     /// Word from the broker takes at most so long.
     journey_us: u64,
@@ -207,6 +211,13 @@ impl SuccessAfterTheBroker {
                     None => Ok(()),
                 }
             }
+            (Request::BrokerInfo, Reply::BrokerInfo { session, .. }) if session == CONNECTED => {
+                let Some(user) = was else { return Ok(()) };
+                if lasted(self.sessions.get(user)) {
+                    return Ok(());
+                }
+                Err(format!("{client} was told that {user} is connected, which has no session"))
+            }
             (_, _) => Ok(()),
         }
     }
@@ -269,6 +280,20 @@ mod tests {
         story.serve("alice", 1, Op::Unsubscribe(named("NSE:A/LTP")));
         let id = story.send("alice-1", Request::Subscribe(vec![named("NSE:A/LTP")]));
         assert!(story.answer("alice-1", id, subscribed("NSE:A/LTP")).is_err());
+    }
+
+    fn asks_for_its_broker(story: &mut Story<SuccessAfterTheBroker>) -> Result<(), String> {
+        let id = story.send("alice-1", Request::BrokerInfo);
+        let (broker, session) = ("simbroker".to_owned(), CONNECTED.to_owned());
+        story.answer("alice-1", id, Reply::BrokerInfo { broker, session })
+    }
+
+    #[test]
+    fn being_told_of_a_connection_that_is_long_gone_is_noticed() {
+        let mut story = authenticated();
+        assert_eq!(asks_for_its_broker(&mut story), Ok(()));
+        story.serve("alice", 1, Op::Disconnect);
+        assert!(asks_for_its_broker(&mut story).is_err());
     }
 
     fn loses_alice(story: &mut Story<SuccessAfterTheBroker>) {

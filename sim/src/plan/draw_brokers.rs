@@ -64,11 +64,12 @@ pub(super) fn strike(storm: &Storm, window: RangeMs, seed: u64, plan: &mut Plan)
     let users: Vec<UserId> = users.cloned().collect();
     let hosts = plan.brokers().map(|broker| broker.host.clone());
     let hosts: Vec<BrokerHost> = hosts.filter(is_struck).collect();
-    let losses: [(&str, RangeMs, fn(UserId) -> IncidentKind); 2] = [
-        ("sessions lost", incidents.sessions_lost, IncidentKind::LoseSession),
-        ("losses repeated", incidents.losses_repeated, IncidentKind::RepeatLoss),
+    let losses = [
+        ("sessions lost", incidents.sessions_lost, false),
+        ("losses repeated", incidents.losses_repeated, true),
     ];
-    for (name, times, what) in losses {
+    for (name, times, again) in losses {
+        let what = if again { IncidentKind::RepeatLoss } else { IncidentKind::LoseSession };
         let mut stream = Stream::fork(seed, "plan", name);
         let times = if users.is_empty() { 0 } else { stream.between(times[0], times[1]) };
         for _ in 0..times {
