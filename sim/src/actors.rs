@@ -17,7 +17,3 @@ pub const WEBSOCKET_ADDR: &str = "gateway:8765";
 pub const BUS_ADDR: &str = "gateway:5555";
 /// Where the gateway serves its operator, as `host:port`.
 pub const ADMIN_ADDR: &str = "gateway:8766";
-/// Where the adapter host listens, as its own host sees it.
-pub const BROKER_BIND_ADDR: &str = "0.0.0.0:5560";
-/// Where the adapter host listens, as the gateway is told.
-pub const BROKER_ENDPOINT: &str = "tcp://broker:5560";

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::broker_host::BrokerHost;
+
 /// A kind of fault. Each has a counter of hits; one that never struck was not tested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -80,18 +82,62 @@ pub enum FaultKind {
 
 /// Who is struck.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(from = "Spelled", into = "Spelled")]
 pub enum Party {
     /// The connections of one client.
     Client(String),
     /// All clients of one host, from 0.
     ClientHost(u32),
-    /// The broker, or the gateway's connection to it.
-    Broker,
+    /// A broker, or the gateway's connection to it.
+    Broker(BrokerHost),
     /// The publisher, or its connection to the gateway.
     Feed,
     /// The gateway itself.
     Gateway,
+}
+
+/// A party as plans spell it.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Spelled {
+    Client(String),
+    ClientHost(u32),
+    Broker,
+    BrokerHost(String),
+    Feed,
+    Gateway,
+}
+
+impl Party {
+    /// The only broker of its world.
+    pub const BROKER: Self = Self::Broker(BrokerHost::ONLY);
+}
+
+impl From<Spelled> for Party {
+    fn from(spelled: Spelled) -> Self {
+        match spelled {
+            Spelled::Client(name) => Self::Client(name),
+            Spelled::ClientHost(number) => Self::ClientHost(number),
+            Spelled::Broker => Self::BROKER,
+            Spelled::BrokerHost(name) => Self::Broker(BrokerHost::named(&name)),
+            Spelled::Feed => Self::Feed,
+            Spelled::Gateway => Self::Gateway,
+        }
+    }
+}
+
+impl From<Party> for Spelled {
+    fn from(party: Party) -> Self {
+        match party {
+            Party::Client(name) => Self::Client(name),
+            Party::ClientHost(number) => Self::ClientHost(number),
+            Party::Broker(host) => {
+                Option::<String>::from(host).map_or(Self::Broker, Self::BrokerHost)
+            }
+            Party::Feed => Self::Feed,
+            Party::Gateway => Self::Gateway,
+        }
+    }
 }
 
 /// Direction of a connection.
@@ -217,7 +263,7 @@ impl fmt::Display for Party {
         match self {
             Self::Client(name) => f.write_str(name),
             Self::ClientHost(number) => write!(f, "clients-{number}"),
-            Self::Broker => f.write_str("broker"),
+            Self::Broker(host) => host.fmt(f),
             Self::Feed => f.write_str("feed"),
             Self::Gateway => f.write_str("gateway"),
         }

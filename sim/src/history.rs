@@ -4,13 +4,13 @@
 //! Nothing in a line depends on the machine: no address, no pointer, no wall clock, no bytes of
 //! the wire.
 
+mod actor;
 mod call;
 mod key_change;
 mod line;
 mod mention;
 mod recorder;
 
-use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,7 @@ use tickgate::protocol::FeedStatus;
 use tickgate::server::status::Status;
 use tickgate::topic::{Mode, UserId};
 
+pub use actor::Actor;
 pub use call::{Call, Op};
 pub use key_change::KeyChange;
 pub use mention::Mention;
@@ -40,25 +41,6 @@ pub struct Event {
     pub actor: Actor,
     /// What.
     pub seen: Seen,
-}
-
-/// Who saw something.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Actor {
-    /// A WebSocket client.
-    Client(ClientName),
-    /// The adapter host.
-    Broker,
-    /// The publisher.
-    Feed,
-    /// Whoever reads the status page and leads the simulation from phase to phase.
-    Operator,
-    /// The server under test.
-    Gateway,
-    /// Whatever lies between them.
-    Network,
-    /// Whoever wrote a line to the log: mostly the server under test.
-    Log,
 }
 
 /// Stages of a simulation.
@@ -291,6 +273,8 @@ pub struct Answer {
     pub id: Option<u64>,
     /// What it says.
     pub reply: Reply,
+    /// The broker that it names as the user's, if it names one.
+    pub broker: Option<String>,
 }
 
 /// What an answer can say.
@@ -314,9 +298,14 @@ pub enum Reply {
     /// A pong.
     Pong,
     /// About the user's broker.
-    BrokerInfo,
-    /// About all brokers.
-    SupportedBrokers,
+    BrokerInfo {
+        /// Its name.
+        broker: String,
+        /// Whether the user's session is open: `connected`, `connecting` or `disconnected`.
+        session: String,
+    },
+    /// About all brokers: their names.
+    SupportedBrokers(Vec<String>),
     /// Refused as a whole.
     Refused {
         /// The documented code.
@@ -368,26 +357,14 @@ pub struct Tick {
     pub number: Option<u64>,
     /// How many before it were left out, as it says.
     pub skipped: u64,
+    /// The broker that it names; looked at where there are several.
+    pub broker: Option<Arc<str>>,
 }
 
 impl Tick {
     /// A tick that tells nothing of others.
     #[must_use]
     pub const fn new(topic: TopicName, source: Mode, seq: u64) -> Self {
-        Self { topic, source, seq, snapshot: false, number: None, skipped: 0 }
-    }
-}
-
-impl fmt::Display for Actor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Client(name) => name,
-            Self::Broker => "broker",
-            Self::Feed => "feed",
-            Self::Operator => "operator",
-            Self::Gateway => "gateway",
-            Self::Network => "network",
-            Self::Log => "log",
-        })
+        Self { topic, source, seq, snapshot: false, number: None, skipped: 0, broker: None }
     }
 }

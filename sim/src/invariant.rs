@@ -20,6 +20,8 @@ mod every_gap_is_told;
 mod failed_subscribe_leaves_nothing;
 mod feed_status_is_true;
 mod forbidden_line;
+mod hosts_fail_alone;
+mod hosts_keep_apart;
 mod keys_decide;
 mod latest_reaches_all;
 mod limits_hold;
@@ -61,6 +63,7 @@ mod misconduct;
 #[cfg(test)]
 mod testing;
 mod trouble;
+mod whereabouts;
 
 pub use holdings::Held;
 
@@ -127,10 +130,12 @@ pub fn all(plan: &Plan) -> Vec<Box<dyn Invariant>> {
         Box::new(silent_are_closed::SilentAreClosed::new(plan)),
         Box::new(stalled_are_cut_off::StalledAreCutOff::new(plan)),
         Box::new(outboxes_are_bounded::OutboxesAreBounded::new(plan)),
+        Box::new(hosts_keep_apart::HostsKeepApart::new(plan)),
         Box::new(success_after_the_broker::SuccessAfterTheBroker::new(plan)),
         Box::new(one_broker_call_per_want::OneBrokerCallPerWant::new(plan)),
         Box::new(one_session_per_user::OneSessionPerUser::new(plan)),
         Box::new(connections_hold::ConnectionsHold::new(plan)),
+        Box::new(hosts_fail_alone::HostsFailAlone::new(plan)),
         Box::new(needed_sessions_stay::NeededSessionsStay::new(plan)),
         Box::new(calls_hold::CallsHold::new(plan)),
         Box::new(new_credentials_are_used::NewCredentialsAreUsed::new(plan)),

@@ -17,6 +17,7 @@ compile_error!(
 );
 
 pub mod actors;
+pub mod broker_host;
 pub mod bugs;
 pub mod cli;
 pub mod coverage;

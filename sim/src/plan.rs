@@ -4,9 +4,12 @@
 //! others as they were.
 
 mod administration;
+mod brokers;
 mod check;
+mod check_brokers;
 mod check_faults;
 mod draw;
+mod draw_brokers;
 mod draw_faults;
 mod draw_keys;
 mod draw_steps;
@@ -23,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use tickgate::topic::{Role, UserId};
 
 pub use administration::{Order, OrderKind};
+pub use brokers::{Account, BrokerPlan, Incident, IncidentKind, SessionPlan, TopicPlan};
 pub use check::check;
 pub use draw::draw;
 pub use faults::{ConnectionFault, FaultPlan, StruckConnection, TimedFault, TimedKind};
@@ -32,14 +36,10 @@ pub use yaml::to_yaml;
 use crate::expect::{Expectation, Forbidden};
 use crate::history::{ClientName, KeyChange, Request};
 use crate::runtime::TaskOrder;
-use crate::scenario::{Gateway, Manner, RangeMs};
-use crate::topic_name::TopicName;
+use crate::scenario::{Gateway, RangeMs};
 
 /// Begins every key, good or wrong: a secret, which nobody may tell.
 pub const KEY_PREFIX: &str = "key-of-";
-
-/// Name of the broker in the gateway's configuration.
-pub const BROKER_NAME: &str = "simbroker";
 
 /// What everybody will do. Times count from the beginning of the story.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -77,8 +77,14 @@ pub struct Plan {
     /// What becomes of keys, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<TimedKeyChange>,
-    /// The adapter host.
+    /// The adapter host, or the first of several.
     pub broker: BrokerPlan,
+    /// The others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub more_brokers: Vec<BrokerPlan>,
+    /// Users who are at one of those.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accounts: Vec<Account>,
     /// The publisher.
     pub feed: FeedPlan,
     /// What an administrator does, in order.
@@ -181,73 +187,6 @@ pub enum Action {
         /// With a close frame.
         politely: bool,
     },
-}
-
-/// What the adapter host does.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BrokerPlan {
-    /// Time it takes to turn a topic on or off.
-    pub answer_ms: RangeMs,
-    /// Time it takes to open or close a session.
-    pub connect_ms: RangeMs,
-    /// Topics that it treats differently.
-    pub topics: Vec<TopicPlan>,
-    /// Users whose sessions it treats differently.
-    pub sessions: Vec<SessionPlan>,
-    /// What happens to it, in order.
-    pub incidents: Vec<Incident>,
-}
-
-/// How the broker treats a topic.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TopicPlan {
-    /// Which.
-    pub topic: TopicName,
-    /// Its subscribes.
-    pub subscribe: Manner,
-    /// Its unsubscribes.
-    pub unsubscribe: Manner,
-    /// How many of its commands are treated like this; absent: all.
-    pub times: Option<u32>,
-}
-
-/// How the broker treats the sessions of a user.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SessionPlan {
-    /// Whose.
-    pub user: UserId,
-    /// Their connects.
-    pub connect: Manner,
-    /// Their disconnects.
-    #[serde(default, skip_serializing_if = "Manner::is_normal")]
-    pub disconnect: Manner,
-    /// How many of each are treated like this; absent: all.
-    pub times: Option<u32>,
-}
-
-/// Something that happens to the broker.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Incident {
-    /// When.
-    pub at_ms: u64,
-    /// What.
-    pub what: IncidentKind,
-}
-
-/// What can happen to the broker.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum IncidentKind {
-    /// It loses this user's session and says so.
-    LoseSession(UserId),
-    /// It says once more that it lost this user's session: the one that it lost last.
-    RepeatLoss(UserId),
-    /// It dies and is back after so many milliseconds.
-    Die(u64),
 }
 
 /// What the publisher does.

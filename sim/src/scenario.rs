@@ -4,7 +4,9 @@
 //! requests, or both. Together with a seed it expands into a plan. Unknown keys are refused, with
 //! line, column and the nearest key that exists.
 
+mod broker;
 mod check;
+mod check_brokers;
 mod check_faults;
 mod faults;
 mod gateway;
@@ -12,10 +14,13 @@ mod load;
 mod recording;
 mod storm;
 
-use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
 use serde_saphyr::Spanned;
 use tickgate::topic::Role;
 
+pub use broker::{Broker, Manner, SessionRule, TopicRule};
 pub use faults::{
     AtByte, Chop, ClockStep, Faults, Flood, Happening, Lasting, Latency, Of, RateCap, Share, Timed,
     Window,
@@ -77,7 +82,11 @@ pub struct World {
     pub client_hosts: u32,
     /// The adapter host.
     #[serde(default)]
-    pub broker: Broker,
+    pub broker: Option<Broker>,
+    /// Several of them in its place, by name. Each is a host of its own, and whose users are there
+    /// they say.
+    #[serde(default)]
+    pub brokers: BTreeMap<String, Broker>,
     /// The publisher.
     #[serde(default)]
     pub feed: Feed,
@@ -130,87 +139,9 @@ pub struct Users {
     /// for none. Empty: all for none.
     #[serde(default)]
     pub paces_ms: Vec<u64>,
-}
-
-/// `broker`
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Broker {
-    /// Time it takes to turn a topic on or off.
-    pub answer_ms: Option<RangeMs>,
-    /// Time it takes to open or close a session.
-    pub connect_ms: Option<RangeMs>,
-    /// Topics that it treats differently.
-    pub topics: Vec<Spanned<TopicRule>>,
-    /// Users whose sessions it treats differently.
-    pub sessions: Vec<Spanned<SessionRule>>,
-}
-
-/// One entry of `broker.topics`
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TopicRule {
-    /// Which.
-    pub topic: TopicName,
-    /// How its subscribes are treated.
-    pub subscribe: Manner,
-    /// How its unsubscribes are treated.
+    /// Which of several brokers it has.
     #[serde(default)]
-    pub unsubscribe: Manner,
-    /// Only so many of its commands are treated like this, the later ones as the next rule of the
-    /// topic says, which counts from the first command too, or normally. Absent: all.
-    #[serde(default)]
-    pub times: Option<u32>,
-}
-
-/// One entry of `broker.sessions`
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SessionRule {
-    /// Whose.
-    pub user: String,
-    /// How its connects are treated.
-    #[serde(default)]
-    pub connect: Manner,
-    /// How its disconnects are treated.
-    #[serde(default)]
-    pub disconnect: Manner,
-    /// Only so many of each are treated like this, the later ones as the next rule of the user
-    /// says, which counts from the first connect too, or normally. Absent: all.
-    #[serde(default)]
-    pub times: Option<u32>,
-}
-
-/// How a broker treats a command. After the story all commands are treated normally.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Manner {
-    /// Does it and says so.
-    #[default]
-    Normal,
-    /// Takes this long for it.
-    Slow(RangeMs),
-    /// Says no.
-    Refuse,
-    /// Says that the credentials have expired.
-    Expired,
-    /// Says no with this probability (0.0 to 1.0).
-    Flaky(f64),
-    /// Neither does it nor answers.
-    Ignore,
-    /// Does it and does not answer.
-    Mute,
-    /// Does it and answers when nobody waits for it any more.
-    Late,
-    /// Does it and answers twice.
-    Twice,
-    /// Says that it has done it and has not. Drops the session when faults end.
-    Lie,
-    /// Does it, and undoes it after so many milliseconds without a word. Drops the session when
-    /// faults end.
-    Forget(u64),
-    /// Dies instead, loses all sessions and is back after so many milliseconds.
-    Die(u64),
+    pub broker: Option<String>,
 }
 
 /// `feed`
@@ -286,6 +217,9 @@ pub struct Step {
     /// Which host of clients, from 0.
     #[serde(default)]
     pub host: Option<u32>,
+    /// Which of several brokers.
+    #[serde(default)]
+    pub broker: Option<String>,
 }
 
 /// What a step does.

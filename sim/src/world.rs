@@ -1,7 +1,7 @@
 //! Plays a plan: the gateway as it is, on simulated hosts, among scripted actors.
 //!
-//! Hosts: `gateway`, `broker`, `feed`, `operator`, and one to three groups of clients. One host
-//! for each client would cost the cube of their number.
+//! Hosts: `gateway`, `broker` (or several, by their names), `feed`, `operator`, and one to three
+//! groups of clients. One host for each client would cost the cube of their number.
 
 mod administration;
 mod events;
@@ -97,7 +97,9 @@ fn play_here(plan: Plan, options: Options, invariants: Vec<Box<dyn Invariant>>) 
 /// The hosts. The order is part of the seed's meaning.
 fn hosts(plan: &Plan) -> Vec<String> {
     let clients = (0..plan.network.client_hosts).map(|host| format!("{CLIENTS}{host}"));
-    ["gateway", "broker", "feed", "operator"].map(String::from).into_iter().chain(clients).collect()
+    let brokers = plan.brokers().map(|broker| broker.host.host().to_owned());
+    let others = ["feed", "operator"].map(String::from);
+    [GATEWAY.to_owned()].into_iter().chain(brokers).chain(others).chain(clients).collect()
 }
 
 /// Plays the part of a host.
@@ -107,9 +109,11 @@ async fn play_host(
     stage: Stage,
     plan: Plan,
 ) -> Result<(), String> {
+    if let Some(broker) = plan.brokers().find(|broker| broker.host.host() == host) {
+        return broker::play(runtime, stage, broker.clone(), &plan).await;
+    }
     match host.as_str() {
         "gateway" => gateway::serve(runtime, stage, plan).await,
-        "broker" => broker::play(runtime, stage, plan).await,
         "feed" => {
             feed::play(runtime, stage, plan).await;
             Ok(())
@@ -127,14 +131,14 @@ async fn play_host(
     }
 }
 
-/// What each host has of the world. The gateway connects to the broker and to nobody else.
+/// What each host has of the world. The gateway connects to brokers and to nobody else.
 fn runtimes(plan: &Plan, book: &FaultBook) -> BTreeMap<String, SimRuntime> {
     let runtime_of = |host: String| {
         let runtime = SimRuntime::new(plan.seed, &host, plan.task_order)
             .with_yields(plan.seed, &host, plan.yield_share)
             .with_faults(book.clone());
         let runtime = match host.as_str() {
-            GATEWAY => runtime.acting_as(Party::Broker),
+            GATEWAY => runtime.acting_as(Party::Gateway),
             "feed" => runtime.acting_as(Party::Feed),
             _ => runtime,
         };
@@ -162,9 +166,11 @@ fn finish(stage: &Stage) {
 
 async fn play_clients(runtime: &SimRuntime, stage: &Stage, plan: Plan, host: u32) {
     let group = TaskGroup::new();
+    let brokers = plan.broker_names();
     for client in plan.clients.into_iter().filter(|client| client.host == host) {
         let runtime = runtime.acting_as(Party::Client(client.name.clone()));
-        group.spawn(&runtime.clone(), "client", client::play(runtime, stage.clone(), client));
+        let part = client::play(runtime.clone(), stage.clone(), client, brokers.clone());
+        group.spawn(&runtime, "client", part);
     }
     group.emptied().await;
     debug_assert_eq!(runtime.tasks().total(), 0, "clients leave no task behind");

@@ -13,9 +13,10 @@ use tokio::time::sleep;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{BUS_ADDR, Stage};
+use crate::broker_host::BrokerHost;
 use crate::fault::{Party, Strike};
 use crate::history::{Actor, Phase, Seen};
-use crate::plan::{BROKER_NAME, FeedPlan, OrderRhythm, Plan, TimedFault, TimedKind};
+use crate::plan::{FeedPlan, OrderRhythm, Plan, TimedFault, TimedKind};
 use crate::runtime::clock::now_us;
 use crate::topic_name::TopicName;
 
@@ -28,12 +29,15 @@ const DEAD_PAUSE_MS: u64 = 20;
 pub async fn play<R: Runtime>(runtime: R, stage: Stage, plan: Plan) {
     let publisher = Some(connect(&runtime));
     stage.reached(Phase::Play).await;
+    let brokers = plan.users.iter().map(|user| (user.clone(), plan.host_of(user).clone()));
+    let brokers = brokers.collect();
     let faults = plan.faults.timed.into_iter();
     let faults = faults.filter(|timed| timed.what.party() == Party::Feed).collect();
     let (ticks, orders) = (BTreeMap::new(), BTreeMap::new());
     let moments = vec![0; plan.feed.topics.len()];
     let plan = plan.feed;
-    let mut feed = Feed { runtime, stage, publisher, plan, faults, moments, ticks, orders };
+    let mut feed =
+        Feed { runtime, stage, publisher, plan, brokers, faults, moments, ticks, orders };
     feed.publish_until_silence().await;
     // The connection stays until the simulation ends.
     std::future::pending().await
@@ -49,6 +53,8 @@ struct Feed<R> {
     /// `None` while it is dead.
     publisher: Option<Pub>,
     plan: FeedPlan,
+    /// The broker of each user.
+    brokers: BTreeMap<UserId, BrokerHost>,
     /// What goes wrong with it, in order.
     faults: Vec<TimedFault>,
     /// Moments of each topic at which a tick was due, published or not.
@@ -169,7 +175,8 @@ impl<R: Runtime> Feed<R> {
 
     fn order(&mut self, user: UserId) {
         let seq = next(self.orders.entry(user.clone()).or_default());
-        let name = format!("{BROKER_NAME}_{user}_orders");
+        let broker = self.brokers.get(&user).map_or("", BrokerHost::configured);
+        let name = format!("{broker}_{user}_orders");
         let payload = json!({"type": "order_update", "user_id": user.as_str(), "seq": seq});
         self.stage.saw(&Actor::Feed, Seen::PublishedOrder { user, seq });
         self.send(name, payload.to_string().into());

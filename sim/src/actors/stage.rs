@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
+use crate::broker_host::BrokerHost;
 use crate::history::{Actor, ClientName, Phase, Recorder, Seen};
 use crate::runtime::clock::now_us;
 use crate::topic_name::TopicName;
@@ -25,8 +26,8 @@ struct Shared {
     clients: Mutex<BTreeMap<ClientName, ClientState>>,
     /// When a tick of each topic was read last, once somebody wants to know.
     ticks: Mutex<Option<BTreeMap<TopicName, u64>>>,
-    /// Topics that the broker was asked to publish.
-    market: Mutex<BTreeSet<TopicName>>,
+    /// Topics that each broker was asked to publish.
+    market: Mutex<BTreeMap<BrokerHost, BTreeSet<TopicName>>>,
     /// Changes of keys that the gateway has not carried out.
     key_changes: AtomicUsize,
 }
@@ -165,15 +166,15 @@ impl Stage {
         lock(&self.0.ticks).as_ref()?.get(topic).copied()
     }
 
-    /// Says which topics the broker was asked to publish.
-    pub fn set_market(&self, topics: BTreeSet<TopicName>) {
-        *lock(&self.0.market) = topics;
+    /// Says which topics a broker was asked to publish.
+    pub fn set_market(&self, broker: &BrokerHost, topics: BTreeSet<TopicName>) {
+        lock(&self.0.market).insert(broker.clone(), topics);
     }
 
-    /// Whether the broker was asked to publish this topic.
+    /// Whether some broker was asked to publish this topic.
     #[must_use]
     pub fn is_on_the_market(&self, topic: &TopicName) -> bool {
-        lock(&self.0.market).contains(topic)
+        lock(&self.0.market).values().any(|topics| topics.contains(topic))
     }
 }
 

@@ -79,9 +79,10 @@ struct Filter {
 
 impl Filter {
     fn of(arguments: &Arguments, plan: &Plan) -> Result<Self, String> {
-        let others = ["broker", "feed", "operator", "gateway", "log"];
+        let others = ["feed", "operator", "gateway", "log"];
         let known = |name: &String| {
             others.contains(&name.as_str())
+                || plan.brokers().any(|broker| broker.host.host() == name)
                 || plan.clients.iter().any(|client| belongs(&client.name, name))
         };
         if let Some(name) = arguments.client.iter().find(|name| !known(name)) {
@@ -183,7 +184,7 @@ impl Paint {
             (_, Seen::Leaves { .. }) => "35",
             (Actor::Client(_), Seen::Sent(_)) => "36",
             (Actor::Client(_), _) => "32",
-            (Actor::Broker, _) => "34",
+            (Actor::Broker(_), _) => "34",
             (Actor::Log | Actor::Network, _) => "33",
             (Actor::Feed | Actor::Operator | Actor::Gateway, _) => "0",
         };

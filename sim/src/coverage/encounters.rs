@@ -120,7 +120,7 @@ impl Encounters {
                     client.scope.end(at_us);
                 }
             }
-            Seen::Linked(Party::Broker) => self.broker.end(at_us),
+            Seen::Linked(Party::Broker(_)) => self.broker.end(at_us),
             Seen::Linked(Party::Feed) => self.feed.end(at_us),
             Seen::Phase(Phase::Settle) => {
                 let own = [&mut self.common, &mut self.broker, &mut self.feed];
@@ -168,10 +168,10 @@ impl Encounters {
                 let there = self.clients.values().filter(|client| client.host == *host);
                 meet(met, there, *fault, at_us);
             }
-            Party::Broker | Party::Feed | Party::Gateway => {
+            Party::Broker(_) | Party::Feed | Party::Gateway => {
                 let scope = match party {
                     _ if !is_for_good(*fault) => &mut self.common,
-                    Party::Broker => &mut self.broker,
+                    Party::Broker(_) => &mut self.broker,
                     _ => &mut self.feed,
                 };
                 scope.strike(*fault, until_us);
@@ -241,7 +241,7 @@ mod tests {
             if at_ms < 100 {
                 ping(&mut encounters, at_ms, "a", 0);
             }
-            strike(&mut encounters, 100, FaultKind::Hold, Party::Broker, 100);
+            strike(&mut encounters, 100, FaultKind::Hold, Party::BROKER, 100);
             if at_ms >= 100 {
                 ping(&mut encounters, at_ms, "a", 0);
             }

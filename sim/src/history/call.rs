@@ -18,6 +18,8 @@ pub struct Call {
     pub session: u64,
     /// What to do.
     pub op: Op,
+    /// Whether the next command belongs to the same call.
+    pub more: bool,
 }
 
 impl Call {

@@ -6,6 +6,7 @@ use tickgate::audit::{Record, What};
 use tickgate::server::status::Status;
 
 use super::{Answer, Call, Event, Op, Phase, Reply, Request, RowOutcome, Seen, Tick};
+use crate::broker_host::BrokerHost;
 
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -147,8 +148,11 @@ impl fmt::Display for Reply {
             Self::OrdersOn => f.write_str("orders on"),
             Self::OrdersOff => f.write_str("orders off"),
             Self::Pong => f.write_str("pong"),
-            Self::BrokerInfo => f.write_str("broker info"),
-            Self::SupportedBrokers => f.write_str("supported brokers"),
+            Self::BrokerInfo { broker, .. } if *broker == BrokerHost::ONLY.configured() => {
+                f.write_str("broker info")
+            }
+            Self::BrokerInfo { broker, session } => write!(f, "broker info: {broker} {session}"),
+            Self::SupportedBrokers(_) => f.write_str("supported brokers"),
             Self::Refused { code, message } => write!(f, "refused {code}: {message}"),
         }
     }
@@ -156,8 +160,11 @@ impl fmt::Display for Reply {
 
 impl fmt::Display for Tick {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { topic, source, seq, snapshot, number, skipped } = self;
+        let Self { topic, source, seq, snapshot, number, skipped, broker } = self;
         write!(f, "tick {topic} #{seq}")?;
+        if let Some(broker) = broker {
+            write!(f, " of {broker}")?;
+        }
         if let Some(number) = number {
             write!(f, "={number}")?;
         }
@@ -173,7 +180,7 @@ impl fmt::Display for Tick {
 
 impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { id, user, connection, session, op } = self;
+        let Self { id, user, connection, session, op, more: _ } = self;
         match connection {
             0 => write!(f, "{id} {user}/s{session} {op}"),
             _ => write!(f, "{id} {user}#{connection}/s{session} {op}"),

@@ -68,8 +68,8 @@ fn check(client: &ClientName, sent: &Sent, answer: &Answer) -> Result<(), String
         | (Request::SubscribeOrders, Reply::OrdersOn)
         | (Request::UnsubscribeOrders, Reply::OrdersOff)
         | (Request::Ping, Reply::Pong)
-        | (Request::BrokerInfo, Reply::BrokerInfo)
-        | (Request::SupportedBrokers, Reply::SupportedBrokers) => true,
+        | (Request::BrokerInfo, Reply::BrokerInfo { .. })
+        | (Request::SupportedBrokers, Reply::SupportedBrokers(_)) => true,
         // These need neither broker nor permission.
         (_, Reply::Refused { code, .. }) if code == "RATE_LIMITED" => true,
         (Request::Ping | Request::SupportedBrokers, Reply::Refused { .. }) => false,

@@ -79,7 +79,7 @@ mod tests {
             story.later(*pause_ms, &client("alice-1"), Seen::Unexpected(String::new()))?;
             let id = story.send("alice-1", Request::Authenticate(None));
             let reply = Reply::Refused { code: code.into(), message: String::new() };
-            let answer = Answer { id: Some(id), reply };
+            let answer = Answer { id: Some(id), reply, broker: None };
             story.later(10, &client("alice-1"), Seen::Answered(answer))?;
         }
         Ok(())

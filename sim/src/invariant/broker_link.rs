@@ -1,5 +1,10 @@
-//! When gateway and broker may not have heard each other in time, according to the history.
+//! When gateway and brokers may not have heard each other in time, according to the history.
 
+use std::collections::BTreeMap;
+
+use tickgate::topic::UserId;
+
+use crate::broker_host::BrokerHost;
 use crate::fault::{FaultKind, Party};
 use crate::history::{Event, Seen};
 use crate::plan::{Plan, TimedKind};
@@ -7,9 +12,51 @@ use crate::plan::{Plan, TimedKind};
 /// Added where moments of two hosts are compared.
 const TOLERANCE_US: u64 = 20_000;
 
-/// The link between gateway and broker.
+/// The links between gateway and brokers, and whose users depend on which.
+#[derive(Debug)]
+pub(super) struct BrokerLinks {
+    first: BrokerLink,
+    others: Vec<BrokerLink>,
+    /// Users of others, with their places.
+    users: BTreeMap<UserId, usize>,
+}
+
+impl BrokerLinks {
+    pub fn new(plan: &Plan) -> Self {
+        let link = |host: &BrokerHost| BrokerLink::new(plan, host);
+        let users = plan.accounts.iter().filter_map(|account| {
+            let mut others = plan.more_brokers.iter();
+            let at = others.position(|broker| broker.host == account.broker)?;
+            Some((account.user.clone(), at))
+        });
+        Self {
+            first: link(&plan.broker.host),
+            others: plan.more_brokers.iter().map(|broker| link(&broker.host)).collect(),
+            users: users.collect(),
+        }
+    }
+
+    /// Takes an event in.
+    pub fn observe(&mut self, event: &Event) {
+        self.first.observe(event);
+        self.others.iter_mut().for_each(|link| link.observe(event));
+    }
+
+    /// The link to a broker.
+    pub fn at(&self, host: &BrokerHost) -> &BrokerLink {
+        self.others.iter().find(|link| link.host == *host).unwrap_or(&self.first)
+    }
+
+    /// The link to the broker of a user.
+    pub fn of(&self, user: &UserId) -> &BrokerLink {
+        self.users.get(user).map_or(&self.first, |at| &self.others[*at])
+    }
+}
+
+/// The link between gateway and one broker.
 #[derive(Debug, Default)]
 pub(super) struct BrokerLink {
+    host: BrokerHost,
     journey_us: u64,
     /// The longest journey while it is slow.
     slow_us: u64,
@@ -22,22 +69,24 @@ pub(super) struct BrokerLink {
 }
 
 impl BrokerLink {
-    pub fn new(plan: &Plan) -> Self {
-        let slow = plan.faults.timed.iter().filter_map(|timed| match timed.what {
-            TimedKind::Latency { of: Party::Broker, most_ms } => Some(most_ms),
+    fn new(plan: &Plan, host: &BrokerHost) -> Self {
+        let slow = plan.faults.timed.iter().filter_map(|timed| match &timed.what {
+            TimedKind::Latency { of: Party::Broker(struck), most_ms } if struck == host => {
+                Some(*most_ms)
+            }
             _ => None,
         });
         Self {
+            host: host.clone(),
             journey_us: plan.network.latency_ms[1] * 1_000 + TOLERANCE_US,
             slow_us: slow.max().unwrap_or_default() * 1_000,
             ..Self::default()
         }
     }
 
-    /// Takes an event in.
-    pub fn observe(&mut self, event: &Event) {
+    fn observe(&mut self, event: &Event) {
         match &event.seen {
-            Seen::Struck(strike) if strike.party == Party::Broker => {
+            Seen::Struck(strike) if self.is(&strike.party) => {
                 let end_us = event.at_us + strike.lasts_ms * 1_000;
                 match strike.fault {
                     FaultKind::Stall | FaultKind::Hold => {
@@ -56,10 +105,14 @@ impl BrokerLink {
                     _ => {}
                 }
             }
-            Seen::Linked(Party::Broker) => self.slow = false,
-            Seen::Greeted => self.cut = false,
+            Seen::Linked(party) if self.is(party) => self.slow = false,
+            Seen::Greeted if event.actor.broker() == Some(&self.host) => self.cut = false,
             _ => {}
         }
+    }
+
+    fn is(&self, party: &Party) -> bool {
+        matches!(party, Party::Broker(host) if *host == self.host)
     }
 
     /// Whether something said between two moments may have been heard late, or never.

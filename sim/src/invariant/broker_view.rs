@@ -1,21 +1,24 @@
-//! What the broker does for whom, according to the commands that took effect.
+//! What brokers do for whom, according to the commands that took effect.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use tickgate::broker::Line;
 use tickgate::topic::UserId;
 
+use super::whereabouts::Whereabouts;
 use crate::history::{Call, Event, Op, Seen};
 use crate::topic_name::TopicName;
 
-/// The broker's sessions and their topics.
+/// The brokers' sessions and their topics. A user is at one of them.
 #[derive(Debug, Default)]
 pub(super) struct BrokerView {
+    whereabouts: Whereabouts,
     sessions: BTreeMap<Line, (u64, BTreeSet<TopicName>)>,
 }
 
 impl BrokerView {
     pub fn observe(&mut self, event: &Event) {
+        self.whereabouts.observe(event);
         match &event.seen {
             Seen::TookEffect(call) => self.apply(call),
             Seen::Forgot(call) => {
@@ -28,7 +31,10 @@ impl BrokerView {
             Seen::SessionLost { user, session } => {
                 self.sessions.retain(|(of, _), (id, _)| of != user || id != session);
             }
-            Seen::BrokerDied { .. } | Seen::Greeted => self.sessions.clear(),
+            Seen::BrokerDied { .. } | Seen::Greeted => {
+                let whereabouts = &self.whereabouts;
+                self.sessions.retain(|(user, _), _| !whereabouts.are_at(&event.actor, user));
+            }
             _ => {}
         }
     }

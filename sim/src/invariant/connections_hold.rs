@@ -114,7 +114,7 @@ mod tests {
         let mut story = Story::of(ConnectionsHold::new(&plan));
         for (connection, session) in [(0, 1), (1, 2)] {
             let connect = Call { connection, ..story.call("alice", session, Op::Connect) };
-            story.good(&Actor::Broker, Seen::TookEffect(connect));
+            story.good(&Actor::BROKER, Seen::TookEffect(connect));
         }
         for topic in ["NSE:A/LTP", "NSE:B/LTP"] {
             story.serve("alice", 1, Op::Subscribe(named(topic)));
@@ -126,8 +126,8 @@ mod tests {
         let mut story = story();
         let call = story.call("alice", session, Op::Subscribe(named(topic)));
         let call = Call { connection, ..call };
-        story.see(&Actor::Broker, Seen::Called(call.clone()))?;
-        story.see(&Actor::Broker, Seen::TookEffect(call))
+        story.see(&Actor::BROKER, Seen::Called(call.clone()))?;
+        story.see(&Actor::BROKER, Seen::TookEffect(call))
     }
 
     #[test]
@@ -142,8 +142,8 @@ mod tests {
     fn what_a_lost_connection_carried_may_come_on_elsewhere() {
         let mut story = story();
         let lost = Seen::SessionLost { user: "alice".into(), session: 1 };
-        story.good(&Actor::Broker, lost);
+        story.good(&Actor::BROKER, lost);
         let call = story.call("alice", 2, Op::Subscribe(named("NSE:A/LTP")));
-        story.good(&Actor::Broker, Seen::TookEffect(Call { connection: 1, ..call }));
+        story.good(&Actor::BROKER, Seen::TookEffect(Call { connection: 1, ..call }));
     }
 }

@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use tickgate::topic::Mode;
 
@@ -12,9 +13,9 @@ use crate::topic_name::TopicName;
 /// that it reads one after the other differ by one more than what the second says was skipped.
 ///
 /// What is skipped is neither more nor less than what was published in between, where a topic has
-/// one source and nothing is lost on the way from the feed. A tick has one number, whoever reads
-/// it. A snapshot comes once, first of all, tells of nothing, and is not older than what its
-/// connection has read. What a broadcast holds has no place among others.
+/// one source and nothing is lost on the way from the feed. A tick has one number, whoever of a
+/// broker's users reads it. A snapshot comes once, first of all, tells of nothing, and is not older
+/// than what its connection has read. What a broadcast holds has no place among others.
 pub(super) struct EveryGapIsTold {
     numbered: bool,
     snapshots: bool,
@@ -23,13 +24,16 @@ pub(super) struct EveryGapIsTold {
     feed_loss: FeedLoss,
     /// When each tick was published for the first time, and how often.
     published: BTreeMap<TopicName, BTreeMap<u64, (u64, u64)>>,
-    /// The number of each tick that was published once, by topic of the subscription and source.
-    numbers: BTreeMap<(TopicName, Mode, u64), u64>,
+    /// The number of each tick that was published once.
+    numbers: BTreeMap<Origin, u64>,
     /// The tick that each subscription has read last.
     last: BTreeMap<ClientName, BTreeMap<TopicName, Tick>>,
     /// The newest tick that each connection has read.
     newest: BTreeMap<ClientName, BTreeMap<TopicName, u64>>,
 }
+
+/// Topic of a subscription, source, number of the publisher and broker.
+type Origin = (TopicName, Mode, u64, Option<Arc<str>>);
 
 impl EveryGapIsTold {
     pub fn new(plan: &Plan) -> Self {
@@ -111,7 +115,7 @@ impl EveryGapIsTold {
     /// Compares a number with what others have read for the same tick.
     fn judge_number(&mut self, tick: &Tick) -> Result<(), String> {
         let Some(number) = tick.number else { return Ok(()) };
-        let Tick { topic, source, seq, .. } = tick;
+        let Tick { topic, source, seq, broker, .. } = tick;
         let origin: TopicName = match *source == topic.mode() {
             true => topic.clone(),
             false => tickgate::topic::Topic::new(topic.instrument().clone(), *source).into(),
@@ -120,7 +124,8 @@ impl EveryGapIsTold {
         if copies.is_none_or(|(_, copies)| *copies != 1) {
             return Ok(());
         }
-        let known = *self.numbers.entry((topic.clone(), *source, *seq)).or_insert(number);
+        let key = (topic.clone(), *source, *seq, broker.clone());
+        let known = *self.numbers.entry(key).or_insert(number);
         if known == number {
             return Ok(());
         }

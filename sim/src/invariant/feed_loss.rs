@@ -156,7 +156,7 @@ mod tests {
     fn faults_of_others_lose_nothing_of_the_feed() {
         let mut loss = loss();
         let fault = FaultKind::Reset;
-        see(&mut loss, 1_000, Seen::Struck(Strike { fault, party: Party::Broker, lasts_ms: 0 }));
+        see(&mut loss, 1_000, Seen::Struck(Strike { fault, party: Party::BROKER, lasts_ms: 0 }));
         assert!(!loss.may_have_lost(1_000_000));
     }
 }

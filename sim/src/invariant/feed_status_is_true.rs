@@ -249,7 +249,7 @@ impl Invariant for FeedStatusIsTrue {
             (_, Seen::Struck(strike)) => match &strike.party {
                 Party::Client(name) => drop(self.spared.insert(Some(name.as_str().into()))),
                 Party::ClientHost(_) | Party::Gateway => drop(self.spared.insert(None)),
-                Party::Broker => (self.session_us, self.lost) = (Some(at_us), true),
+                Party::Broker(_) => (self.session_us, self.lost) = (Some(at_us), true),
                 Party::Feed => {}
             },
             (Actor::Client(client), Seen::FeedStatus { status, topics }) => {

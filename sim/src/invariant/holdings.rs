@@ -57,7 +57,7 @@ impl<'a> Held<'a> {
     pub fn after(event: &Event, clients: &'a Holdings, settled: Option<&'a Settled>) -> Self {
         let client = match &event.actor {
             Actor::Client(client) => clients.get(client),
-            Actor::Broker
+            Actor::Broker(_)
             | Actor::Feed
             | Actor::Operator
             | Actor::Gateway
@@ -127,7 +127,7 @@ impl Holdings {
 
 /// Whether only somebody can be answered so: whoever has not said who it is, is anonymous.
 const fn tells_of_a_user(reply: &Reply) -> bool {
-    matches!(reply, Reply::Subscribed(_) | Reply::Unsubscribed { .. } | Reply::BrokerInfo)
+    matches!(reply, Reply::Subscribed(_) | Reply::Unsubscribed { .. } | Reply::BrokerInfo { .. })
 }
 
 impl Holding {

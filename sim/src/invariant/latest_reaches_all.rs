@@ -97,7 +97,7 @@ impl LatestReachesAll {
             Party::Client(name) => drop(self.spared.insert(Some(name.as_str().into()))),
             Party::ClientHost(_) | Party::Gateway => drop(self.spared.insert(None)),
             Party::Feed if !SPEAKS_OTHERWISE.contains(&fault) => drop(self.spared.insert(None)),
-            Party::Broker | Party::Feed => {}
+            Party::Broker(_) | Party::Feed => {}
         }
     }
 }

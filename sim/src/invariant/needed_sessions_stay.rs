@@ -77,7 +77,7 @@ mod tests {
 
     fn close(story: &mut Story<NeededSessionsStay>) -> Result<(), String> {
         let call = story.call("alice", 1, Op::Disconnect);
-        story.see(&Actor::Broker, Seen::Called(call))
+        story.see(&Actor::BROKER, Seen::Called(call))
     }
 
     #[test]

@@ -4,6 +4,7 @@ use tickgate::broker::Line;
 use tickgate::topic::UserId;
 
 use super::feed_loss::FeedLoss;
+use super::whereabouts::Whereabouts;
 use super::{Held, Invariant};
 use crate::history::{Event, Op, Phase, Seen};
 use crate::plan::Plan;
@@ -12,6 +13,7 @@ use crate::plan::Plan;
 /// up: a new one is opened, unless nobody needs it any more.
 pub(super) struct NewCredentialsAreUsed {
     feed_loss: FeedLoss,
+    whereabouts: Whereabouts,
     /// Connections with a session that is open or being opened.
     sessions: BTreeMap<Line, Session>,
 }
@@ -30,6 +32,7 @@ impl Invariant for NewCredentialsAreUsed {
 
     fn observe(&mut self, event: &Event, _: &Held<'_>) -> Result<(), String> {
         self.feed_loss.observe(event);
+        self.whereabouts.observe(event);
         match &event.seen {
             Seen::Called(call) if call.op == Op::Connect => {
                 let session = Session { number: call.session, invalid_us: None };
@@ -42,7 +45,10 @@ impl Invariant for NewCredentialsAreUsed {
                 self.end(&call.user, call.session);
             }
             Seen::SessionLost { user, session } => self.end(user, *session),
-            Seen::BrokerDied { .. } | Seen::Greeted => self.sessions.clear(),
+            Seen::BrokerDied { .. } | Seen::Greeted => {
+                let whereabouts = &self.whereabouts;
+                self.sessions.retain(|(user, _), _| !whereabouts.are_at(&event.actor, user));
+            }
             Seen::Invalidated { user } => {
                 let of_user = (user.clone(), 0)..=(user.clone(), u32::MAX);
                 for (_, session) in self.sessions.range_mut(of_user) {
@@ -71,7 +77,11 @@ impl Invariant for NewCredentialsAreUsed {
 
 impl NewCredentialsAreUsed {
     pub fn new(plan: &Plan) -> Self {
-        Self { feed_loss: FeedLoss::new(plan), sessions: BTreeMap::new() }
+        Self {
+            feed_loss: FeedLoss::new(plan),
+            whereabouts: Whereabouts::default(),
+            sessions: BTreeMap::new(),
+        }
     }
 
     fn end(&mut self, user: &UserId, number: u64) {
@@ -107,10 +117,10 @@ mod tests {
         let mut story = story();
         story.serve("alice", 1, Op::Disconnect);
         let call = story.call("alice", 2, Op::Connect);
-        story.good(&Actor::Broker, Seen::Called(call.clone()));
+        story.good(&Actor::BROKER, Seen::Called(call.clone()));
         story.good(&Actor::Feed, Seen::Invalidated { user: "alice".into() });
         let refused = Seen::Replied { call, error: Some("INIT_FAILED"), in_time: true };
-        story.good(&Actor::Broker, refused);
+        story.good(&Actor::BROKER, refused);
         story.phase(Phase::Rest);
     }
 }

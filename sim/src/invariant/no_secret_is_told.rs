@@ -44,7 +44,7 @@ mod tests {
         for seen in [
             Seen::Audited(Box::new(record)),
             Seen::Log { level: tracing::Level::INFO, text: "tried key-of-bob".into() },
-            Seen::Answered(Answer { id: None, reply }),
+            Seen::Answered(Answer { id: None, reply, broker: None }),
             Seen::Lost { code: Some(4401), reason: "key-of-bob".into() },
         ] {
             assert!(Story::of(NoSecretIsTold).see(&Actor::Gateway, seen).is_err());

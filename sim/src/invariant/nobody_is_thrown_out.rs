@@ -157,8 +157,8 @@ mod tests {
         story.join("alice-1");
         let id = story.send("alice-1", Request::Authenticate(Some("bob".into())));
         let (code, message) = ("BROKER_INIT_ERROR".into(), String::new());
-        let refused =
-            Seen::Answered(Answer { id: Some(id), reply: Reply::Refused { code, message } });
+        let reply = Reply::Refused { code, message };
+        let refused = Seen::Answered(Answer { id: Some(id), reply, broker: None });
         assert_eq!(story.later(20_000, &client("alice-1"), refused), Ok(()));
         assert_eq!(story.later(15_000, &client("alice-1"), lost(Some(4401))), Ok(()));
     }

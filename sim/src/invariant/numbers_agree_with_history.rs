@@ -64,7 +64,7 @@ impl Invariant for NumbersAgreeWithHistory {
             Seen::Struck(strike) => {
                 self.crashed |= strike.fault == FaultKind::GatewayCrash;
                 let side = match strike.party {
-                    Party::Broker => &mut self.broker,
+                    Party::Broker(_) => &mut self.broker,
                     Party::Feed => &mut self.feed,
                     Party::Client(_) | Party::ClientHost(_) => &mut self.clients,
                     Party::Gateway => return Ok(()),

@@ -3,7 +3,8 @@ use std::collections::BTreeMap;
 use tickgate::broker::Line;
 use tickgate::topic::UserId;
 
-use super::broker_link::BrokerLink;
+use super::broker_link::BrokerLinks;
+use super::whereabouts::Whereabouts;
 use super::{Held, Invariant};
 use crate::history::{Call, Event, Op, Seen};
 use crate::plan::Plan;
@@ -12,12 +13,14 @@ use crate::topic_name::TopicName;
 /// Added where moments of two hosts are compared.
 const TOLERANCE_US: u64 = 20_000;
 
-/// However many clients want a topic, the broker is asked once: never for what it has turned on,
-/// never to turn off what is off, and never while an earlier command of that topic is in flight.
+/// However many clients of a user want a topic, its broker is asked once: never for what it has
+/// turned on, never to turn off what is off, and never while an earlier command of that topic is in
+/// flight.
 pub(super) struct OneBrokerCallPerWant {
     /// After this time the gateway may have given up waiting.
     patience_us: u64,
-    link: BrokerLink,
+    links: BrokerLinks,
+    whereabouts: Whereabouts,
     sessions: BTreeMap<Line, u64>,
     topics: BTreeMap<(UserId, TopicName), Known>,
 }
@@ -52,7 +55,8 @@ impl OneBrokerCallPerWant {
         let patience_ms = plan.gateway.answer_timeout_ms.saturating_sub(plan.network.latency_ms[1]);
         Self {
             patience_us: (patience_ms * 1_000).saturating_sub(TOLERANCE_US),
-            link: BrokerLink::new(plan),
+            links: BrokerLinks::new(plan),
+            whereabouts: Whereabouts::default(),
             sessions: BTreeMap::new(),
             topics: BTreeMap::new(),
         }
@@ -94,15 +98,16 @@ impl OneBrokerCallPerWant {
         self.topics.insert(key, Known { state: next, since_us: now_us, connection });
         let subscribes = matches!(call.op, Op::Subscribe(_));
         let user = &call.user;
+        let link = self.links.of(user);
         match state {
-            State::InFlight { since_us, .. } if self.link.unsure(since_us, now_us) => Ok(()),
+            State::InFlight { since_us, .. } if link.unsure(since_us, now_us) => Ok(()),
             State::InFlight { id, since_us, .. } if now_us < since_us + self.patience_us => {
                 Err(format!(
                     "the broker was told to {} for {user} while command {id} of that topic was in flight",
                     call.op
                 ))
             }
-            State::On | State::Off if self.link.unsure_of_answer(known_us) => Ok(()),
+            State::On | State::Off if link.unsure_of_answer(known_us) => Ok(()),
             State::On if subscribes => {
                 Err(format!("the broker was asked for {topic} for {user}, which was on already"))
             }
@@ -123,7 +128,7 @@ impl OneBrokerCallPerWant {
         }
         known.since_us = now_us;
         known.state = match (&call.op, error) {
-            _ if self.link.unsure(since_us, now_us) => State::Doubt,
+            _ if self.links.of(&call.user).unsure(since_us, now_us) => State::Doubt,
             _ if !in_time => State::Doubt,
             (Op::Subscribe(_), None) => State::On,
             // It may be the answer of a world in which the earlier command took effect.
@@ -153,7 +158,8 @@ impl Invariant for OneBrokerCallPerWant {
     }
 
     fn observe(&mut self, event: &Event, _: &Held<'_>) -> Result<(), String> {
-        self.link.observe(event);
+        self.links.observe(event);
+        self.whereabouts.observe(event);
         match &event.seen {
             Seen::Called(call) => return self.called(call, event.at_us),
             Seen::Replied { call, error, in_time } => {
@@ -161,8 +167,10 @@ impl Invariant for OneBrokerCallPerWant {
             }
             Seen::SessionLost { user, session } => self.lost(user, *session),
             Seen::BrokerDied { .. } | Seen::Greeted => {
-                self.sessions.clear();
-                self.topics.clear();
+                let whereabouts = &self.whereabouts;
+                let stays = |user: &UserId| !whereabouts.are_at(&event.actor, user);
+                self.sessions.retain(|(user, _), _| stays(user));
+                self.topics.retain(|(user, _), _| stays(user));
             }
             _ => {}
         }
@@ -192,7 +200,7 @@ mod tests {
 
     fn ask(story: &mut Story<OneBrokerCallPerWant>, op: Op) -> Result<(), String> {
         let call = story.call("alice", 1, op);
-        story.see(&Actor::Broker, Seen::Called(call))
+        story.see(&Actor::BROKER, Seen::Called(call))
     }
 
     #[test]
@@ -219,15 +227,15 @@ mod tests {
         let mut patient = story();
         assert_eq!(ask(&mut patient, on()), Ok(()));
         let call = patient.call("alice", 1, off());
-        assert_eq!(patient.later(600, &Actor::Broker, Seen::Called(call)), Ok(()));
+        assert_eq!(patient.later(600, &Actor::BROKER, Seen::Called(call)), Ok(()));
     }
 
     /// A subscribe that is refused; says what a turning off is taken for then.
     fn off_after_a_refusal(story: &mut Story<OneBrokerCallPerWant>) -> Result<(), String> {
         let call = story.call("alice", 1, on());
-        story.later(600, &Actor::Broker, Seen::Called(call.clone()))?;
+        story.later(600, &Actor::BROKER, Seen::Called(call.clone()))?;
         let refused = Seen::Replied { call, error: Some("REFUSED"), in_time: true };
-        story.good(&Actor::Broker, refused);
+        story.good(&Actor::BROKER, refused);
         ask(story, off())
     }
 
@@ -243,7 +251,7 @@ mod tests {
     fn a_lost_session_forgets_what_was_on() {
         let mut story = story();
         story.serve("alice", 1, on());
-        story.good(&Actor::Broker, Seen::SessionLost { user: "alice".into(), session: 1 });
+        story.good(&Actor::BROKER, Seen::SessionLost { user: "alice".into(), session: 1 });
         story.serve("alice", 2, Op::Connect);
         story.serve("alice", 2, on());
     }

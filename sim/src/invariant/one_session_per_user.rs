@@ -1,11 +1,12 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tickgate::broker::Line;
 
-use super::broker_link::BrokerLink;
+use super::broker_link::BrokerLinks;
+use super::whereabouts::Whereabouts;
 use super::{Held, Invariant};
 use crate::fault::FaultKind;
-use crate::history::{Call, Event, Op, Seen};
+use crate::history::{Actor, Call, Event, Op, Seen};
 use crate::plan::Plan;
 
 /// Added where moments of two hosts are compared.
@@ -16,9 +17,10 @@ const TOLERANCE_US: u64 = 20_000;
 pub(super) struct OneSessionPerUser {
     /// After this time the gateway may have given up waiting.
     patience_us: u64,
-    link: BrokerLink,
-    /// Since the last greeting.
-    crashed: bool,
+    links: BrokerLinks,
+    whereabouts: Whereabouts,
+    /// Whether the gateway has crashed, and who has greeted it since.
+    crashed: Option<BTreeSet<Actor>>,
     lines: BTreeMap<Line, Session>,
 }
 
@@ -49,8 +51,9 @@ impl OneSessionPerUser {
             plan.gateway.connect_timeout_ms.saturating_sub(plan.network.latency_ms[1]);
         Self {
             patience_us: (patience_ms * 1_000).saturating_sub(TOLERANCE_US),
-            link: BrokerLink::new(plan),
-            crashed: false,
+            links: BrokerLinks::new(plan),
+            whereabouts: Whereabouts::default(),
+            crashed: None,
             lines: BTreeMap::new(),
         }
     }
@@ -66,17 +69,18 @@ impl OneSessionPerUser {
         }
         session.number = call.session;
         let (user, patience_us) = (&call.user, self.patience_us);
+        let link = self.links.of(user);
         match before.state {
             _ if call.session <= before.number => Err(format!(
                 "session {} of {user} was opened after session {}",
                 call.session, before.number
             )),
-            State::Open if self.link.unsure_of_answer(before.known_us) => Ok(()),
+            State::Open if link.unsure_of_answer(before.known_us) => Ok(()),
             State::Open => Err(format!(
                 "session {} of {user} was opened while session {} was open",
                 call.session, before.number
             )),
-            State::InFlight { since_us, .. } if self.link.unsure(since_us, now_us) => Ok(()),
+            State::InFlight { since_us, .. } if link.unsure(since_us, now_us) => Ok(()),
             State::InFlight { id, since_us } if now_us < since_us + patience_us => Err(format!(
                 "session {} of {user} was opened while command {id} was opening or closing \
                  session {}",
@@ -94,7 +98,7 @@ impl OneSessionPerUser {
         }
         session.known_us = now_us;
         session.state = match (&call.op, error) {
-            _ if self.link.unsure(since_us, now_us) => State::Doubt,
+            _ if self.links.of(&call.user).unsure(since_us, now_us) => State::Doubt,
             _ if !in_time => State::Doubt,
             (Op::Connect, None) => State::Open,
             (Op::Connect, Some(_)) | (Op::Disconnect, None) => State::Closed,
@@ -109,7 +113,8 @@ impl Invariant for OneSessionPerUser {
     }
 
     fn observe(&mut self, event: &Event, _: &Held<'_>) -> Result<(), String> {
-        self.link.observe(event);
+        self.links.observe(event);
+        self.whereabouts.observe(event);
         match &event.seen {
             Seen::Called(call) if matches!(call.op, Op::Connect | Op::Disconnect) => {
                 return self.called(call, event.at_us);
@@ -125,12 +130,21 @@ impl Invariant for OneSessionPerUser {
                 }
             }
             Seen::Struck(strike) if strike.fault == FaultKind::GatewayCrash => {
-                self.crashed = true;
+                self.crashed = Some(BTreeSet::new());
             }
             // A new gateway knows nothing of the numbers of the one before.
-            Seen::Greeted if std::mem::take(&mut self.crashed) => self.lines.clear(),
+            Seen::Greeted
+                if let Some(greeted) = &mut self.crashed
+                    && greeted.insert(event.actor.clone()) =>
+            {
+                let whereabouts = &self.whereabouts;
+                self.lines.retain(|(user, _), _| !whereabouts.are_at(&event.actor, user));
+            }
             Seen::BrokerDied { .. } | Seen::Greeted => {
-                self.lines.values_mut().for_each(|session| session.state = State::Closed);
+                let there = self.lines.iter_mut();
+                there
+                    .filter(|((user, _), _)| self.whereabouts.are_at(&event.actor, user))
+                    .for_each(|(_, session)| session.state = State::Closed);
             }
             _ => {}
         }
@@ -142,11 +156,10 @@ impl Invariant for OneSessionPerUser {
 mod tests {
     use super::super::testing::{Story, plan};
     use super::*;
-    use crate::history::Actor;
 
     fn open(story: &mut Story<OneSessionPerUser>, session: u64) -> Result<(), String> {
         let call = story.call("alice", session, Op::Connect);
-        story.see(&Actor::Broker, Seen::Called(call))
+        story.see(&Actor::BROKER, Seen::Called(call))
     }
 
     #[test]
@@ -155,7 +168,7 @@ mod tests {
         story.serve("alice", 1, Op::Connect);
         story.serve("alice", 1, Op::Disconnect);
         story.serve("alice", 2, Op::Connect);
-        story.good(&Actor::Broker, Seen::BrokerDied { back_in_ms: 1 });
+        story.good(&Actor::BROKER, Seen::BrokerDied { back_in_ms: 1 });
         assert_eq!(open(&mut story, 3), Ok(()));
     }
 

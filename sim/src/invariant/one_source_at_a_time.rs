@@ -31,13 +31,13 @@ impl OneSourceAtATime {
         let journeys_us = 2 * plan.network.latency_ms[1] * 1_000;
         let window_us = plan.gateway.source_window_ms * 1_000;
         Self {
-            calm: plan.broker.incidents.is_empty()
-                && plan.broker.sessions.is_empty()
-                && plan.broker.topics.is_empty()
-                && plan.feed.invalidations.is_empty()
-                && ![Party::Feed, Party::Gateway, Party::Broker]
-                    .iter()
-                    .any(|party| plan.faults.touches(party)),
+            calm: plan.brokers().all(|broker| {
+                broker.incidents.is_empty()
+                    && broker.sessions.is_empty()
+                    && broker.topics.is_empty()
+            }) && plan.feed.invalidations.is_empty()
+                && !plan.faults.touches_a_broker()
+                && ![Party::Feed, Party::Gateway].iter().any(|party| plan.faults.touches(party)),
             window_us: window_us.saturating_sub(journeys_us + TOLERANCE_US),
             since: BTreeMap::new(),
             published: BTreeMap::new(),

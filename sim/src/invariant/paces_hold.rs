@@ -151,7 +151,7 @@ impl PacesHold {
         match party {
             Party::Client(name) => drop(self.spared.insert(Some(name.as_str().into()))),
             Party::ClientHost(_) | Party::Gateway => drop(self.spared.insert(None)),
-            Party::Broker | Party::Feed => {}
+            Party::Broker(_) | Party::Feed => {}
         }
     }
 
@@ -285,7 +285,7 @@ mod tests {
         story.see(&client("alice-1"), {
             let topic = named(A);
             let source = topic.mode();
-            Seen::Tick(Tick { topic, source, seq: read, snapshot: false, number: None, skipped: 0 })
+            Seen::Tick(Tick::new(topic, source, read))
         })?;
         story.later(ms, &Actor::Operator, Seen::Phase(Phase::Leave))
     }

@@ -31,19 +31,24 @@ pub(super) struct SlowDelaysNobodyElse {
 impl SlowDelaysNobodyElse {
     pub fn new(plan: &Plan) -> Self {
         let dies = |manner: Manner| matches!(manner, Manner::Die(_));
-        let deadly = plan.broker.topics.iter().any(|t| dies(t.subscribe) || dies(t.unsubscribe))
-            || plan.broker.sessions.iter().any(|session| dies(session.connect));
+        let topics = || plan.brokers().flat_map(|broker| &broker.topics);
+        let deadly = topics().any(|t| dies(t.subscribe) || dies(t.unsubscribe))
+            || plan
+                .brokers()
+                .flat_map(|broker| &broker.sessions)
+                .any(|session| dies(session.connect));
+        let answer_ms = plan.brokers().map(|broker| broker.answer_ms[1]).max();
         Self {
             trouble: Trouble::new(plan),
             idle: BTreeSet::new(),
             journey_us: plan.network.latency_ms[1] * 1_000,
-            broker_us: plan.broker.answer_ms[1] * 1_000,
-            special: plan.broker.topics.iter().map(|rule| rule.topic.clone()).collect(),
+            broker_us: answer_ms.unwrap_or_default() * 1_000,
+            special: topics().map(|rule| rule.topic.clone()).collect(),
             calm: !deadly
                 && plan.gateway.quirks.calls_per_second.is_none()
-                && plan.broker.incidents.is_empty()
+                && plan.brokers().all(|broker| broker.incidents.is_empty())
                 && plan.feed.invalidations.is_empty()
-                && !plan.faults.touches(&Party::Broker)
+                && !plan.faults.touches_a_broker()
                 && !plan.faults.touches(&Party::Gateway),
         }
     }
@@ -139,7 +144,8 @@ mod tests {
         let mut story = Story::of(SlowDelaysNobodyElse::new(&plan()));
         story.join("alice-1");
         let id = story.send("alice-1", request);
-        story.later(ms, &client("alice-1"), Seen::Answered(Answer { id: Some(id), reply }))
+        let answer = Answer { id: Some(id), reply, broker: None };
+        story.later(ms, &client("alice-1"), Seen::Answered(answer))
     }
 
     #[test]

@@ -3,23 +3,29 @@ use std::collections::BTreeMap;
 use tickgate::audit::{Record, What};
 use tickgate::topic::{Instrument, UserId};
 
-use super::broker_link::BrokerLink;
+use super::broker_link::BrokerLinks;
 use super::broker_view::BrokerView;
 use super::holdings::Settled;
+use super::whereabouts::Whereabouts;
 use super::{Held, Invariant};
 use crate::fault::{FaultKind, Party};
-use crate::history::{ClientName, Event, Op, Reply, Request, RowOutcome, Seen};
+use crate::history::{Actor, ClientName, Event, Op, Reply, Request, RowOutcome, Seen};
 use crate::plan::Plan;
 use crate::topic_name::TopicName;
 
-/// A client is told "subscribed" (or "authenticated") only when the broker has agreed: the topic
-/// (the session) was on at some moment between question and answer, as far as the gateway can
-/// know: what the broker loses on its own account lasts until word of it has had time to arrive.
+/// The word for a session that is open.
+pub(super) const CONNECTED: &str = "connected";
+
+/// A client is told "subscribed" (or "authenticated", or that its broker is "connected") only when
+/// the broker has agreed: the topic (the session) was on at some moment between question and
+/// answer, as far as the gateway can know: what the broker loses on its own account lasts until
+/// word of it has had time to arrive.
 pub(super) struct SuccessAfterTheBroker {
     /// Word from the broker takes at most so long.
     journey_us: u64,
     broker: BrokerView,
-    link: BrokerLink,
+    links: BrokerLinks,
+    whereabouts: Whereabouts,
     /// What the gateway must believe although it is not, or no longer, so.
     /// With the connection and the session.
     deceived: BTreeMap<(UserId, TopicName), (u32, u64)>,
@@ -35,17 +41,16 @@ impl Invariant for SuccessAfterTheBroker {
 
     fn observe(&mut self, event: &Event, held: &Held<'_>) -> Result<(), String> {
         self.broker.observe(event);
-        self.link.observe(event);
+        self.links.observe(event);
+        self.whereabouts.observe(event);
         let word_takes_us = match &event.seen {
             Seen::SessionLost { .. } | Seen::BrokerDied { .. } | Seen::Greeted => self.journey_us,
             _ => 0,
         };
-        self.note_deceit(&event.seen);
+        self.note_deceit(event);
         self.note_delay(event);
-        if is_news(&event.seen)
-            && let Some(until_us) = self.link.word_until_us(event.at_us)
-        {
-            self.end_what_is_off(until_us.max(event.at_us) + word_takes_us);
+        if is_news(&event.seen) {
+            self.end_what_is_off(event.at_us, word_takes_us);
         }
         if let Seen::Replied { call, error: None, .. } = &event.seen {
             match &call.op {
@@ -75,7 +80,8 @@ impl SuccessAfterTheBroker {
             // A step of the simulation on either side.
             journey_us: (network.latency_ms[1] + 2 * network.tick_ms) * 1_000,
             broker: BrokerView::default(),
-            link: BrokerLink::new(plan),
+            links: BrokerLinks::new(plan),
+            whereabouts: Whereabouts::default(),
             deceived: BTreeMap::new(),
             topics: BTreeMap::new(),
             sessions: BTreeMap::new(),
@@ -83,8 +89,8 @@ impl SuccessAfterTheBroker {
     }
 
     /// Lies are believed until the session ends, or the topic is turned off.
-    fn note_deceit(&mut self, seen: &Seen) {
-        match seen {
+    fn note_deceit(&mut self, event: &Event) {
+        match &event.seen {
             Seen::Lied(call) | Seen::Forgot(call) => {
                 if let Op::Subscribe(topic) = &call.op {
                     let key = (call.user.clone(), topic.clone());
@@ -105,7 +111,10 @@ impl SuccessAfterTheBroker {
             Seen::SessionLost { user, session } => {
                 self.deceived.retain(|(of, _), (_, id)| of != user || id != session);
             }
-            Seen::BrokerDied { .. } | Seen::Greeted => self.deceived.clear(),
+            Seen::BrokerDied { .. } | Seen::Greeted => {
+                let whereabouts = &self.whereabouts;
+                self.deceived.retain(|(user, _), _| !whereabouts.are_at(&event.actor, user));
+            }
             _ => {}
         }
     }
@@ -113,18 +122,19 @@ impl SuccessAfterTheBroker {
     /// Word that is under way when a fault strikes comes later, or never.
     fn note_delay(&mut self, event: &Event) {
         let Seen::Struck(strike) = &event.seen else { return };
-        if strike.party != Party::Broker {
-            return;
-        }
+        let Party::Broker(host) = &strike.party else { return };
+        let broker = Actor::Broker(host.clone());
         let until_us = match strike.fault {
             FaultKind::LateEnd => Some(event.at_us + strike.lasts_ms * 1_000 + self.journey_us),
             FaultKind::Stall | FaultKind::Hold | FaultKind::Latency => {
-                self.link.word_until_us(event.at_us)
+                self.links.at(host).word_until_us(event.at_us)
             }
             FaultKind::Partition | FaultKind::PartitionOneWay => None,
             _ => return,
         };
-        for end in self.topics.values_mut().chain(self.sessions.values_mut()) {
+        let topics = self.topics.iter_mut().map(|((user, _), end)| (user, end));
+        let all = topics.chain(self.sessions.iter_mut());
+        for (_, end) in all.filter(|(user, _)| self.whereabouts.are_at(&broker, user)) {
             if let Some(end_us) = *end
                 && end_us >= event.at_us
             {
@@ -133,16 +143,21 @@ impl SuccessAfterTheBroker {
         }
     }
 
-    fn end_what_is_off(&mut self, known_us: u64) {
+    fn end_what_is_off(&mut self, at_us: u64, word_takes_us: u64) {
+        let links = &self.links;
+        let known_us = |user: &UserId| {
+            let until_us = links.of(user).word_until_us(at_us)?;
+            Some(until_us.max(at_us) + word_takes_us)
+        };
         for ((user, topic), end) in &mut self.topics {
             let believed = || self.deceived.contains_key(&(user.clone(), topic.clone()));
             if end.is_none() && !self.broker.is_on(user, topic) && !believed() {
-                *end = Some(known_us);
+                *end = known_us(user);
             }
         }
         for (user, end) in &mut self.sessions {
             if end.is_none() && !self.broker.has_session(user) {
-                *end = Some(known_us);
+                *end = known_us(user);
             }
         }
     }
@@ -196,6 +211,13 @@ impl SuccessAfterTheBroker {
                     None => Ok(()),
                 }
             }
+            (Request::BrokerInfo, Reply::BrokerInfo { session, .. }) if session == CONNECTED => {
+                let Some(user) = was else { return Ok(()) };
+                if lasted(self.sessions.get(user)) {
+                    return Ok(());
+                }
+                Err(format!("{client} was told that {user} is connected, which has no session"))
+            }
             (_, _) => Ok(()),
         }
     }
@@ -227,7 +249,6 @@ fn too_early(client: &ClientName, user: &UserId, topic: &TopicName) -> String {
 mod tests {
     use super::super::testing::{Story, named, plan, subscribed};
     use super::*;
-    use crate::history::Actor;
 
     fn authenticated() -> Story<SuccessAfterTheBroker> {
         let mut story = Story::of(SuccessAfterTheBroker::new(&plan()));
@@ -248,7 +269,7 @@ mod tests {
         let mut story = authenticated();
         let id = story.send("alice-1", Request::Subscribe(vec![named("NSE:A/LTP")]));
         let call = story.call("alice", 1, Op::Subscribe(named("NSE:A/LTP")));
-        story.good(&Actor::Broker, Seen::Called(call));
+        story.good(&Actor::BROKER, Seen::Called(call));
         assert!(story.answer("alice-1", id, subscribed("NSE:A/LTP")).is_err());
     }
 
@@ -261,9 +282,23 @@ mod tests {
         assert!(story.answer("alice-1", id, subscribed("NSE:A/LTP")).is_err());
     }
 
+    fn asks_for_its_broker(story: &mut Story<SuccessAfterTheBroker>) -> Result<(), String> {
+        let id = story.send("alice-1", Request::BrokerInfo);
+        let (broker, session) = ("simbroker".to_owned(), CONNECTED.to_owned());
+        story.answer("alice-1", id, Reply::BrokerInfo { broker, session })
+    }
+
+    #[test]
+    fn being_told_of_a_connection_that_is_long_gone_is_noticed() {
+        let mut story = authenticated();
+        assert_eq!(asks_for_its_broker(&mut story), Ok(()));
+        story.serve("alice", 1, Op::Disconnect);
+        assert!(asks_for_its_broker(&mut story).is_err());
+    }
+
     fn loses_alice(story: &mut Story<SuccessAfterTheBroker>) {
         let lost = Seen::SessionLost { user: "alice".into(), session: 1 };
-        story.good(&Actor::Broker, lost);
+        story.good(&Actor::BROKER, lost);
     }
 
     #[test]

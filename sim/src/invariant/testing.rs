@@ -74,7 +74,7 @@ impl<I: Invariant> Story<I> {
     }
 
     pub fn answer(&mut self, name: &str, id: u64, reply: Reply) -> Result<(), String> {
-        self.see(&client(name), Seen::Answered(Answer { id: Some(id), reply }))
+        self.see(&client(name), Seen::Answered(Answer { id: Some(id), reply, broker: None }))
     }
 
     /// A subscribe that succeeds.
@@ -106,18 +106,18 @@ impl<I: Invariant> Story<I> {
     /// A command that takes effect and is answered in time.
     pub fn serve(&mut self, user: &str, session: u64, op: Op) {
         let call = self.call(user, session, op);
-        self.good(&Actor::Broker, Seen::Called(call.clone()));
+        self.good(&Actor::BROKER, Seen::Called(call.clone()));
         self.effect(call);
     }
 
     pub fn effect(&mut self, call: Call) {
-        self.good(&Actor::Broker, Seen::TookEffect(call.clone()));
-        self.good(&Actor::Broker, Seen::Replied { call, error: None, in_time: true });
+        self.good(&Actor::BROKER, Seen::TookEffect(call.clone()));
+        self.good(&Actor::BROKER, Seen::Replied { call, error: None, in_time: true });
     }
 
     pub fn call(&mut self, user: &str, session: u64, op: Op) -> Call {
         self.calls += 1;
-        Call { id: self.calls, user: user.into(), connection: 0, session, op }
+        Call { id: self.calls, user: user.into(), connection: 0, session, op, more: false }
     }
 
     pub fn status(&mut self, status: Status) -> Result<(), String> {
@@ -202,4 +202,17 @@ world:
       - { topic: "NSE:B/LTP", subscribe: { slow: [300, 300] } }
 "#;
     plan::draw(&scenario::parse("calm.yaml", text).expect("it is good"), 1)
+}
+
+/// alice at paper, bob at zerodha.
+pub(super) fn two_brokers() -> Plan {
+    let text = r#"
+about: A world with two brokers.
+world:
+  duration_ms: 1000
+  users: [{ name: alice, clients: 2, broker: paper }, { name: bob, broker: zerodha }]
+  topics: ["NSE:A/LTP", "NSE:B/LTP"]
+  brokers: { paper: {}, zerodha: {} }
+"#;
+    plan::draw(&scenario::parse("two.yaml", text).expect("it is good"), 1)
 }

@@ -98,7 +98,7 @@ impl Trouble {
         let concerns = |party: &Party| match party {
             Party::Client(name) => **client == **name,
             Party::ClientHost(host) => self.hosts.get(client) == Some(host),
-            Party::Broker | Party::Feed | Party::Gateway => false,
+            Party::Broker(_) | Party::Feed | Party::Gateway => false,
         };
         let delays = self.delays.iter().filter(|(party, begin_us, end_us, _)| {
             concerns(party) && *begin_us <= to_us && from_us <= *end_us
@@ -140,7 +140,7 @@ impl Trouble {
                 let struck = self.struck.entry(name.as_str().into()).or_default();
                 struck.insert(fault, lasts_us);
             }
-            (_, Party::ClientHost(_) | Party::Broker | Party::Feed | Party::Gateway) => {}
+            (_, Party::ClientHost(_) | Party::Broker(_) | Party::Feed | Party::Gateway) => {}
         }
     }
 }

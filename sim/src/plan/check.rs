@@ -6,11 +6,12 @@ use std::collections::BTreeSet;
 use tickgate::protocol::INTERVAL_MS;
 use tickgate::topic::UserId;
 
+use super::check_brokers::check_brokers;
 use super::check_faults::check_faults;
-use super::{Action, ClientPlan, IncidentKind, OrderKind, Plan};
+use super::{Action, ClientPlan, OrderKind, Plan};
 use crate::history::Request;
 use crate::runtime::TaskOrder;
-use crate::scenario::{Manner, RangeMs};
+use crate::scenario::RangeMs;
 use crate::topic_name::TopicName;
 
 /// Longest story, in milliseconds.
@@ -42,7 +43,7 @@ pub fn check(plan: &Plan) -> Result<(), String> {
     }
     plan.gateway.check()?;
     check_network(plan)?;
-    check_broker(plan, &users)?;
+    check_brokers(plan, &users)?;
     check_feed(plan, &users)?;
     check_keys(plan, &users)?;
     check_administration(plan, &users)?;
@@ -76,37 +77,6 @@ fn check_network(plan: &Plan) -> Result<(), String> {
         TaskOrder::Starve(share) => within(1.0, share, "starve"),
         TaskOrder::None | TaskOrder::Priorities(_) => Ok(()),
     }
-}
-
-fn check_broker(plan: &Plan, users: &BTreeSet<&UserId>) -> Result<(), String> {
-    let broker = &plan.broker;
-    in_order(broker.answer_ms, "answer_ms")?;
-    in_order(broker.connect_ms, "connect_ms")?;
-    for rule in &broker.topics {
-        check_manner(rule.subscribe)?;
-        check_manner(rule.unsubscribe)?;
-    }
-    for rule in &broker.sessions {
-        check_manner(rule.connect)?;
-        check_manner(rule.disconnect)?;
-        known(&rule.user, users)?;
-    }
-    for incident in &broker.incidents {
-        match &incident.what {
-            IncidentKind::LoseSession(user) | IncidentKind::RepeatLoss(user) => known(user, users)?,
-            IncidentKind::Die(_) => {}
-        }
-    }
-    rising(broker.incidents.iter().map(|incident| incident.at_ms), "incidents")
-}
-
-fn check_manner(manner: Manner) -> Result<(), String> {
-    if let Manner::Flaky(p) = manner
-        && !(0.0..=1.0).contains(&p)
-    {
-        return Err("`flaky` must be from 0.0 to 1.0".into());
-    }
-    if let Manner::Slow(range) = manner { in_order(range, "slow") } else { Ok(()) }
 }
 
 fn check_feed(plan: &Plan, users: &BTreeSet<&UserId>) -> Result<(), String> {
@@ -184,7 +154,7 @@ fn check_subscribe(topics: &[TopicName], plan: &Plan) -> Result<(), String> {
     }
 }
 
-fn known(user: &UserId, users: &BTreeSet<&UserId>) -> Result<(), String> {
+pub(super) fn known(user: &UserId, users: &BTreeSet<&UserId>) -> Result<(), String> {
     if users.contains(user) { Ok(()) } else { Err(format!("there is no user `{user}`")) }
 }
 
@@ -192,7 +162,7 @@ pub(super) fn rising(moments: impl Iterator<Item = u64>, name: &str) -> Result<(
     if moments.is_sorted() { Ok(()) } else { Err(format!("`{name}` must be in order of `at_ms`")) }
 }
 
-fn in_order(range: RangeMs, name: &str) -> Result<(), String> {
+pub(super) fn in_order(range: RangeMs, name: &str) -> Result<(), String> {
     if range[0] <= range[1] {
         return Ok(());
     }

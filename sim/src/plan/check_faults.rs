@@ -12,7 +12,7 @@ pub(super) fn check_faults(plan: &Plan) -> Result<(), String> {
     for struck in &plan.faults.connections {
         known(&struck.of, plan)?;
         match struck.of {
-            Party::Client(_) | Party::Broker | Party::Feed => {}
+            Party::Client(_) | Party::Broker(_) | Party::Feed => {}
             Party::ClientHost(_) | Party::Gateway => {
                 return Err("a connection is a client's, the broker's or the feed's".into());
             }
@@ -51,7 +51,7 @@ fn check_connection(fault: ConnectionFault, of: &Party) -> Result<(), String> {
 fn check_timed(what: &TimedKind) -> Result<(), String> {
     match what {
         TimedKind::Partition { of } | TimedKind::PartitionOneWay { of, .. } => match of {
-            Party::Broker | Party::Feed => Ok(()),
+            Party::Broker(_) | Party::Feed => Ok(()),
             Party::Client(_) | Party::ClientHost(_) | Party::Gateway => {
                 Err("a partition is of the broker or the feed".into())
             }
@@ -72,7 +72,8 @@ fn known(party: &Party, plan: &Plan) -> Result<(), String> {
     let there = match party {
         Party::Client(name) => plan.clients.iter().any(|client| client.name == *name),
         Party::ClientHost(number) => *number < plan.network.client_hosts,
-        Party::Broker | Party::Feed | Party::Gateway => true,
+        Party::Broker(host) => plan.brokers().any(|broker| broker.host == *host),
+        Party::Feed | Party::Gateway => true,
     };
     if there { Ok(()) } else { Err(format!("`faults` strikes {party}, who is not there")) }
 }

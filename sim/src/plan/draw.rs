@@ -5,15 +5,14 @@ use std::collections::BTreeSet;
 use tickgate::topic::UserId;
 
 use super::{
-    Action, BrokerPlan, ClientPlan, FeedPlan, Incident, IncidentKind, Invalidation, NetworkPlan,
-    OrderRhythm, Plan, SessionPlan, TimedAction, TopicPlan, TopicRhythm, administration,
-    draw_faults, draw_keys, draw_steps, storm, swarm,
+    Action, ClientPlan, FeedPlan, NetworkPlan, OrderRhythm, Plan, TimedAction, TopicRhythm,
+    administration, draw_brokers, draw_faults, draw_keys, draw_steps, storm, swarm,
 };
 use crate::fault::FaultKind;
 use crate::history::Request;
 use crate::rng::Stream;
 use crate::runtime::TaskOrder;
-use crate::scenario::{Incidents, RangeMs, Recording, Scenario, Storm, TaskOrderChoice};
+use crate::scenario::{Recording, Scenario, Storm, TaskOrderChoice};
 use crate::topic_name::TopicName;
 
 /// Clients leave within this time after the end of the story.
@@ -47,6 +46,7 @@ pub fn draw(scenario: &Scenario, seed: u64) -> Plan {
         random_host_order: world.network.random_host_order,
         client_hosts: world.client_hosts,
     };
+    let mut brokers = draw_brokers::brokers(world);
     let mut plan = Plan {
         about: scenario.about.trim().to_owned(),
         expect: scenario.expect.clone(),
@@ -61,7 +61,9 @@ pub fn draw(scenario: &Scenario, seed: u64) -> Plan {
         users: world.users.iter().map(|users| users.value.name.as_str().into()).collect(),
         roles: draw_keys::roles(world),
         keys: Vec::new(),
-        broker: broker(scenario),
+        broker: brokers.remove(0),
+        more_brokers: brokers,
+        accounts: draw_brokers::accounts(world),
         feed: feed(scenario, seed),
         administration: Vec::new(),
         clients: clients(scenario, seed),
@@ -73,12 +75,14 @@ pub fn draw(scenario: &Scenario, seed: u64) -> Plan {
     }
     if let Some(weather) = &scenario.storm {
         let window = [weather.from_ms, weather.to_ms.unwrap_or(world.duration_ms)];
-        strike(weather.incidents, window, seed, &mut plan);
+        draw_brokers::strike(weather, window, seed, &mut plan);
         draw_keys::change(weather.incidents, window, seed, &mut plan);
         administration::from_storm(weather.incidents, window, seed, &mut plan);
     }
     plan.keys.sort_by_key(|timed| timed.at_ms);
-    plan.broker.incidents.sort_by_key(|incident| incident.at_ms);
+    for broker in plan.brokers_mut() {
+        broker.incidents.sort_by_key(|incident| incident.at_ms);
+    }
     plan.feed.invalidations.sort_by_key(|invalidation| invalidation.at_ms);
     plan.administration.sort_by_key(|order| order.at_ms);
     plan
@@ -104,29 +108,6 @@ fn task_order(choice: TaskOrderChoice, seed: u64) -> TaskOrder {
 
 fn yield_share(seed: u64) -> f64 {
     *Stream::fork(seed, "plan", "yields").pick(&[0.0, 0.02, 0.1, 0.3])
-}
-
-fn broker(scenario: &Scenario) -> BrokerPlan {
-    let broker = &scenario.world.broker;
-    let topics = broker.topics.iter().map(|rule| TopicPlan {
-        topic: rule.value.topic.clone(),
-        subscribe: rule.value.subscribe,
-        unsubscribe: rule.value.unsubscribe,
-        times: rule.value.times,
-    });
-    let sessions = broker.sessions.iter().map(|rule| SessionPlan {
-        user: rule.value.user.as_str().into(),
-        connect: rule.value.connect,
-        disconnect: rule.value.disconnect,
-        times: rule.value.times,
-    });
-    BrokerPlan {
-        answer_ms: broker.answer_ms.unwrap_or([1, 15]),
-        connect_ms: broker.connect_ms.unwrap_or([1, 25]),
-        topics: topics.collect(),
-        sessions: sessions.collect(),
-        incidents: Vec::new(),
-    }
 }
 
 fn feed(scenario: &Scenario, seed: u64) -> FeedPlan {
@@ -244,34 +225,6 @@ const fn authenticates(timed: &TimedAction) -> bool {
 pub(super) fn join(at_ms: u64, user: &UserId) -> [TimedAction; 2] {
     let authenticate = Action::Send(Request::Authenticate(Some(user.clone())));
     [TimedAction { at_ms, action: Action::Connect }, TimedAction { at_ms, action: authenticate }]
-}
-
-/// The incidents of a storm.
-fn strike(incidents: Incidents, window: RangeMs, seed: u64, plan: &mut Plan) {
-    let mut stream = Stream::fork(seed, "plan", "invalidations");
-    for _ in 0..stream.between(incidents.invalidations[0], incidents.invalidations[1]) {
-        let at_ms = stream.between(window[0], window[1]);
-        let user = stream.pick(&plan.users).clone();
-        plan.feed.invalidations.push(Invalidation { at_ms, user });
-    }
-    let mut stream = Stream::fork(seed, "plan", "sessions lost");
-    for _ in 0..stream.between(incidents.sessions_lost[0], incidents.sessions_lost[1]) {
-        let at_ms = stream.between(window[0], window[1]);
-        let what = IncidentKind::LoseSession(stream.pick(&plan.users).clone());
-        plan.broker.incidents.push(Incident { at_ms, what });
-    }
-    let mut stream = Stream::fork(seed, "plan", "losses repeated");
-    for _ in 0..stream.between(incidents.losses_repeated[0], incidents.losses_repeated[1]) {
-        let at_ms = stream.between(window[0], window[1]);
-        let what = IncidentKind::RepeatLoss(stream.pick(&plan.users).clone());
-        plan.broker.incidents.push(Incident { at_ms, what });
-    }
-    let mut stream = Stream::fork(seed, "plan", "broker deaths");
-    for _ in 0..stream.between(incidents.broker_deaths[0], incidents.broker_deaths[1]) {
-        let at_ms = stream.between(window[0], window[1]);
-        let what = IncidentKind::Die(stream.between(0, 300));
-        plan.broker.incidents.push(Incident { at_ms, what });
-    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 use serde_saphyr::Spanned;
 
 use super::{ConnectionFault, FaultPlan, StruckConnection, TimedFault, TimedKind};
+use crate::broker_host::BrokerHost;
 use crate::fault::{Direction, Party};
 use crate::rng::Stream;
 use crate::scenario::{AtByte, Faults, Happening, Lasting, Of, Scenario, Timed};
@@ -48,7 +49,17 @@ impl Draw<'_> {
         let users = self.scenario.world.users.iter().map(|users| &users.value);
         let names =
             users.flat_map(|users| (1..=users.clients).map(|n| format!("{}-{n}", users.name)));
-        names.map(Party::Client).chain([Party::Broker, Party::Feed]).collect()
+        names.map(Party::Client).chain(self.brokers()).chain([Party::Feed]).collect()
+    }
+
+    /// The brokers that faults may strike.
+    fn brokers(&self) -> impl Iterator<Item = Party> {
+        let hosts = self.scenario.world.broker_hosts().into_iter().map(|(host, _)| host);
+        let named = &self.faults.brokers;
+        let struck = |host: &BrokerHost| {
+            named.is_empty() || named.iter().any(|name| BrokerHost::named(name) == *host)
+        };
+        hosts.filter(struck).map(Party::Broker)
     }
 
     fn stream(&self, fault: &str, entity: &str) -> Stream {
@@ -221,7 +232,7 @@ impl Draw<'_> {
     /// Between which hosts and the gateway.
     fn links(&self, of: &[Of]) -> Vec<Party> {
         let hosts = (0..self.scenario.world.client_hosts).map(Party::ClientHost);
-        let all = hosts.chain([Party::Broker, Party::Feed]);
+        let all = hosts.chain(self.brokers()).chain([Party::Feed]);
         all.filter(|party| of.contains(&whose(party))).collect()
     }
 
@@ -258,7 +269,7 @@ impl Draw<'_> {
 const fn whose(party: &Party) -> Of {
     match party {
         Party::Client(_) | Party::ClientHost(_) => Of::Clients,
-        Party::Broker | Party::Gateway => Of::Broker,
+        Party::Broker(_) | Party::Gateway => Of::Broker,
         Party::Feed => Of::Feed,
     }
 }

@@ -4,6 +4,7 @@ use tickgate::topic::UserId;
 
 use super::draw::{GARBAGE, join};
 use super::{Action, Incident, IncidentKind, Invalidation, Plan, TimedAction, draw_keys};
+use crate::broker_host::BrokerHost;
 use crate::history::{Request, UnsubscribeEntry};
 use crate::scenario::{Step, StepKind};
 use crate::topic_name::TopicName;
@@ -62,12 +63,13 @@ pub(super) fn happen(step: &Step, plan: &mut Plan) {
         StepKind::RevokeKey => draw_keys::revoke(at_ms, user(), plan),
         StepKind::GrantKey => draw_keys::grant(at_ms, user(), step.role, plan),
         StepKind::LoseSession => {
-            let what = IncidentKind::LoseSession(user());
-            plan.broker.incidents.push(Incident { at_ms, what });
+            let (host, what) = (plan.host_of(&user()).clone(), IncidentKind::LoseSession(user()));
+            plan.strike(&host, Incident { at_ms, what });
         }
         StepKind::KillBroker => {
             let what = IncidentKind::Die(step.for_ms.unwrap_or_default());
-            plan.broker.incidents.push(Incident { at_ms, what });
+            let host = step.broker.as_deref().map_or(BrokerHost::ONLY, BrokerHost::named);
+            plan.strike(&host, Incident { at_ms, what });
         }
         StepKind::Join
         | StepKind::Connect

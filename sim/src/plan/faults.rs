@@ -215,6 +215,14 @@ impl FaultPlan {
         self.connections.is_empty() && self.timed.is_empty()
     }
 
+    /// Whether anything is wrong with the connections to some broker, or on its link.
+    #[must_use]
+    pub fn touches_a_broker(&self) -> bool {
+        let struck = self.connections.iter().map(|struck| struck.of.clone());
+        let mut all = struck.chain(self.timed.iter().map(|timed| timed.what.party()));
+        all.any(|party| matches!(party, Party::Broker(_)))
+    }
+
     /// Whether anything is wrong with the connections, or on the link, of a party.
     #[must_use]
     pub fn touches(&self, party: &Party) -> bool {

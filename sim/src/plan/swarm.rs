@@ -74,6 +74,7 @@ fn some_of(faults: &mut Faults, calm: bool, seed: u64) {
     let Faults {
         from_ms: _,
         to_ms: _,
+        brokers: _,
         chop,
         coalesce,
         rate_cap,

@@ -70,7 +70,9 @@ impl Lanes {
     fn of(plan: &Plan, events: &[Event]) -> Self {
         let mut names: Vec<String> =
             plan.clients.iter().map(|client| client.name.clone()).collect();
-        names.extend(["gateway", "broker", "feed", "operator"].map(str::to_owned));
+        let brokers = plan.brokers().map(|broker| broker.host.host());
+        let talked_to = ["gateway"].into_iter().chain(brokers).chain(["feed", "operator"]);
+        names.extend(talked_to.map(str::to_owned));
         for event in events {
             let name = Self::name(&event.actor);
             if !names.contains(&name) {

@@ -60,7 +60,7 @@ fn lanes_of(party: &Party, plan: &Plan, lanes: &Lanes) -> Vec<usize> {
             there.filter_map(|client| lanes.named(&client.name)).collect()
         }
         Party::Client(name) => lanes.named(name).into_iter().collect(),
-        Party::Broker => vec![lanes.actor(&Actor::Broker)],
+        Party::Broker(host) => vec![lanes.actor(&Actor::Broker(host.clone()))],
         Party::Feed => vec![lanes.actor(&Actor::Feed)],
         Party::Gateway => vec![lanes.actor(&Actor::Gateway)],
     }

@@ -39,7 +39,6 @@ const longestMessage = messages.reduce((most, m) => Math.max(most, m.to.t - m.fr
 const lastMoment = Math.max(data.end.atUs, events.length ? events[events.length - 1].t : 0, 1);
 const laneOf = (name) => data.lanes.findIndex((lane) => lane.name === name);
 const GATEWAY = laneOf("gateway");
-const BROKER = laneOf("broker");
 
 // What is shown of it.
 const filter = { client: "", topic: "", text: "", hidden: new Set() };

@@ -175,7 +175,7 @@ impl FaultBook {
         number: u32,
         local: SocketAddr,
     ) -> Option<Arc<Pipe>> {
-        if matches!(party, Party::Broker | Party::Feed) {
+        if matches!(party, Party::Broker(_) | Party::Feed) {
             (self.0.tell)(Notice::Linked(party.clone()));
         }
         let faults = self.faults_of(party, number);

@@ -36,6 +36,7 @@ use self::fault_book::Opening;
 use self::loopback::Loopback;
 use self::socket::{BoundSocket, Socket};
 use self::yields::Yields;
+use crate::broker_host::BrokerHost;
 use crate::fault::Party;
 use crate::rng::Stream;
 
@@ -159,6 +160,9 @@ impl Runtime for SimRuntime {
         let Some(party) = self.party.as_ref().filter(|_| !self.faults.is_empty()) else {
             return Ok(SimStream::plain(self.dial(addr).await?, &self.yields));
         };
+        let broker = Party::Broker(BrokerHost::at(addr));
+        // It is for the sake of brokers that the gateway connects.
+        let party = if *party == Party::Gateway { &broker } else { party };
         let (number, opening) = self.faults.opens(party);
         match opening {
             Opening::Refused => {
@@ -199,7 +203,7 @@ impl Runtime for SimRuntime {
     fn unix_ms(&self) -> u64 {
         let unix_ms = EPOCH_UNIX_MS + clock::now_us() / 1_000;
         match self.party {
-            Some(Party::Broker) => unix_ms.saturating_add_signed(self.faults.clock_offset_ms()),
+            Some(Party::Gateway) => unix_ms.saturating_add_signed(self.faults.clock_offset_ms()),
             _ => unix_ms,
         }
     }

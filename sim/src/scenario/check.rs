@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 use serde_saphyr::{Location, Spanned};
 use tickgate::protocol::INTERVAL_MS;
 
+use super::check_brokers::check_brokers;
 use super::check_faults::check_faults;
-use super::{Manner, RangeMs, Scenario, Step, StepKind, Storm, TaskOrderChoice, World};
+use super::{RangeMs, Scenario, Step, StepKind, Storm, TaskOrderChoice, World};
 
 /// Longest story, in milliseconds.
 const DURATION_MS_MAX: u64 = 600_000;
@@ -23,7 +24,7 @@ pub(super) fn check(scenario: &Scenario) -> Result<(), Problem> {
     }
     check_world(&scenario.world)?;
     let names = Names::of(&scenario.world);
-    check_broker(&scenario.world, &names)?;
+    check_brokers(scenario, &names)?;
     for step in &scenario.steps {
         check_step(&step.value, &names, scenario.world.duration_ms)
             .map_err(|problem| (step.defined, problem))?;
@@ -35,7 +36,7 @@ pub(super) fn check(scenario: &Scenario) -> Result<(), Problem> {
 }
 
 /// Who can be named.
-struct Names {
+pub(super) struct Names {
     users: BTreeSet<String>,
     clients: BTreeSet<String>,
 }
@@ -50,7 +51,7 @@ impl Names {
         names
     }
 
-    fn user(&self, name: Option<&String>) -> Result<(), String> {
+    pub(super) fn user(&self, name: Option<&String>) -> Result<(), String> {
         match name {
             Some(name) if self.users.contains(name) => Ok(()),
             Some(name) => Err(format!("there is no user `{name}`")),
@@ -150,44 +151,6 @@ fn check_rates(world: &World) -> Result<(), String> {
             }
             Some(_) | None => Ok(()),
         },
-    }
-}
-
-fn check_broker(world: &World, names: &Names) -> Result<(), Problem> {
-    let broker = &world.broker;
-    for (range, name) in [(broker.answer_ms, "answer_ms"), (broker.connect_ms, "connect_ms")] {
-        if let Some(range) = range {
-            in_order(range, name).map_err(|problem| (Location::UNKNOWN, problem))?;
-        }
-    }
-    for Spanned { value: rule, defined, .. } in &broker.topics {
-        check_manner(rule.subscribe).map_err(|problem| (*defined, problem))?;
-        check_manner(rule.unsubscribe).map_err(|problem| (*defined, problem))?;
-    }
-    for Spanned { value: rule, defined, .. } in &broker.sessions {
-        check_manner(rule.connect).map_err(|problem| (*defined, problem))?;
-        names.user(Some(&rule.user)).map_err(|problem| (*defined, problem))?;
-    }
-    Ok(())
-}
-
-fn check_manner(manner: Manner) -> Result<(), String> {
-    match manner {
-        Manner::Slow(range) => in_order(range, "slow"),
-        Manner::Flaky(p) if !(0.0..=1.0).contains(&p) => {
-            Err("`flaky` must be from 0.0 to 1.0".into())
-        }
-        Manner::Flaky(_)
-        | Manner::Normal
-        | Manner::Refuse
-        | Manner::Expired
-        | Manner::Ignore
-        | Manner::Mute
-        | Manner::Late
-        | Manner::Twice
-        | Manner::Lie
-        | Manner::Forget(_)
-        | Manner::Die(_) => Ok(()),
     }
 }
 

@@ -19,6 +19,8 @@ pub struct Faults {
     pub from_ms: u64,
     /// When the last may strike; absent: with the end of the story.
     pub to_ms: Option<u64>,
+    /// Of several brokers those that faults of brokers strike; empty: all.
+    pub brokers: Vec<String>,
 
     /// Connections pass few bytes at a time.
     pub chop: Option<Spanned<Chop>>,
@@ -250,12 +252,12 @@ impl Scenario {
     #[must_use]
     pub fn asks_for(&self) -> BTreeSet<FaultKind> {
         let mut asked: BTreeSet<FaultKind> = self.faults.iter().flat_map(Faults::kinds).collect();
-        let broker = &self.world.broker;
-        let topics = broker.topics.iter().flat_map(|rule| {
+        let brokers = self.world.broker_hosts();
+        let topics = brokers.iter().flat_map(|(_, broker)| &broker.topics).flat_map(|rule| {
             [rule.value.subscribe, rule.value.unsubscribe].into_iter().filter_map(Manner::fault)
         });
         asked.extend(topics);
-        let sessions = broker.sessions.iter().flat_map(|rule| {
+        let sessions = brokers.iter().flat_map(|(_, broker)| &broker.sessions).flat_map(|rule| {
             [rule.value.connect, rule.value.disconnect].into_iter().filter_map(Manner::fault)
         });
         asked.extend(sessions);

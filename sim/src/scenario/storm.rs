@@ -32,6 +32,9 @@ pub struct Storm {
     pub symbols_per_request: [u64; 2],
     /// How likely each action is, relative to the others.
     pub weights: Spanned<Weights>,
+    /// Of several brokers those that die and lose sessions; empty: all.
+    #[serde(default)]
+    pub brokers: Vec<String>,
     /// Things that happen to the broker and the feed, each at a random moment.
     #[serde(default)]
     pub incidents: Incidents,

@@ -10,12 +10,13 @@ use tickgate::config::{
 };
 use tickgate::runtime::{Clock, Runtime as _};
 use tickgate::server::Gateway;
+use tickgate::topic::{BrokerName, UserId};
 use tokio::sync::mpsc;
 
 use super::administration::administer;
-use crate::actors::{BROKER_ENDPOINT, Stage};
+use crate::actors::Stage;
 use crate::history::{Actor, KeyChange, Phase, Seen};
-use crate::plan::{BROKER_NAME, Plan, TimedKeyChange};
+use crate::plan::{BrokerPlan, Plan, TimedKeyChange};
 use crate::runtime::SimRuntime;
 
 /// Runs the gateway until the operator says stop.
@@ -101,7 +102,7 @@ pub fn config(plan: &Plan) -> Config {
             source_window_ms: times.source_window_ms,
             waiting_ticks_max: times.waiting_ticks_max,
             // This broker's order updates have its name as it is configured.
-            prefixes: plan.users.iter().map(|user| format!("{BROKER_NAME}_{user}_")).collect(),
+            prefixes: plan.users.iter().map(|user| prefix(plan, user)).collect(),
             subscribe: BUS_SUBSCRIBES[usize::from(times.wanted_prefixes)].into(),
             ..Bus::default()
         },
@@ -126,13 +127,28 @@ pub fn config(plan: &Plan) -> Config {
             retry_max_ms: times.retry_max_ms,
             ..BrokerTimes::default()
         },
-        brokers: vec![BrokerEntry {
-            address: Some(BROKER_ENDPOINT.into()),
-            quirks: plan.gateway.quirks.clone(),
-            ..BrokerEntry::new(BROKER_NAME, BrokerKind::Remote)
-        }],
+        brokers: plan.brokers().map(|broker| entry(plan, broker)).collect(),
         ..Config::default()
     }
+}
+
+fn entry(plan: &Plan, broker: &BrokerPlan) -> BrokerEntry {
+    BrokerEntry {
+        address: Some(format!("tcp://{}", broker.host.address())),
+        quirks: plan.gateway.quirks.clone(),
+        ..BrokerEntry::new(broker.host.configured(), BrokerKind::Remote)
+    }
+}
+
+/// In front of a user's order updates stands its broker.
+fn prefix(plan: &Plan, user: &UserId) -> String {
+    format!("{}_{user}_", plan.host_of(user).configured())
+}
+
+/// The broker that a key names; `None`: the first is meant.
+pub(super) fn broker_of(plan: &Plan, user: &UserId) -> Option<BrokerName> {
+    let host = plan.host_of(user);
+    (*host != plan.broker.host).then(|| host.configured().into())
 }
 
 /// How many changes a gateway has missed that was started again. It reads what its keys are now.
@@ -163,7 +179,10 @@ pub(super) async fn next_change(stage: &Stage, plan: &Plan, number: usize) -> Ke
 /// Whose keys are good after so many changes.
 fn keys(plan: &Plan, changes: usize) -> KeyTable {
     plan.users.iter().fold(KeyTable::new(), |keys, user| match plan.role_after(user, changes) {
-        Some(role) => keys.with_hash(KeyHash::of(&Plan::key_of(user)), user.clone(), None, role),
+        Some(role) => {
+            let (hash, broker) = (KeyHash::of(&Plan::key_of(user)), broker_of(plan, user));
+            keys.with_hash(hash, user.clone(), broker, role)
+        }
         None => keys,
     })
 }

@@ -29,8 +29,7 @@ use super::{Outcome, fault_book, finish, last_moment, leaps};
 use crate::actors::{Stage, broker, client, feed, operator};
 use crate::fault::Party;
 use crate::history::Recorder;
-use crate::plan::{Plan, TimedKind};
-use crate::runtime::loopback::Loopback;
+use crate::plan::{BrokerPlan, Plan, TimedKind};
 use crate::runtime::{
     Crash, FaultBook, Interleavings, Network, SimRuntime, TaskOrder, clock, crash,
 };
@@ -131,7 +130,8 @@ impl From<String> for Crash {
 async fn play_here(plan: &Plan, stage: &Stage, program: &Path) -> Result<(), Ended> {
     clock::start_on_this_thread();
     let crashed = |message: String| Ended::Crashed(message.into());
-    let places = Places::reserve().map_err(|error| crashed(format!("no free port: {error}")))?;
+    let places =
+        Places::reserve(plan).map_err(|error| crashed(format!("no free port: {error}")))?;
     let launch = Launch::prepare(plan, program, &places).map_err(crashed)?;
     let (give, orders) = mpsc::channel(ORDERS_MAX);
     let book = fault_book(plan, stage);
@@ -190,18 +190,15 @@ impl House {
         orders: mpsc::Sender<Order>,
     ) -> Self {
         let network = Network::new(plan.seed, [Duration::ZERO; 2]);
-        let sockets = Sockets { plan, book, network: &network, loopback: places.loopback() };
+        let sockets = Sockets { plan, book, network: &network, places };
         let world = SimRuntime::new(plan.seed, "world", TaskOrder::None);
         let mut tasks = Vec::new();
         let mut run = |part: Part| tasks.push(world.spawn("host", part));
 
-        let broker = sockets.of("broker", &Party::Broker);
-        let part = broker::play(broker, stage.clone(), plan.clone());
-        run(Box::pin(async move {
-            if let Err(message) = part.await {
-                crash::report(message.into());
-            }
-        }));
+        for broker in plan.brokers() {
+            let runtime = sockets.of(broker.host.host(), &Party::Broker(broker.host.clone()));
+            run(play_broker(runtime, stage.clone(), broker.clone(), plan.clone()));
+        }
         let publisher = sockets.of("feed", &Party::Feed);
         run(Box::pin(feed::play(publisher, stage.clone(), plan.clone())));
         // Nothing ever happens to the operator.
@@ -210,7 +207,7 @@ impl House {
         for host in 0..plan.network.client_hosts {
             run(Box::pin(play_clients(plan, stage, &sockets, host)));
         }
-        let gateway = sockets.bridged("gateway").acting_as(Party::Broker);
+        let gateway = sockets.bridged("gateway").acting_as(Party::Gateway);
         for part in bridge::parts(&gateway, places, bridges_broker(plan)) {
             run(part);
         }
@@ -227,6 +224,14 @@ impl House {
 /// What a host does.
 type Part = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 
+fn play_broker(runtime: SimRuntime, stage: Stage, broker: BrokerPlan, plan: Plan) -> Part {
+    Box::pin(async move {
+        if let Err(message) = broker::play(runtime, stage, broker, &plan).await {
+            crash::report(message.into());
+        }
+    })
+}
+
 fn play_clients(
     plan: &Plan,
     stage: &Stage,
@@ -240,11 +245,12 @@ fn play_clients(
             (sockets.of(&name, &Party::Client(client.name.clone())), client.clone())
         })
         .collect();
-    let stage = stage.clone();
+    let (stage, brokers) = (stage.clone(), plan.broker_names());
     async move {
         let group = TaskGroup::new();
         for (runtime, client) in clients {
-            group.spawn(&runtime.clone(), "client", client::play(runtime, stage.clone(), client));
+            let part = client::play(runtime.clone(), stage.clone(), client, brokers.clone());
+            group.spawn(&runtime, "client", part);
         }
         group.emptied().await;
     }
@@ -255,26 +261,33 @@ struct Sockets<'a> {
     plan: &'a Plan,
     book: &'a FaultBook,
     network: &'a Network,
-    loopback: &'a Loopback,
+    places: &'a Places,
 }
 
 impl Sockets<'_> {
     /// What a party on a host has of the world.
     fn of(&self, host: &str, party: &Party) -> SimRuntime {
         let bridged = match party {
-            Party::Broker => bridges_broker(self.plan),
+            Party::Broker(_) => bridges_broker(self.plan),
             _ => is_struck(self.plan, host, party),
         };
-        let runtime = if bridged { self.bridged(host) } else { self.direct(host) };
+        let runtime = match party {
+            _ if bridged => self.bridged(host),
+            Party::Broker(host) => {
+                let places = self.places.loopback(Some(host));
+                self.runtime(host.host()).on_loopback(&places)
+            }
+            _ => self.direct(host),
+        };
         match party {
             // It is the gateway that connects to it.
-            Party::Broker => runtime,
+            Party::Broker(_) => runtime,
             _ => runtime.acting_as(party.clone()),
         }
     }
 
     fn direct(&self, host: &str) -> SimRuntime {
-        self.runtime(host).on_loopback(self.loopback)
+        self.runtime(host).on_loopback(&self.places.loopback(None))
     }
 
     fn bridged(&self, host: &str) -> SimRuntime {

@@ -164,6 +164,6 @@ const fn is_ours(what: &TimedKind) -> bool {
 fn host(party: &Party) -> String {
     match party {
         Party::Client(name) => name.clone(),
-        Party::ClientHost(_) | Party::Broker | Party::Feed | Party::Gateway => party.to_string(),
+        Party::ClientHost(_) | Party::Broker(_) | Party::Feed | Party::Gateway => party.to_string(),
     }
 }

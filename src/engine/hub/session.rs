@@ -242,6 +242,7 @@ impl Hub {
     pub(super) fn invalidate(&mut self, user_id: &UserId, effects: &mut Vec<Effect>) {
         self.session_meets(user_id, 0, SessionEvent::Invalidated);
         let Some(user) = self.users.get_mut(user_id) else { return };
+        user.note_new_credentials();
         let mut is_news = false;
         for session in &mut user.sessions {
             is_news |= session.invalidate(self.now_ms);
@@ -306,6 +307,8 @@ impl Hub {
 impl Session {
     /// The credentials changed. Whether that is news.
     fn invalidate(&mut self, now_ms: u64) -> bool {
+        mark!(CredentialsChangeInLinger
+            if self.state == SessionState::Up && self.idle_since_ms.is_some());
         mark!(CredentialsChangeInConnect if matches!(self.state, SessionState::Connecting(_)));
         mark!(CredentialsChangeInClose if matches!(self.state, SessionState::Closing(_)));
         let is_news = match self.state {

@@ -6,8 +6,10 @@ use indexmap::IndexMap;
 
 use super::topics::TopicState;
 use crate::broker::{CommandId, SessionId};
+use crate::engine::Upstream;
 use crate::engine::backoff::Backoff;
 use crate::engine::numbered::NumberSet;
+use crate::marks::mark;
 use crate::topic::{BrokerName, ClientId, Topic};
 
 /// An account with at least one client, or with a session that is still being closed.
@@ -94,6 +96,13 @@ impl User {
     pub fn is_over(&self) -> bool {
         let is_down = |session: &Session| session.state == SessionState::Down;
         self.clients.is_empty() && self.sessions.iter().all(is_down)
+    }
+
+    /// Its credentials change, whatever its topics are doing.
+    pub fn note_new_credentials(&self) {
+        let any = |is: fn(&Upstream) -> bool| self.topics.values().any(|topic| is(&topic.upstream));
+        mark!(CredentialsChangeInSubscribe if any(|it| matches!(it, Upstream::TurningOn(_))));
+        mark!(CredentialsChangeInUnsubscribe if any(|it| matches!(it, Upstream::TurningOff(_))));
     }
 
     /// The word for `get_broker_info`.

@@ -1,4 +1,4 @@
-//! The adapter host: speaks the control protocol and does what its [`Script`] says.
+//! An adapter host: speaks the control protocol and does what its [`Script`] says.
 
 mod script;
 
@@ -15,35 +15,44 @@ use tokio::time::sleep;
 
 pub use script::{Deed, Script};
 
-use super::{BROKER_BIND_ADDR, Stage};
+use super::Stage;
+use crate::broker_host::BrokerHost;
 use crate::fault::{FaultKind, Party, Strike};
 use crate::history::{Actor, Call, Op, Phase, Seen};
-use crate::plan::{Incident, IncidentKind, Plan};
+use crate::plan::{BrokerPlan, Incident, IncidentKind, Plan};
 use crate::runtime::clock::now_us;
 
 /// Time to wait when there is nothing to do.
 const IDLE: Duration = Duration::from_secs(3_600);
 
-/// Plays the broker's part until the simulation ends.
+/// Plays a broker's part until the simulation ends.
 ///
 /// # Errors
 ///
 /// Fails if its port cannot be bound: a mistake of the simulator.
-pub async fn play<R: Runtime>(runtime: R, stage: Stage, plan: Plan) -> Result<(), String> {
-    let script = Script::new(plan.broker.clone(), plan.seed, plan.network.latency_ms[1]);
-    let incidents = plan.broker.incidents.into_iter().rev().collect();
-    let mut host = Host { stage, script, peer: None, lives: 0, incidents, lost: BTreeMap::new() };
+pub async fn play<R: Runtime>(
+    runtime: R,
+    stage: Stage,
+    broker: BrokerPlan,
+    plan: &Plan,
+) -> Result<(), String> {
+    let script = Script::new(broker.clone(), plan.seed, plan.network.latency_ms[1]);
+    let incidents = broker.incidents.into_iter().rev().collect();
+    let (me, lost) = (Actor::Broker(broker.host.clone()), BTreeMap::new());
+    let name = broker.host;
+    let mut host = Host { stage, name, me, script, peer: None, lives: 0, incidents, lost };
+    let bind_address = BrokerHost::bind_address();
     loop {
-        let mut router = Router::bind(&runtime, Options::default(), BROKER_BIND_ADDR)
+        let mut router = Router::bind(&runtime, Options::default(), &bind_address)
             .await
             .map_err(|error| error.to_string())?;
         host.lives += 1;
         let back_in_ms = host.live(&mut router).await;
         router.close().await;
-        host.stage.saw(&Actor::Broker, Seen::BrokerDied { back_in_ms });
+        host.stage.saw(&host.me, Seen::BrokerDied { back_in_ms });
         host.peer = None;
         host.script.forget();
-        host.stage.set_market(host.script.topics());
+        host.show_market();
         // Faults end with the story.
         tokio::select! {
             biased;
@@ -55,6 +64,9 @@ pub async fn play<R: Runtime>(runtime: R, stage: Stage, plan: Plan) -> Result<()
 
 struct Host {
     stage: Stage,
+    name: BrokerHost,
+    /// As the history calls it.
+    me: Actor,
     script: Script,
     /// The gateway that said hello last.
     peer: Option<PeerId>,
@@ -122,8 +134,8 @@ impl Host {
         match heard {
             ToHost::Hello(hello) => {
                 self.script.forget();
-                self.stage.set_market(self.script.topics());
-                self.stage.saw(&Actor::Broker, Seen::Greeted);
+                self.show_market();
+                self.saw(Seen::Greeted);
                 self.peer = Some(peer);
                 let welcome = Welcome {
                     version: control::VERSION,
@@ -136,19 +148,31 @@ impl Host {
             ToHost::Ping { n } => say(router, &peer, &FromHost::Pong { n }),
             ToHost::Request(request) => {
                 let call = call_of(&request);
-                self.stage.saw(&Actor::Broker, Seen::Called(call.clone()));
+                self.saw(Seen::Called(call.clone()));
                 let manner = self.script.receive(&call, request.deadline_ms, now_us());
                 if let Some(fault) = manner.fault().filter(|fault| !told_when_done(*fault)) {
-                    let strike = Strike { fault, party: Party::Broker, lasts_ms: 0 };
-                    self.stage.saw(&Actor::Broker, Seen::Struck(strike));
+                    let strike = Strike { fault, party: self.party(), lasts_ms: 0 };
+                    self.saw(Seen::Struck(strike));
                 }
             }
         }
     }
 
+    fn saw(&self, seen: Seen) {
+        self.stage.saw(&self.me, seen);
+    }
+
+    fn party(&self) -> Party {
+        Party::Broker(self.name.clone())
+    }
+
+    fn show_market(&self) {
+        self.stage.set_market(&self.name, self.script.topics());
+    }
+
     fn strange(&self, what: &str) {
         let text = format!("the gateway said {what}");
-        self.stage.saw(&Actor::Broker, Seen::Unexpected(text));
+        self.saw(Seen::Unexpected(text));
     }
 
     /// Does everything whose moment has come; tells if the broker has to die.
@@ -172,8 +196,8 @@ impl Host {
             match deed {
                 Deed::Effect(call) => {
                     self.script.take_effect(&call);
-                    self.stage.set_market(self.script.topics());
-                    self.stage.saw(&Actor::Broker, Seen::TookEffect(call));
+                    self.show_market();
+                    self.saw(Seen::TookEffect(call));
                 }
                 Deed::Reply { call, in_time } => {
                     let error = self.script.outcome(&call);
@@ -182,11 +206,11 @@ impl Host {
                 Deed::Refuse { call, code, in_time } => {
                     self.reply(router, call, Some(code), in_time);
                 }
-                Deed::Lie(call) => self.stage.saw(&Actor::Broker, Seen::Lied(call)),
+                Deed::Lie(call) => self.saw(Seen::Lied(call)),
                 Deed::Forget(call) => {
                     if self.script.lose(&call) {
-                        self.stage.set_market(self.script.topics());
-                        self.stage.saw(&Actor::Broker, Seen::Forgot(call));
+                        self.show_market();
+                        self.saw(Seen::Forgot(call));
                     }
                 }
                 Deed::Die(back_in_ms) => return Some(back_in_ms),
@@ -203,16 +227,16 @@ impl Host {
         if let Some(peer) = &self.peer {
             say(router, peer, &FromHost::Answer(Answer { id: call.id, result }));
         }
-        self.stage.saw(&Actor::Broker, Seen::Replied { call, error, in_time });
+        self.saw(Seen::Replied { call, error, in_time });
     }
 
     /// Ends one of a user's sessions, if there is one.
     fn lose_session(&mut self, router: &Router, user: &UserId) -> bool {
         let Some(session) = self.script.lose_session(user) else { return false };
-        self.stage.set_market(self.script.topics());
+        self.show_market();
         self.lost.insert(user.clone(), session);
         self.tell_loss(router, user, session);
-        self.stage.saw(&Actor::Broker, Seen::SessionLost { user: user.clone(), session });
+        self.saw(Seen::SessionLost { user: user.clone(), session });
         true
     }
 
@@ -221,8 +245,8 @@ impl Host {
         let Some(session) = self.lost.get(user) else { return };
         self.tell_loss(router, user, *session);
         let fault = FaultKind::BrokerTwice;
-        let strike = Strike { fault, party: Party::Broker, lasts_ms: 0 };
-        self.stage.saw(&Actor::Broker, Seen::Struck(strike));
+        let strike = Strike { fault, party: self.party(), lasts_ms: 0 };
+        self.saw(Seen::Struck(strike));
     }
 
     fn tell_loss(&self, router: &Router, user: &UserId, session: u64) {
@@ -261,5 +285,5 @@ fn call_of(request: &control::Request) -> Call {
         control::Op::UnsubscribeAll => Op::UnsubscribeAll,
     };
     let (user, connection) = (request.user.clone(), request.connection);
-    Call { id: request.id, user, connection, session: request.session, op }
+    Call { id: request.id, user, connection, session: request.session, op, more: request.more }
 }

@@ -1,10 +1,12 @@
 use super::*;
+use crate::broker_host::BrokerHost;
 use crate::plan::TopicPlan;
 
 fn script(manner: Manner) -> Script {
     let topic = "NSE:A/LTP".parse().expect("a topic");
     let rule = TopicPlan { topic, subscribe: manner, unsubscribe: Manner::Normal, times: None };
     let plan = BrokerPlan {
+        host: BrokerHost::ONLY,
         answer_ms: [1, 10],
         connect_ms: [1, 10],
         topics: vec![rule],
@@ -18,7 +20,7 @@ fn script(manner: Manner) -> Script {
 }
 
 fn call(id: u64, op: Op) -> Call {
-    Call { id, user: "alice".into(), connection: 0, session: 1, op }
+    Call { id, user: "alice".into(), connection: 0, session: 1, op, more: false }
 }
 
 fn on(id: u64) -> Call {

@@ -1,6 +1,7 @@
 //! Messages of the gateway as a client understands them.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -28,6 +29,8 @@ struct MarketData<'a> {
     mode: i64,
     #[serde(borrow)]
     data: Numbered<'a>,
+    #[serde(borrow)]
+    broker: Option<Cow<'a, str>>,
     #[serde(default)]
     snapshot: bool,
     seq: Option<u64>,
@@ -68,6 +71,9 @@ struct Other {
     #[serde(rename = "_pingId")]
     ping_id: Option<Value>,
     user_id: Option<UserId>,
+    broker: Option<String>,
+    adapter_status: Option<String>,
+    brokers: Option<Vec<String>>,
     seq: Option<u64>,
     code: Option<String>,
     message: Option<String>,
@@ -108,15 +114,15 @@ struct Named {
     symbol: String,
 }
 
-/// What a text message means.
+/// What a text message means. `brokers`: of several the names; ticks of others are none.
 #[must_use]
-pub fn understand(text: &str) -> Seen {
+pub fn understand(text: &str, brokers: &[Arc<str>]) -> Seen {
     // An array of the same members would be read as well.
     if !text.trim_start().starts_with('{') {
         return unexpected(text);
     }
     // Most messages are ticks.
-    if let Some(tick) = serde_json::from_str(text).ok().and_then(tick) {
+    if let Some(tick) = serde_json::from_str(text).ok().and_then(|data| tick(data, brokers)) {
         return Seen::Tick(tick);
     }
     if let Some(seen) = serde_json::from_str(text).ok().and_then(broadcast) {
@@ -142,13 +148,21 @@ fn unexpected(text: &str) -> Seen {
     Seen::Unexpected(text.chars().take(SHOWN_CHARS_MAX).collect())
 }
 
-fn tick(data: MarketData<'_>) -> Option<Tick> {
+fn tick(data: MarketData<'_>, brokers: &[Arc<str>]) -> Option<Tick> {
     (data.kind == "market_data").then_some(())?;
     let mode = Mode::from_number(data.mode)?;
     (data.skipped != Some(0)).then_some(())?;
     // Digit for digit, or it is no tick of the feed.
     (data.data.recorded.map(checksum) == data.data.sum).then_some(())?;
+    let broker = match brokers {
+        [] => None,
+        brokers => {
+            let named = data.broker.as_deref()?;
+            Some(brokers.iter().find(|name| ***name == *named)?.clone())
+        }
+    };
     Some(Tick {
+        broker,
         topic: TopicName::new(&data.exchange, &data.symbol, mode),
         source: Mode::from_number(data.data.src)?,
         seq: data.data.seq,
@@ -164,7 +178,7 @@ fn checksum(recorded: &RawValue) -> u64 {
 
 fn broadcast(message: Broadcast<'_>) -> Option<Seen> {
     (message.kind == "broadcast").then_some(())?;
-    let ticks = message.ticks.into_iter().map(tick).collect::<Option<_>>()?;
+    let ticks = message.ticks.into_iter().map(|data| tick(data, &[])).collect::<Option<_>>()?;
     Some(Seen::Broadcast { ticks, snapshot: message.snapshot })
 }
 
@@ -182,7 +196,8 @@ fn feed_status(message: Other) -> Option<Seen> {
 fn answer(message: Other) -> Option<Answer> {
     let number = |id: &Option<Value>| id.as_ref().and_then(Value::as_u64);
     let id = number(&message.request_id).or_else(|| number(&message.ping_id));
-    reply(message).map(|reply| Answer { id, reply })
+    let broker = message.broker.clone();
+    reply(message).map(|reply| Answer { id, reply, broker })
 }
 
 fn reply(message: Other) -> Option<Reply> {
@@ -200,8 +215,10 @@ fn reply(message: Other) -> Option<Reply> {
         Some("subscribe_orders") if success => Some(Reply::OrdersOn),
         Some("unsubscribe_orders") if success => Some(Reply::OrdersOff),
         Some("pong") if success => Some(Reply::Pong),
-        Some("broker_info") if success => Some(Reply::BrokerInfo),
-        Some("supported_brokers") if success => Some(Reply::SupportedBrokers),
+        Some("broker_info") if success => {
+            Some(Reply::BrokerInfo { broker: message.broker?, session: message.adapter_status? })
+        }
+        Some("supported_brokers") if success => Some(Reply::SupportedBrokers(message.brokers?)),
         Some("error") | None if message.status.as_deref() == Some("error") => {
             Some(Reply::Refused { code: message.code?, message: message.message? })
         }
@@ -232,28 +249,32 @@ fn instrument(Named { exchange, symbol }: Named) -> String {
 mod tests {
     use super::*;
 
+    fn heard(text: &str) -> Seen {
+        understand(text, &[])
+    }
+
     #[test]
     fn documented_messages_are_understood() {
         let tick = r#"{"type":"market_data","symbol":"TCS","exchange":"NSE","mode":1,
             "broker":"b","data":{"ltp":1.5,"seq":7,"src":2},"snapshot":true}"#;
-        assert_eq!(understand(tick).to_string(), "<- tick NSE:TCS/LTP #7 from Quote (snapshot)");
+        assert_eq!(heard(tick).to_string(), "<- tick NSE:TCS/LTP #7 from Quote (snapshot)");
         let told = r#"{"type":"market_data","skipped":3,"seq":11,"symbol":"TCS","exchange":"NSE",
             "mode":1,"broker":"b","data":{"ltp":1.5,"seq":7,"src":1}}"#;
-        assert_eq!(understand(told).to_string(), "<- tick NSE:TCS/LTP #7=11 skipping 3");
-        assert!(matches!(understand(&told.replace(":3,", ":0,")), Seen::Unexpected(_)));
+        assert_eq!(heard(told).to_string(), "<- tick NSE:TCS/LTP #7=11 skipping 3");
+        assert!(matches!(heard(&told.replace(":3,", ":0,")), Seen::Unexpected(_)));
         let auth = r#"{"type":"auth","status":"success","user_id":"alice","request_id":4}"#;
-        assert_eq!(understand(auth).to_string(), "<- 4 authenticated as alice");
+        assert_eq!(heard(auth).to_string(), "<- 4 authenticated as alice");
         let rows = r#"{"type":"subscribe","status":"partial","request_id":5,"subscriptions":[
             {"symbol":"A","exchange":"NSE","status":"success","mode":"LTP"},
             {"symbol":"B","exchange":"NSE","status":"error","message":"no","code":"BROKER_ERROR"}]}"#;
-        let shown = understand(rows).to_string();
+        let shown = heard(rows).to_string();
         assert_eq!(shown, "<- 5 subscribed NSE:A/LTP ok NSE:B BROKER_ERROR");
         let stale = r#"{"type":"feed_status","status":"stale","broker":"b","topics":[
             {"exchange":"NSE","symbol":"A","mode":1,"since":7,"reason":"r"}]}"#;
-        assert_eq!(understand(stale).to_string(), "<- stale NSE:A/LTP");
-        assert!(matches!(understand(&stale.replace("stale", "well")), Seen::Unexpected(_)));
+        assert_eq!(heard(stale).to_string(), "<- stale NSE:A/LTP");
+        assert!(matches!(heard(&stale.replace("stale", "well")), Seen::Unexpected(_)));
         let refused = r#"{"type":"error","status":"error","code":"INVALID_JSON","message":"m"}"#;
-        assert_eq!(understand(refused).to_string(), "<- refused INVALID_JSON: m");
+        assert_eq!(heard(refused).to_string(), "<- refused INVALID_JSON: m");
     }
 
     #[test]
@@ -263,10 +284,10 @@ mod tests {
             r#"{{"type":"market_data","symbol":"TCS","exchange":"NSE","mode":1,"broker":"b",
             "data":{{"seq":7,"src":1,"sum":{sum},"recorded":{{"ltp": 1.10}}}}}}"#
         );
-        assert_eq!(understand(&tick).to_string(), "<- tick NSE:TCS/LTP #7");
+        assert_eq!(heard(&tick).to_string(), "<- tick NSE:TCS/LTP #7");
         for other in [r#"{"ltp": 1.1}"#, r#"{"ltp":1.10}"#, "null"] {
             let other = tick.replace(r#"{"ltp": 1.10}"#, other);
-            assert!(matches!(understand(&other), Seen::Unexpected(_)), "{other}");
+            assert!(matches!(heard(&other), Seen::Unexpected(_)), "{other}");
         }
     }
 
@@ -280,7 +301,7 @@ mod tests {
             r#"["market_data","NSE","TCS",1,[1,7],false]"#,
             r#"{"type":"subscribe","subscriptions":[{"symbol":"A","exchange":"B","status":"success"}]}"#,
         ] {
-            assert!(matches!(understand(text), Seen::Unexpected(_)), "{text}");
+            assert!(matches!(heard(text), Seen::Unexpected(_)), "{text}");
         }
     }
 }

@@ -7,6 +7,7 @@ mod listen;
 mod speak;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tickgate::runtime::Runtime;
@@ -31,8 +32,13 @@ const CONNECT_TRIES_MAX: u32 = 200;
 /// How long a client that said goodbye waits for the other end to close.
 const GOODBYE_PATIENCE: Duration = Duration::from_millis(500);
 
-/// Plays a client's part, from its first action to its leaving.
-pub async fn play<R: Runtime>(runtime: R, stage: Stage, plan: ClientPlan) {
+/// Plays a client's part, from its first action to its leaving. `brokers`: of several the names.
+pub async fn play<R: Runtime>(
+    runtime: R,
+    stage: Stage,
+    plan: ClientPlan,
+    brokers: Arc<[Arc<str>]>,
+) {
     let name: ClientName = plan.name.as_str().into();
     let mut client = Client {
         actor: Actor::Client(name.clone()),
@@ -51,6 +57,7 @@ pub async fn play<R: Runtime>(runtime: R, stage: Stage, plan: ClientPlan) {
         path: plan.channel.unwrap_or_else(|| "/".into()),
         nameless: plan.nameless,
         interval_ms: plan.interval_ms,
+        brokers,
     };
     client.note(|_| ());
     stage.reached(Phase::Play).await;
@@ -90,6 +97,8 @@ struct Client<R: Runtime> {
     /// The interval that it subscribes with; 0: none.
     interval_ms: u64,
     host: u32,
+    /// Of several the names.
+    brokers: Arc<[Arc<str>]>,
 }
 
 impl<R: Runtime> Client<R> {
@@ -121,7 +130,7 @@ impl<R: Runtime> Client<R> {
 
     fn take(&mut self, heard: Heard) {
         let seen = match heard {
-            Heard::Text(text) => listen::understand(&text),
+            Heard::Text(text) => listen::understand(&text, &self.brokers),
             Heard::Strange(what) => Seen::Unexpected(what),
             Heard::Over(code, reason) => {
                 self.drop_connection();

@@ -119,7 +119,7 @@ fn a_recovery_from_nothing_is_noticed() {
     let mut story = story();
     let problem = told(&mut story, 700, FeedStatus::Recovering, A);
     assert!(problem.is_err_and(|problem| problem.contains("from nothing")));
-    story.good(&Actor::Broker, Seen::SessionLost { user: "alice".into(), session: 1 });
+    story.good(&Actor::BROKER, Seen::SessionLost { user: "alice".into(), session: 1 });
     assert_eq!(told(&mut story, 700, FeedStatus::Recovering, A), Ok(()));
 }
 

@@ -8,7 +8,7 @@ use tickgate::runtime::{Listener as _, Runtime, TaskGroup, TokioRuntime};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use super::{Part, Places};
-use crate::actors::{BROKER_ENDPOINT, BUS_ADDR, WEBSOCKET_ADDR};
+use crate::actors::{BUS_ADDR, WEBSOCKET_ADDR};
 use crate::runtime::SimRuntime;
 use crate::runtime::crash;
 use crate::runtime::loopback::RealStream;
@@ -23,15 +23,15 @@ enum Broken {
     Real,
 }
 
-/// The bridges to the gateway's ports, and the one from the gateway to its broker if it needs one.
+/// The bridges to the gateway's ports, and those from the gateway to its brokers if it needs them.
 /// `gateway`: what the gateway would have of the simulated world.
-pub(super) fn parts(gateway: &SimRuntime, places: &Places, to_broker: bool) -> Vec<Part> {
+pub(super) fn parts(gateway: &SimRuntime, places: &Places, to_brokers: bool) -> Vec<Part> {
     let mut parts: Vec<Part> = Vec::new();
     for (name, place) in [(WEBSOCKET_ADDR, places.websocket), (BUS_ADDR, places.bus)] {
         parts.push(Box::pin(inward(gateway.clone(), name, place)));
     }
-    if to_broker {
-        parts.push(Box::pin(outward(gateway.clone(), places.broker)));
+    for (host, place) in places.brokers.iter().filter(|_| to_brokers) {
+        parts.push(Box::pin(outward(gateway.clone(), host.address(), *place)));
     }
     parts
 }
@@ -53,22 +53,21 @@ async fn inward(gateway: SimRuntime, name: &'static str, place: SocketAddr) {
     }
 }
 
-/// From the gateway to the broker.
-async fn outward(gateway: SimRuntime, place: SocketAddr) {
+/// From the gateway to a broker.
+async fn outward(gateway: SimRuntime, broker: String, place: SocketAddr) {
     let mut listener = match TokioRuntime::new().bind(&place.to_string()).await {
         Ok(listener) => listener,
         Err(error) => return crash::report(format!("no bridge to the broker: {error}").into()),
     };
-    let broker = BROKER_ENDPOINT.trim_start_matches("tcp://");
     let group = TaskGroup::new();
     loop {
         // A connection that was reset before it was accepted is none.
         let Ok((far, _)) = tickgate::runtime::Listener::accept(&mut listener).await else {
             continue;
         };
-        let runtime = gateway.clone();
+        let (runtime, broker) = (gateway.clone(), broker.clone());
         group.spawn(&gateway, "bridge", async move {
-            match runtime.connect(broker).await {
+            match runtime.connect(&broker).await {
                 Ok(near) => carry(near, far).await,
                 // The system has accepted already: a refusal shows as a reset.
                 Err(_) => reset(&far),

@@ -64,8 +64,9 @@ impl Launch {
         config.bus.bind = vec![format!("tcp://{}", places.bus)];
         config.admin.listen = places.admin.to_string();
         config.auth.keys_file = Some(keys.clone());
-        for broker in &mut config.brokers {
-            broker.address = Some(format!("tcp://{}", places.broker));
+        for (broker, planned) in config.brokers.iter_mut().zip(plan.brokers()) {
+            let place = places.brokers.get(&planned.host);
+            broker.address = place.map(|place| format!("tcp://{place}"));
         }
         config.log = Log { level: LOG_LEVEL.into(), json: true };
         let text = toml::to_string(&config).map_err(|error| error.to_string())?;
@@ -104,8 +105,8 @@ fn write_keys(path: &Path, plan: &Plan, changes: usize) -> Result<(), String> {
         let held = |user: &UserId| Some((user.clone(), plan.role_after(user, changes)?));
         entries.extend(plan.users.iter().filter_map(held).map(|(user, role)| KeyEntry {
             hash: KeyHash::of(&Plan::key_of(&user)),
+            broker: gateway::broker_of(plan, &user),
             user,
-            broker: None,
             role,
             created: None,
         }));

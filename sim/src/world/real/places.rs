@@ -6,7 +6,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use socket2::{Domain, Socket, Type};
 
-use crate::actors::{ADMIN_ADDR, BROKER_BIND_ADDR, BUS_ADDR, WEBSOCKET_ADDR};
+use crate::actors::{ADMIN_ADDR, BUS_ADDR, WEBSOCKET_ADDR};
+use crate::broker_host::BrokerHost;
+use crate::plan::Plan;
 use crate::runtime::loopback::Loopback;
 
 /// Where everybody is.
@@ -18,29 +20,32 @@ pub(super) struct Places {
     pub websocket: SocketAddr,
     pub bus: SocketAddr,
     pub admin: SocketAddr,
-    pub broker: SocketAddr,
-    loopback: Loopback,
-    _bound: [Socket; 4],
+    pub brokers: BTreeMap<BrokerHost, SocketAddr>,
+    /// By `host:port`, as actors call them.
+    named: BTreeMap<String, SocketAddr>,
+    _bound: Vec<Socket>,
 }
 
 impl Places {
-    pub fn reserve() -> io::Result<Self> {
-        let [(a, websocket), (b, bus), (c, admin), (d, broker)] =
-            [reserve()?, reserve()?, reserve()?, reserve()?];
-        let places = [
-            (WEBSOCKET_ADDR, websocket),
-            (BUS_ADDR, bus),
-            (ADMIN_ADDR, admin),
-            (BROKER_BIND_ADDR, broker),
-        ];
-        let places: BTreeMap<_, _> =
-            places.map(|(name, place)| (name.to_owned(), place)).into_iter().collect();
-        let (loopback, bound) = (Loopback::new(places), [a, b, c, d]);
-        Ok(Self { websocket, bus, admin, broker, loopback, _bound: bound })
+    pub fn reserve(plan: &Plan) -> io::Result<Self> {
+        let [(a, websocket), (b, bus), (c, admin)] = [reserve()?, reserve()?, reserve()?];
+        let named = [(WEBSOCKET_ADDR, websocket), (BUS_ADDR, bus), (ADMIN_ADDR, admin)];
+        let named = named.map(|(name, place)| (name.to_owned(), place)).into();
+        let (mut bound, mut brokers) = (vec![a, b, c], BTreeMap::new());
+        for broker in plan.brokers() {
+            let (socket, place) = reserve()?;
+            bound.push(socket);
+            brokers.insert(broker.host.clone(), place);
+        }
+        Ok(Self { websocket, bus, admin, brokers, named, _bound: bound })
     }
 
-    pub const fn loopback(&self) -> &Loopback {
-        &self.loopback
+    /// The places as everybody knows them; `broker`: as this host sees its own.
+    pub fn loopback(&self, broker: Option<&BrokerHost>) -> Loopback {
+        let mut named = self.named.clone();
+        let own = broker.and_then(|host| self.brokers.get(host));
+        named.extend(own.map(|place| (BrokerHost::bind_address(), *place)));
+        Loopback::new(named)
     }
 }
 
@@ -57,10 +62,15 @@ mod tests {
     use tickgate::runtime::{Runtime as _, TokioRuntime};
 
     use super::*;
+    use crate::plan::draw;
+    use crate::scenario::parse;
 
     #[tokio::test]
     async fn a_reserved_port_can_be_listened_on_again_and_again_and_refuses_in_between() {
-        let places = Places::reserve().expect("there are free ports");
+        let text = "about: A.\nworld:\n  duration_ms: 9\n  users: [{ name: alice, broker: x }]\n  \
+                    brokers: { x: {}, y: {} }\n";
+        let plan = draw(&parse("s.yaml", text).expect("it is good"), 1);
+        let places = Places::reserve(&plan).expect("there are free ports");
         let (runtime, place) = (TokioRuntime::new(), places.bus.to_string());
         for _ in 0..2 {
             assert!(runtime.connect(&place).await.is_err());
@@ -68,7 +78,8 @@ mod tests {
             assert!(runtime.connect(&place).await.is_ok());
             drop(listener);
         }
-        let all = [places.websocket, places.bus, places.admin, places.broker];
-        assert_eq!(std::collections::BTreeSet::from(all).len(), 4);
+        let mut all = std::collections::BTreeSet::from([places.websocket, places.bus]);
+        all.extend(places.brokers.values().copied().chain([places.admin]));
+        assert_eq!(all.len(), 5);
     }
 }
