@@ -11,7 +11,6 @@ mod mention;
 mod recorder;
 
 use std::fmt;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tickgate::audit::Record;
@@ -19,6 +18,7 @@ use tickgate::protocol::FeedStatus;
 use tickgate::server::status::Status;
 use tickgate::topic::{Mode, UserId};
 
+pub use crate::client_name::ClientName;
 pub use call::{Call, Op};
 pub use key_change::KeyChange;
 pub use mention::Mention;
@@ -27,9 +27,6 @@ pub use recorder::{Counters, Recorder, Violation};
 use crate::fault::{Party, Strike};
 use crate::plan::OrderKind;
 use crate::topic_name::TopicName;
-
-/// Name of a simulated client, e.g. `alice-1`.
-pub type ClientName = Arc<str>;
 
 /// Something that happened.
 #[derive(Clone, Debug)]

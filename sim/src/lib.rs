@@ -19,6 +19,7 @@ compile_error!(
 pub mod actors;
 pub mod bugs;
 pub mod cli;
+pub mod client_name;
 pub mod coverage;
 pub mod expect;
 pub mod fault;
