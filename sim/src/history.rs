@@ -19,6 +19,7 @@ use tickgate::protocol::FeedStatus;
 use tickgate::server::status::Status;
 use tickgate::topic::{Mode, UserId};
 
+pub use crate::client_name::ClientName;
 pub use actor::Actor;
 pub use call::{Call, Op};
 pub use key_change::KeyChange;
@@ -28,9 +29,6 @@ pub use recorder::{Counters, Recorder, Violation};
 use crate::fault::{Party, Strike};
 use crate::plan::OrderKind;
 use crate::topic_name::TopicName;
-
-/// Name of a simulated client, e.g. `alice-1`.
-pub type ClientName = Arc<str>;
 
 /// Something that happened.
 #[derive(Clone, Debug)]

@@ -20,6 +20,7 @@ pub mod actors;
 pub mod broker_host;
 pub mod bugs;
 pub mod cli;
+pub mod client_name;
 pub mod coverage;
 pub mod expect;
 pub mod fault;

@@ -332,14 +332,19 @@ impl Model {
     }
 
     fn next_due(&self) -> Option<(u64, Due)> {
-        let clients = self.clients.iter().flat_map(|client| {
-            let nobody = client.authenticate_by_ms.map(|at| (at, Due::Nobody(client.no)));
-            let busy = client.busy.as_ref().map(|busy| (busy.until_ms, Due::Request(client.no)));
-            nobody.into_iter().chain(busy)
-        });
-        let commands =
-            self.flights.iter().map(|flight| (flight.until_ms, Due::Command(flight.command)));
-        clients.chain(commands).min()
+        let mut next = (u64::MAX, Due::Command(u64::MAX));
+        for client in &self.clients {
+            if let Some(at_ms) = client.authenticate_by_ms {
+                next = next.min((at_ms, Due::Nobody(client.no)));
+            }
+            if let Some(busy) = &client.busy {
+                next = next.min((busy.until_ms, Due::Request(client.no)));
+            }
+        }
+        for flight in &self.flights {
+            next = next.min((flight.until_ms, Due::Command(flight.command)));
+        }
+        (next.0 < u64::MAX).then_some(next)
     }
 
     /// Brings sessions and topics in line with what is wanted, and serves who can be served: the

@@ -55,6 +55,9 @@ pub(super) fn holds_forbidden(name: &str) -> bool {
 /// Text of a peer, fit to be shown: at most `chars_max` characters, `?` for each that is
 /// invisible or changes how others are shown.
 pub(super) fn clean(text: &str, chars_max: usize) -> String {
+    if text.len() <= chars_max && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.to_owned();
+    }
     text.chars().take(chars_max).map(|c| if is_shown(c) { c } else { '?' }).collect()
 }
 

@@ -99,6 +99,16 @@ impl PlacesHold {
         }
     }
 
+    /// What a fault has struck since may be over without anybody's knowing.
+    fn excuse(&mut self) {
+        if self.suspicions.is_empty() {
+            return;
+        }
+        let excused = |it: &&ClientName| !self.counts(it);
+        let excused: BTreeSet<_> = self.connected.iter().filter(excused).cloned().collect();
+        self.suspicions.retain(|it| it.clients.is_disjoint(&excused));
+    }
+
     fn turned_away(&self, client: &ClientName, status: u16) -> Result<(), String> {
         let host = self.hosts.get(client);
         let others = self.hosts.iter().filter(|(name, at)| *name != client && Some(*at) == host);
@@ -168,12 +178,9 @@ impl Invariant for PlacesHold {
                     self.settled(event.at_us, &user, held);
                 }
             }
-            // What a fault has struck since may be over without anybody's knowing.
-            Seen::Struck(_) => {}
             _ => {}
         }
-        let struck: Vec<_> = self.connected.iter().filter(|it| !self.counts(it)).cloned().collect();
-        self.suspicions.retain(|it| it.clients.is_disjoint(&struck.iter().cloned().collect()));
+        self.excuse();
         Ok(())
     }
 }

@@ -286,7 +286,8 @@ fn take<'a, T>(
 }
 
 fn missing<'a, T>(expected: &'a [T], seen: &[bool]) -> Option<&'a T> {
-    expected.iter().zip(seen).find(|(_, seen)| !**seen).map(|(missing, _)| missing)
+    let at = seen.iter().position(|seen| !seen)?;
+    expected.get(at)
 }
 
 fn is_echo(echoed: Option<&RequestId>, id: Option<u32>) -> bool {

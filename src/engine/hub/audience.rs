@@ -65,6 +65,9 @@ impl Audiences {
 
     /// Tells of the listening that has ended since the last call.
     pub fn flush(&mut self, effects: &mut Vec<Effect>) {
+        if self.ended.is_empty() {
+            return;
+        }
         let ended = self.ended.drain(..).map(|(channel, route, shard)| Effect::Audience {
             channel,
             route,
@@ -100,8 +103,12 @@ impl Hub {
     }
 
     pub(super) fn check_audiences(&self) {
-        let mut counted = BTreeMap::new();
         let listens = |client: &&Client| client.listens.is_some();
+        if self.audiences.by_channel.is_empty() {
+            assert!(!self.clients.values().any(|client| listens(&client)), "nobody is heard");
+            return;
+        }
+        let mut counted = BTreeMap::new();
         for client in self.clients.values().filter(listens) {
             *counted.entry((client.channel, client.listens, client.shard)).or_insert(0) += 1;
         }

@@ -1,14 +1,35 @@
 //! What must be true of the hub after every event. Our own mistakes, found where they are made.
+//!
+//! It is asked so often that it decides how fast simulations and walks are. So whatever must be
+//! true in both directions is looked up in one and counted in the other: if each want of a user is
+//! a topic of its client, and there are as many of the one as of the other, each topic is wanted.
 
-use std::iter::repeat_n;
+use indexmap::IndexSet;
 
-use super::client::{Auth, Client, CurrentKind};
-use super::topics::Want;
+use super::client::{Auth, Client, Current, CurrentKind};
+use super::routes::Claims;
+use super::topics::{TopicState, Want};
 use super::user::{SessionState, User};
-use super::{Hub, ShardId, TimerKey};
+use super::{Hub, TimerKey};
 use crate::broker::CommandId;
-use crate::engine::{RouteId, Upstream};
-use crate::topic::{ClientId, Topic, UserId};
+use crate::engine::Upstream;
+use crate::topic::{ClientId, Mode, Topic, UserId};
+
+/// Up to so many topics are faster compared than hashed.
+const COMPARED_MAX: usize = 8;
+
+/// How many there are, as those say who own them.
+#[derive(Default)]
+struct Counted {
+    /// Clients of users.
+    attached: usize,
+    /// Wants that wait.
+    waiting: usize,
+    /// Commands of sessions and topics.
+    in_flight: usize,
+    /// Clients with a request that is not answered yet.
+    busy: usize,
+}
 
 impl Hub {
     /// Asserts every private rule of the hub. Costs time in proportion to all that it holds.
@@ -20,169 +41,188 @@ impl Hub {
         assert!(self.work.sessions.is_empty(), "sessions are left unsettled");
         assert!(self.work.topics.is_empty(), "topics are left unsettled");
         assert!(self.work.clients.is_empty(), "clients are left unserved");
+        let mut counted = Counted::default();
+        let mut claims = self.routes.claims();
+        for (id, user) in &self.users {
+            self.check_user(id, user, &mut counted, &mut claims);
+        }
+        claims.are_met();
+        self.check_clients(&mut counted);
+        assert_eq!(self.in_flight.len(), counted.in_flight, "a command is on the books in vain");
+        self.check_audiences();
+        self.check_timers(&counted);
+    }
+
+    fn check_clients(&self, counted: &mut Counted) {
+        let (mut attached, mut waiting) = (0, 0);
         for (id, client) in &self.clients {
             self.check_client(*id, client);
+            attached += usize::from(client.attached().is_some());
+            counted.busy += usize::from(client.current.is_some());
+            waiting += client.awaited().map_or(0, |waiting| waiting.len());
         }
-        let mut wanted = Vec::new();
-        for (id, user) in &self.users {
-            self.check_user(id, user, &mut wanted);
-        }
-        self.check_commands();
-        self.check_audiences();
-        self.check_serving();
-        self.check_routes(wanted);
-        self.check_timers();
+        // Each client of a user says so itself. If no more do, each has a user that knows it.
+        assert_eq!(attached, counted.attached, "a client has a user that does not know it");
+        // As much for wants that wait, and those who wait for them.
+        assert_eq!(waiting, counted.waiting, "a client waits for a topic that it does not want");
     }
 
     fn check_client(&self, id: ClientId, client: &Client) {
         let held = client.topics.len();
-        assert!(held <= self.subscriptions_max(id), "{id} holds {held} topics");
-        match &client.auth {
-            Auth::Nobody => {
-                assert!(client.topics.is_empty(), "{id} is nobody and wants something");
-                assert!(!client.orders, "{id} is nobody and follows orders");
-                let armed = self.timers.contains(&TimerKey::Authenticate(id));
-                assert!(
-                    armed || client.closing || self.may_be_nobody(id),
-                    "{id} is nobody for ever"
-                );
-            }
-            Auth::Joining(user) | Auth::Joined(user) => {
-                assert!(self.users[user].clients.contains(&id), "{user} does not know {id}");
-            }
+        assert!(held == 0 || held <= self.subscriptions_max(id), "{id} holds {held} topics");
+        if client.auth == Auth::Nobody {
+            assert!(client.topics.is_empty(), "{id} is nobody and wants something");
+            assert!(!client.orders, "{id} is nobody and follows orders");
+            let armed = || self.timers.contains(&TimerKey::Authenticate(id));
+            assert!(client.closing || self.may_be_nobody(id) || armed(), "{id} is nobody for ever");
         }
         assert!(client.queue.is_empty() || client.current.is_some(), "{id} is not served");
-        let Some(current) = &client.current else {
+        if client.current.is_none() {
             assert!(!matches!(client.auth, Auth::Joining(_)), "{id} joins without a request");
-            return;
-        };
-        assert!(self.timers.contains(&TimerKey::Request(id)), "{id} waits for ever");
-        if let CurrentKind::Subscribe { waiting, .. } = &current.kind {
-            assert!(!waiting.is_empty(), "{id} waits for nothing");
-            let user = client.user().expect("a subscriber has a user");
-            for topic in waiting.keys() {
-                let want = self.serving(user, topic).wants[&(id, topic.mode)];
-                assert_eq!(want, Want::Waiting, "{id} waits for {topic}, which it holds");
-            }
         }
+        let awaited = client.awaited();
+        assert!(awaited.is_none_or(|waiting| !waiting.is_empty()), "{id} waits for nothing");
     }
 
-    /// Adds to `wanted` the route of each want.
-    fn check_user(&self, id: &UserId, user: &User, wanted: &mut Vec<(RouteId, ShardId)>) {
+    fn check_user(&self, id: &UserId, user: &User, counted: &mut Counted, claims: &mut Claims<'_>) {
         assert!(!user.is_over(), "{id} has neither clients nor a session");
-        let of_others = user.clients.iter().filter(|id| !id.is_own());
-        let held: usize = of_others.map(|id| self.clients[id].topics.len()).sum();
+        let (mut topics, mut of_others, mut held) = (0, 0, 0);
+        for client_id in &user.clients {
+            let client = &self.clients[client_id];
+            assert_eq!(client.attached(), Some(id), "{client_id} is not with {id}");
+            topics += client.topics.len();
+            if !client_id.is_own() {
+                of_others += 1;
+                held += client.topics.len();
+            }
+        }
+        counted.attached += user.clients.len();
         if !self.is_crowd(id) {
-            let count = user.clients_of_others();
-            assert!(count <= self.options.clients_per_user_max, "{id}: too many clients");
+            assert!(of_others <= self.options.clients_per_user_max, "{id}: too many clients");
             assert!(held <= self.options.subscriptions_per_user_max, "{id} holds {held} topics");
         }
-        for client in &user.clients {
-            assert_eq!(self.clients[client].attached(), Some(id), "{client} is not with {id}");
-        }
-        self.check_sessions(id, user);
+        self.check_sessions(id, user, counted);
+        let modes = &self.rules_of_broker(&user.broker).modes;
+        let mut wants = 0;
         for (topic, state) in &user.topics {
-            let is_off = state.upstream == Upstream::Off;
-            assert_eq!(state.seat.is_none(), is_off, "{topic} of {id}: {:?}", state.seat);
-            let live = state.seat.is_none_or(|at| user.sessions[at].state == SessionState::Up);
-            assert!(live, "{topic} of {id} is {:?} without a session", state.upstream);
-            assert!(
-                !state.wants.is_empty() || !is_off || state.bound.is_some(),
-                "{topic} of {id} is neither wanted nor on"
-            );
+            self.check_topic((id, user), topic, state);
+            if let Some(command) = state.upstream.in_flight() {
+                self.check_command(command, id, Some(topic), counted);
+            }
+            wants += state.wants.len();
+            let mut claim = claims.on(topic, &user.broker, user.is_live());
             for ((client_id, mode), want) in &state.wants {
-                let topic = &topic.in_mode(*mode);
                 let client = &self.clients[client_id];
-                assert!(client.topics.contains(topic), "{client_id} does not know of {topic}");
                 assert_eq!(client.user(), Some(id), "{client_id} wants {topic} of {id}");
-                let waits = client.current.as_ref().is_some_and(|current| {
-                    matches!(&current.kind, CurrentKind::Subscribe { waiting, .. }
-                        if waiting.contains_key(topic))
-                });
-                assert_eq!(waits, *want == Want::Waiting, "{client_id} on {topic}");
-                wanted.push((self.routes.id(topic, &user.broker), client.shard));
+                let carries = modes.iter().find(|had| *had >= mode).unwrap_or(mode);
+                assert_eq!(*carries, topic.mode, "{topic} of {id} does not carry {mode}");
+                self.check_want((*client_id, client), topic, *mode, *want);
+                counted.waiting += usize::from(*want == Want::Waiting);
+                claim.wants(*mode, client.shard);
             }
         }
         // Each want is a topic of its client. If there are as many topics, each of them is wanted.
-        let wants: usize = user.topics.values().map(|state| state.wants.len()).sum();
-        let topics: usize = user.clients.iter().map(|id| self.clients[id].topics.len()).sum();
         assert_eq!(wants, topics, "clients of {id} have topics that it does not know of");
     }
 
-    fn check_sessions(&self, id: &UserId, user: &User) {
+    fn check_want(&self, (id, client): (ClientId, &Client), topic: &Topic, mode: Mode, want: Want) {
+        let is_it = |held: &Topic| held.mode == mode && held.instrument == topic.instrument;
+        let holds = |topics: &IndexSet<Topic>| match topics.len() {
+            0..=COMPARED_MAX => topics.iter().any(is_it),
+            _ => topics.contains(&topic.in_mode(mode)),
+        };
+        assert!(holds(&client.topics), "{id} does not know of {topic} in {mode}");
+        let waits = client.awaited().is_some_and(|waiting| waiting.keys().any(is_it));
+        assert_eq!(waits, want == Want::Waiting, "{id} on {topic} in {mode}");
+    }
+
+    fn check_topic(&self, (id, user): (&UserId, &User), topic: &Topic, state: &TopicState) {
+        let is_off = state.upstream == Upstream::Off;
+        assert_eq!(state.seat.is_none(), is_off, "{topic} of {id}: {:?}", state.seat);
+        let live = state.seat.is_none_or(|at| user.sessions[at].state == SessionState::Up);
+        assert!(live, "{topic} of {id} is {:?} without a session", state.upstream);
+        assert!(
+            !state.wants.is_empty() || !is_off || state.bound.is_some(),
+            "{topic} of {id} is neither wanted nor on"
+        );
+    }
+
+    fn check_sessions(&self, id: &UserId, user: &User, counted: &mut Counted) {
         let room = self.rules_of_broker(&user.broker).topics_per_session;
-        let mut carried = vec![0; user.sessions.len()];
-        for at in user.topics.values().filter_map(|state| state.seat) {
-            carried[at] += 1;
-        }
-        for (at, (session, carried)) in user.sessions.iter().zip(carried).enumerate() {
+        for (at, session) in user.sessions.iter().enumerate() {
             let live = session.state == SessionState::Up;
-            // Where calls are limited, what is to be done may have to wait.
-            let waits = self.brokers[&user.broker].calls.is_some();
-            assert!(waits || !(live && session.stale), "{id} keeps a stale session");
+            if live && session.stale {
+                // Where calls are limited, what is to be done may have to wait.
+                let waits = self.brokers[&user.broker].calls.is_some();
+                assert!(waits, "{id} keeps a stale session");
+            }
+            let carried = user.topics.values().filter(|state| state.seat == Some(at)).count();
             assert_eq!(carried, session.topics, "{id}: session {at} is counted wrong");
             assert!(carried <= room, "{id}: session {at} carries {carried} topics");
+            if let Some(command) = session.state.in_flight() {
+                self.check_command(command, id, None, counted);
+            }
         }
         for topic in &user.homeless {
             assert!(user.topics.contains_key(topic), "{id} has no {topic} that waits for room");
         }
     }
 
-    /// Every command on the books is the one in flight of its topic or session, and the reverse.
-    fn check_commands(&self) {
-        let mut in_flight = 0;
-        let mut check = |command: CommandId, user: &UserId, topic: Option<&Topic>| {
-            let about = self.in_flight.get(&command);
-            let is_right =
-                about.is_some_and(|about| about.user == *user && about.topic.as_ref() == topic);
-            assert!(is_right, "{command:?} of {user} for {topic:?} is booked as {about:?}");
-            in_flight += 1;
-        };
-        for (id, user) in &self.users {
-            for session in &user.sessions {
-                if let Some(command) = session.state.in_flight() {
-                    check(command, id, None);
-                }
-            }
-            for (topic, state) in &user.topics {
-                if let Some(command) = state.upstream.in_flight() {
-                    check(command, id, Some(topic));
-                }
-            }
-        }
-        assert_eq!(self.in_flight.len(), in_flight, "a command is on the books in vain");
+    /// A command in flight of a topic or session is on the books as that.
+    fn check_command(
+        &self,
+        command: CommandId,
+        user: &UserId,
+        topic: Option<&Topic>,
+        counted: &mut Counted,
+    ) {
+        let about = self.in_flight.get(&command);
+        let is_right =
+            about.is_some_and(|about| about.user == *user && about.topic.as_ref() == topic);
+        assert!(is_right, "{command:?} of {user} for {topic:?} is booked as {about:?}");
+        counted.in_flight += 1;
     }
 
-    fn check_routes(&self, mut expected: Vec<(RouteId, ShardId)>) {
-        let counts = self.routes.counts();
-        let counted = counts.flat_map(|(id, shard, count)| repeat_n((id, shard), count));
-        let mut counted: Vec<_> = counted.collect();
-        expected.sort_unstable();
-        counted.sort_unstable();
-        assert_eq!(counted, expected, "routes and wants have drifted apart");
-    }
-
-    fn check_timers(&self) {
+    fn check_timers(&self, counted: &Counted) {
+        let (mut requests, mut commands) = (0, 0);
         for key in self.timers.keys() {
             let owned = match key {
                 TimerKey::Authenticate(id) | TimerKey::Expiry(id) => self.clients.contains_key(id),
                 TimerKey::Request(id) => {
+                    requests += 1;
                     self.clients.get(id).is_some_and(|client| client.current.is_some())
                 }
-                TimerKey::Command(id) => self.in_flight.contains_key(id),
+                TimerKey::Command(id) => {
+                    commands += 1;
+                    self.in_flight.contains_key(id)
+                }
                 TimerKey::Session(user, _) => self.users.contains_key(user),
                 TimerKey::Calls(broker) => self.brokers.contains_key(broker),
                 TimerKey::Topic(user, topic) => self.has_topic(user, topic),
             };
             assert!(owned, "the deadline {key:?} has no owner");
         }
-        for id in self.in_flight.keys() {
-            assert!(self.timers.contains(&TimerKey::Command(*id)), "a command waits for ever");
-        }
+        // Each of them has an owner. If there are as many owners, each of those has a deadline.
+        assert_eq!(requests, counted.busy, "a client waits for ever");
+        assert_eq!(commands, self.in_flight.len(), "a command waits for ever");
     }
 
     fn has_topic(&self, user: &UserId, topic: &Topic) -> bool {
         self.users.get(user).is_some_and(|user| user.topics.contains_key(topic))
+    }
+}
+
+impl Client {
+    /// What its subscribe waits for.
+    fn awaited(&self) -> Option<&std::collections::BTreeMap<Topic, usize>> {
+        match &self.current {
+            Some(Current { kind: CurrentKind::Subscribe { waiting, .. }, .. }) => Some(waiting),
+            Some(Current {
+                kind: CurrentKind::Authenticate | CurrentKind::Admin(_) | CurrentKind::Enter,
+                ..
+            })
+            | None => None,
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use indexmap::{Equivalent, IndexMap};
 use super::{Effect, ShardId};
 use crate::engine::RouteId;
 use crate::engine::numbered::NumberMap;
-use crate::topic::{BrokerName, Topic};
+use crate::topic::{BrokerName, Mode, Topic};
 
 /// Every route that somebody wants.
 #[derive(Clone, Debug, Default)]
@@ -104,11 +104,6 @@ impl Routes {
         }
     }
 
-    /// How many sessions serve each route.
-    pub fn serving(&self) -> impl Iterator<Item = (&Topic, &BrokerName, usize)> {
-        self.by_key.iter().map(|((topic, broker), route)| (topic, broker, route.serving))
-    }
-
     /// Tells of what has changed since the last call: sessions, and interest that has ended.
     pub fn flush(&mut self, effects: &mut Vec<Effect>) {
         for key in self.touched.drain(..) {
@@ -117,6 +112,9 @@ impl Routes {
             if std::mem::replace(&mut route.told_served, up) != up {
                 effects.push(Effect::Served { route: route.id, up });
             }
+        }
+        if self.ended.is_empty() {
+            return;
         }
         effects.extend(
             self.ended
@@ -136,11 +134,101 @@ impl Routes {
         self.by_key.len()
     }
 
-    /// How many clients want each route, by shard.
-    pub fn counts(&self) -> impl Iterator<Item = (RouteId, ShardId, usize)> {
-        self.by_key.values().flat_map(|route| {
-            route.wants.iter().map(move |(shard, count)| (route.id, *shard, *count))
-        })
+    /// What routes say of wants and sessions, to be compared with those.
+    pub fn claims(&self) -> Claims<'_> {
+        let mut counts = Vec::with_capacity(self.by_key.len() * 2);
+        let mut left = Vec::with_capacity(self.by_key.len());
+        for route in self.by_key.values() {
+            left.push(Left { serving: route.serving, first: counts.len() });
+            counts.extend(route.wants.iter().map(|(_, count)| *count));
+        }
+        Claims { routes: self, left, counts }
+    }
+}
+
+/// What routes say of wants and sessions, as far as nothing was found that bears it out.
+pub(super) struct Claims<'a> {
+    routes: &'a Routes,
+    left: Vec<Left>,
+    /// Wants of all routes, by shard.
+    counts: Vec<usize>,
+}
+
+struct Left {
+    serving: usize,
+    /// The place of its first count.
+    first: usize,
+}
+
+/// What a user's topic bears out.
+pub(super) struct Claim<'a, 'b> {
+    claims: &'b mut Claims<'a>,
+    topic: &'b Topic,
+    broker: &'b BrokerName,
+    is_live: bool,
+    /// The routes of the modes in which it is wanted.
+    routes: [Option<usize>; Mode::ALL.len()],
+}
+
+impl<'a> Claims<'a> {
+    /// A topic of a user, whose session is up or not.
+    pub fn on<'b>(
+        &'b mut self,
+        topic: &'b Topic,
+        broker: &'b BrokerName,
+        is_live: bool,
+    ) -> Claim<'a, 'b> {
+        Claim { claims: self, topic, broker, is_live, routes: [None; Mode::ALL.len()] }
+    }
+
+    /// Asserts that everything was borne out.
+    ///
+    /// # Panics
+    ///
+    /// Panics if something was not.
+    pub fn are_met(&self) {
+        for (left, (key, route)) in self.left.iter().zip(&self.routes.by_key) {
+            let counts = &self.counts[left.first..left.first + route.wants.len()];
+            let is_met = left.serving == 0 && counts.iter().all(|count| *count == 0);
+            assert!(is_met, "{route:?} of {key:?} and its wants have drifted apart");
+        }
+    }
+}
+
+impl Claim<'_, '_> {
+    /// Somebody on this shard wants it in this mode.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the route does not know of it.
+    pub fn wants(&mut self, mode: Mode, shard: ShardId) {
+        let place = match self.routes[mode.index()] {
+            Some(place) => place,
+            None => self.finds(mode),
+        };
+        let (route, first) = (&self.claims.routes.by_key[place], self.claims.left[place].first);
+        let at = route.wants.iter().position(|(at, _)| *at == shard);
+        let left = at.and_then(|at| self.claims.counts[first + at].checked_sub(1).map(|n| (at, n)));
+        let Some((at, count)) = left else {
+            panic!("{route:?} of {} and its wants have drifted apart", self.topic);
+        };
+        self.claims.counts[first + at] = count;
+    }
+
+    fn finds(&mut self, mode: Mode) -> usize {
+        let by_key = &self.claims.routes.by_key;
+        let place = match mode == self.topic.mode {
+            true => by_key.get_index_of(&Key(self.topic, self.broker)),
+            false => by_key.get_index_of(&Key(&self.topic.in_mode(mode), self.broker)),
+        };
+        let place = place.expect("a want has a route");
+        self.routes[mode.index()] = Some(place);
+        if self.is_live {
+            let serving = &mut self.claims.left[place].serving;
+            let left = serving.checked_sub(1);
+            *serving = left.unwrap_or_else(|| panic!("{}: a session serves it unseen", self.topic));
+        }
+        place
     }
 }
 

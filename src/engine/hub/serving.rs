@@ -4,9 +4,9 @@
 //! single topics is not in it, nor what other connections carry: they are turned on again, and the
 //! feed judges by the ticks whether that has worked.
 
+use super::Hub;
 use super::topics::TopicState;
 use super::user::SessionState;
-use super::{Hub, user::User};
 use crate::topic::{Mode, Topic, UserId};
 
 impl Hub {
@@ -35,22 +35,6 @@ impl Hub {
         let in_mode = || state.wants.keys().filter(|(_, mode)| *mode == topic.mode).count();
         if state.wants.len() == 1 || !has_all && in_mode() == 1 {
             self.routes.wanting(topic, &user.broker, user.is_live(), wanted);
-        }
-    }
-
-    /// Asserts that routes know how many sessions serve them.
-    ///
-    /// # Panics
-    ///
-    /// Panics if one does not.
-    pub(super) fn check_serving(&self) {
-        for (topic, broker, serving) in self.routes.serving() {
-            let serves = |(id, user): &(&UserId, &User)| {
-                let state = || user.topics.get(&self.carrier(id, topic));
-                let wants = || state().is_some_and(|state| state.is_wanted_in(topic.mode));
-                user.broker == *broker && user.is_live() && wants()
-            };
-            assert_eq!(serving, self.users.iter().filter(serves).count(), "{topic} at {broker}");
         }
     }
 }

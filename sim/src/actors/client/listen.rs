@@ -125,7 +125,9 @@ pub fn understand(text: &str, brokers: &[Arc<str>]) -> Seen {
     if let Some(tick) = serde_json::from_str(text).ok().and_then(|data| tick(data, brokers)) {
         return Seen::Tick(tick);
     }
-    if let Some(seen) = serde_json::from_str(text).ok().and_then(broadcast) {
+    if text.contains("broadcast")
+        && let Some(seen) = serde_json::from_str(text).ok().and_then(broadcast)
+    {
         return seen;
     }
     let seen =
