@@ -7,16 +7,13 @@
 use indexmap::IndexSet;
 
 use super::client::{Auth, Client, Current, CurrentKind};
-use super::routes::Claims;
+use super::routes::{COMPARED_MAX, Claims};
 use super::topics::{TopicState, Want};
 use super::user::{SessionState, User};
 use super::{Hub, TimerKey};
 use crate::broker::CommandId;
 use crate::engine::Upstream;
 use crate::topic::{ClientId, Mode, Topic, UserId};
-
-/// Up to so many topics are faster compared than hashed.
-const COMPARED_MAX: usize = 8;
 
 /// How many there are, as those say who own them.
 #[derive(Default)]

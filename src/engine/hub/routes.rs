@@ -7,6 +7,9 @@ use crate::engine::RouteId;
 use crate::engine::numbered::NumberMap;
 use crate::topic::{BrokerName, Mode, Topic};
 
+/// Up to so many topics are found sooner by comparing than by hashing.
+pub(super) const COMPARED_MAX: usize = 8;
+
 /// Every route that somebody wants.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Routes {
@@ -217,9 +220,12 @@ impl Claim<'_, '_> {
 
     fn finds(&mut self, mode: Mode) -> usize {
         let by_key = &self.claims.routes.by_key;
-        let place = match mode == self.topic.mode {
-            true => by_key.get_index_of(&Key(self.topic, self.broker)),
-            false => by_key.get_index_of(&Key(&self.topic.in_mode(mode), self.broker)),
+        let place = match by_key.len() {
+            0..=COMPARED_MAX => by_key.keys().position(|(topic, broker)| {
+                let is_it = topic.mode == mode && topic.instrument == self.topic.instrument;
+                is_it && broker == self.broker
+            }),
+            _ => by_key.get_index_of(&Key(&self.topic.in_mode(mode), self.broker)),
         };
         let place = place.expect("a want has a route");
         self.routes[mode.index()] = Some(place);
