@@ -43,6 +43,7 @@ mod paces_hold;
 mod places_hold;
 mod rates_hold;
 mod reference_counts;
+mod refused_for_a_reason;
 mod silent_are_closed;
 mod slow_delays_nobody_else;
 mod speaks_the_protocol;
@@ -139,6 +140,7 @@ pub fn all(plan: &Plan) -> Vec<Box<dyn Invariant>> {
         Box::new(needed_sessions_stay::NeededSessionsStay::new(plan)),
         Box::new(calls_hold::CallsHold::new(plan)),
         Box::new(new_credentials_are_used::NewCredentialsAreUsed::new(plan)),
+        Box::new(refused_for_a_reason::RefusedForAReason::new(plan)),
         Box::new(slow_delays_nobody_else::SlowDelaysNobodyElse::new(plan)),
         Box::new(failed_subscribe_leaves_nothing::FailedSubscribeLeavesNothing::default()),
         Box::new(reference_counts::ReferenceCounts::new(plan)),
