@@ -22,6 +22,7 @@ mod feed_status_is_true;
 mod forbidden_line;
 mod hosts_fail_alone;
 mod hosts_keep_apart;
+mod kept_sessions_are_emptied;
 mod keys_decide;
 mod latest_reaches_all;
 mod limits_hold;
@@ -43,6 +44,7 @@ mod paces_hold;
 mod places_hold;
 mod rates_hold;
 mod reference_counts;
+mod refused_for_a_reason;
 mod silent_are_closed;
 mod slow_delays_nobody_else;
 mod speaks_the_protocol;
@@ -137,8 +139,10 @@ pub fn all(plan: &Plan) -> Vec<Box<dyn Invariant>> {
         Box::new(connections_hold::ConnectionsHold::new(plan)),
         Box::new(hosts_fail_alone::HostsFailAlone::new(plan)),
         Box::new(needed_sessions_stay::NeededSessionsStay::new(plan)),
+        Box::new(kept_sessions_are_emptied::KeptSessionsAreEmptied::new(plan)),
         Box::new(calls_hold::CallsHold::new(plan)),
         Box::new(new_credentials_are_used::NewCredentialsAreUsed::new(plan)),
+        Box::new(refused_for_a_reason::RefusedForAReason::new(plan)),
         Box::new(slow_delays_nobody_else::SlowDelaysNobodyElse::new(plan)),
         Box::new(failed_subscribe_leaves_nothing::FailedSubscribeLeavesNothing::default()),
         Box::new(reference_counts::ReferenceCounts::new(plan)),

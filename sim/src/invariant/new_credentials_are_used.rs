@@ -6,16 +6,23 @@ use tickgate::topic::UserId;
 use super::feed_loss::FeedLoss;
 use super::whereabouts::Whereabouts;
 use super::{Held, Invariant};
-use crate::history::{Event, Op, Phase, Seen};
+use crate::history::{Call, Event, Op, Phase, Seen};
 use crate::plan::Plan;
+use crate::topic_name::TopicName;
 
 /// When a user's credentials are declared invalid, the session that was opened with them is given
-/// up: a new one is opened, unless nobody needs it any more.
+/// up: a new one is opened, unless nobody needs it any more. Likewise where the broker refuses a
+/// topic for the credentials and may be tried with fresh ones: the topic is not asked for again in
+/// that session.
 pub(super) struct NewCredentialsAreUsed {
     feed_loss: FeedLoss,
     whereabouts: Whereabouts,
     /// Connections with a session that is open or being opened.
     sessions: BTreeMap<Line, Session>,
+    /// Whether refusals are judged: they are heard in time, and fresh credentials are to be tried.
+    judges: bool,
+    /// The first topic of each connection that was refused for its credentials, and its session.
+    refused: BTreeMap<Line, (u64, TopicName)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +41,24 @@ impl Invariant for NewCredentialsAreUsed {
         self.feed_loss.observe(event);
         self.whereabouts.observe(event);
         match &event.seen {
+            Seen::Replied { call, error: Some("INIT_FAILED"), in_time: true } if self.judges => {
+                if let Op::Subscribe(topic) = &call.op {
+                    let first = (call.session, topic.clone());
+                    self.refused.entry(call.line()).or_insert(first);
+                }
+                if call.op == Op::Connect {
+                    self.end(&call.user, call.session);
+                }
+            }
+            Seen::Called(Call { op: Op::Subscribe(topic), session, user, connection, .. }) => {
+                let line = (user.clone(), *connection);
+                if self.refused.get(&line) == Some(&(*session, topic.clone())) {
+                    return Err(format!(
+                        "{topic} was refused to {user} for its credentials, and asked for again in \
+                         the same session, s{session}"
+                    ));
+                }
+            }
             Seen::Called(call) if call.op == Op::Connect => {
                 let session = Session { number: call.session, invalid_us: None };
                 self.sessions.insert(call.line(), session);
@@ -81,6 +106,8 @@ impl NewCredentialsAreUsed {
             feed_loss: FeedLoss::new(plan),
             whereabouts: Whereabouts::default(),
             sessions: BTreeMap::new(),
+            judges: plan.gateway.quirks.reinitialize && !plan.faults.touches_a_broker(),
+            refused: BTreeMap::new(),
         }
     }
 
@@ -91,7 +118,7 @@ impl NewCredentialsAreUsed {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Story, plan};
+    use super::super::testing::{Story, named, plan};
     use super::*;
     use crate::history::Actor;
 
@@ -112,6 +139,24 @@ mod tests {
         rebuilt.serve("alice", 2, Op::Connect);
         rebuilt.phase(Phase::Rest);
     }
+
+    #[test]
+    fn a_topic_that_is_asked_for_with_refused_credentials_is_noticed() {
+        let mut plan = plan();
+        plan.gateway.quirks.reinitialize = true;
+        let mut story = Story::of(NewCredentialsAreUsed::new(&plan));
+        story.serve("alice", 1, Op::Connect);
+        let on = || Op::Subscribe(named("NSE:A/LTP"));
+        let call = story.call("alice", 1, on());
+        story.good(&Actor::BROKER, Seen::Called(call.clone()));
+        let refused = Seen::Replied { call, error: Some("INIT_FAILED"), in_time: true };
+        story.good(&Actor::BROKER, refused);
+        let fresh = story.call("alice", 2, on());
+        assert_eq!(story.see(&Actor::BROKER, Seen::Called(fresh)), Ok(()));
+        let again = story.call("alice", 1, on());
+        assert!(story.see(&Actor::BROKER, Seen::Called(again)).is_err());
+    }
+
     #[test]
     fn a_session_that_the_broker_refuses_has_no_credentials() {
         let mut story = story();
