@@ -19,7 +19,7 @@ pub(super) struct Misconduct {
     levels: BTreeMap<ClientName, usize>,
     /// How many requests of it were not answered. Each may have broken a rule too.
     unanswered: BTreeMap<ClientName, usize>,
-    /// Clients of each host that can have been closed for their conduct so far.
+    /// Connections of each host before the present ones that can have been closed for their conduct.
     strikes: BTreeMap<u32, usize>,
     /// Hosts that an administrator has blocked, now or before.
     ordered: BTreeSet<u32>,
@@ -47,6 +47,9 @@ impl Misconduct {
         let Actor::Client(client) = &event.actor else { return };
         match &event.seen {
             Seen::Connected { .. } => {
+                if self.may_be_closed(client) {
+                    *self.strikes.entry(self.host_of(client)).or_default() += 1;
+                }
                 self.levels.insert(client.clone(), 0);
                 self.unanswered.insert(client.clone(), 0);
             }
@@ -74,13 +77,11 @@ impl Misconduct {
     }
 
     fn broke(&mut self, client: &ClientName, weight: usize) {
-        let level = self.levels.entry(client.clone()).or_default();
-        let was_below = *level < self.close_at;
-        *level += weight;
-        if was_below && *level >= self.close_at {
-            let host = self.hosts.get(client).copied().unwrap_or_default();
-            *self.strikes.entry(host).or_default() += 1;
-        }
+        *self.levels.entry(client.clone()).or_default() += weight;
+    }
+
+    fn host_of(&self, client: &ClientName) -> u32 {
+        self.hosts.get(client).copied().unwrap_or_default()
     }
 
     /// Whether a client may be closed for its conduct.
@@ -89,11 +90,93 @@ impl Misconduct {
         of(&self.levels) + of(&self.unanswered) >= self.close_at
     }
 
-    /// Whether the host of a client may be blocked: enough of its clients broke enough rules, or an
-    /// administrator has said so.
+    /// Whether the host of a client may be blocked: enough of its clients can have broken enough
+    /// rules, or an administrator has said so. Whoever is closed for its conduct may be the last to
+    /// hear of it, when others of its host are out already.
     pub fn may_be_blocked(&self, client: &ClientName) -> bool {
-        let host = self.hosts.get(client).copied().unwrap_or_default();
-        let strikes = self.strikes.get(&host).copied().unwrap_or_default();
-        self.strikes_max > 0 && strikes >= self.strikes_max || self.ordered.contains(&host)
+        let host = self.host_of(client);
+        let gone = self.strikes.get(&host).copied().unwrap_or_default();
+        let here = || self.levels.keys().filter(|name| self.host_of(name) == host);
+        let strikes = || gone + here().filter(|name| self.may_be_closed(name)).count();
+        self.strikes_max > 0 && strikes() >= self.strikes_max || self.ordered.contains(&host)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{client, plan};
+    use super::*;
+    use crate::history::{Answer, Sent};
+
+    #[derive(Default)]
+    struct Tale {
+        misconduct: Misconduct,
+        at_us: u64,
+    }
+
+    impl Tale {
+        /// Two clients of one host, one of another; three broken rules are too many.
+        fn begin() -> Self {
+            let hosts = [("alice-1", 0), ("alice-2", 0), ("bob-1", 1)];
+            let hosts = hosts.map(|(name, host)| (ClientName::from(name), host));
+            let plan = plan();
+            let misconduct = Misconduct {
+                hosts: hosts.into_iter().collect(),
+                close_at: 3,
+                strikes_max: 1,
+                ..Misconduct::new(&plan)
+            };
+            let mut tale = Self { misconduct, at_us: 0 };
+            for name in ["alice-1", "alice-2", "bob-1"] {
+                tale.connect(name);
+            }
+            tale
+        }
+
+        fn see(&mut self, name: &str, seen: Seen) {
+            self.at_us += 1_000;
+            let event = Event { at_us: self.at_us, actor: client(name), seen };
+            self.misconduct.observe(&event);
+        }
+
+        fn connect(&mut self, name: &str) {
+            self.see(name, Seen::Connected { connection: 1 });
+        }
+
+        fn send(&mut self, name: &str, request: Request) {
+            self.see(name, Seen::Sent(Sent { id: 1, request }));
+        }
+
+        fn blocked(&self) -> Vec<&str> {
+            let names = ["alice-1", "alice-2", "bob-1"];
+            names
+                .into_iter()
+                .filter(|name| self.misconduct.may_be_blocked(&(*name).into()))
+                .collect()
+        }
+    }
+
+    #[test]
+    fn who_is_not_answered_any_more_may_have_had_its_host_blocked() {
+        let mut tale = Tale::begin();
+        tale.send("alice-1", Request::Ping);
+        tale.send("alice-1", Request::Ping);
+        assert_eq!(tale.blocked(), [""; 0]);
+        tale.send("alice-1", Request::Ping);
+        assert_eq!(tale.blocked(), ["alice-1", "alice-2"], "all three can have been too many");
+        for _ in 0..3 {
+            let answer = Answer { id: Some(1), reply: Reply::Pong, broker: None };
+            tale.see("alice-1", Seen::Answered(answer));
+        }
+        assert_eq!(tale.blocked(), [""; 0], "none of them was");
+    }
+
+    #[test]
+    fn what_a_connection_was_blocked_for_is_not_forgotten_with_it() {
+        let mut tale = Tale::begin();
+        tale.send("bob-1", Request::Garbage("{".into()));
+        assert_eq!(tale.blocked(), ["bob-1"]);
+        tale.connect("bob-1");
+        assert_eq!(tale.blocked(), ["bob-1"]);
     }
 }
