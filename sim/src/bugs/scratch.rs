@@ -9,8 +9,7 @@ use super::measure::run_to_end;
 
 /// Each bug is built once and played for seconds: nearly all of the time goes into building. Many
 /// small units let the compiler keep most of what it has built for the bug before.
-const QUICK_TO_BUILD: [&str; 7] = [
-    "profile.sim.incremental=true",
+const QUICK_TO_BUILD: [&str; 6] = [
     "profile.sim.package.tickgate.opt-level=1",
     "profile.sim.package.tickgate.debug=0",
     "profile.sim.package.tickgate.codegen-units=256",
