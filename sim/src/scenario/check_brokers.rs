@@ -65,13 +65,12 @@ fn check_step(step: &Step, world: &World) -> Result<(), String> {
 }
 
 fn known(name: Option<&String>, world: &World) -> Result<(), String> {
-    match name {
-        Some(name) if !world.brokers.contains_key(name) => Err(format!(
-            "there is no broker `{name}`; `brokers` has {}",
-            if world.brokers.is_empty() { "none" } else { "others" }
-        )),
-        Some(_) | None => Ok(()),
-    }
+    let Some(name) = name.filter(|name| !world.brokers.contains_key(*name)) else { return Ok(()) };
+    let names: Vec<&str> = world.brokers.keys().map(String::as_str).collect();
+    Err(match names.as_slice() {
+        [] => format!("there is no broker `{name}`; name some in `world.brokers`"),
+        _ => format!("there is no broker `{name}`; there is {}", names.join(", ")),
+    })
 }
 
 fn check_broker(broker: &Broker, names: &Names) -> Result<(), Problem> {
@@ -130,7 +129,7 @@ mod tests {
             (
                 alice.to_owned(),
                 "steps: [{ at_ms: 1, do: kill_broker, for_ms: 1, broker: x }]\n",
-                "has none",
+                "name some",
             ),
             (placed.to_owned(), "", "no broker `paper`"),
             (
@@ -143,7 +142,7 @@ mod tests {
                 "steps: [{ at_ms: 1, do: broadcast, broker: paper }]\n",
                 "means nothing",
             ),
-            (format!("{two}{placed}"), "faults: { brokers: [dhan] }\n", "no broker `dhan`"),
+            (format!("{two}{placed}"), "faults: { brokers: [dhan] }\n", "paper, zerodha"),
             (format!("  brokers: {{ feed: {{}} }}\n{alice}"), "", "no name for a broker"),
             (format!("  brokers: {{ alice: {{}} }}\n{alice}"), "", "is a user and a broker"),
         ] {
