@@ -53,6 +53,7 @@ mod status_adds_up;
 mod stops_cleanly;
 mod success_after_the_broker;
 mod ticks_in_order;
+mod timeouts_are_the_brokers;
 mod told_before_served;
 mod wanted_is_served;
 
@@ -143,6 +144,7 @@ pub fn all(plan: &Plan) -> Vec<Box<dyn Invariant>> {
         Box::new(calls_hold::CallsHold::new(plan)),
         Box::new(new_credentials_are_used::NewCredentialsAreUsed::new(plan)),
         Box::new(refused_for_a_reason::RefusedForAReason::new(plan)),
+        Box::new(timeouts_are_the_brokers::TimeoutsAreTheBrokers::new(plan)),
         Box::new(slow_delays_nobody_else::SlowDelaysNobodyElse::new(plan)),
         Box::new(failed_subscribe_leaves_nothing::FailedSubscribeLeavesNothing::default()),
         Box::new(reference_counts::ReferenceCounts::new(plan)),

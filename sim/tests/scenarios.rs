@@ -63,6 +63,7 @@ scenarios! {
     subscribes_in_one_call => "scenarios/batched_calls.yaml",
     credentials_that_expire => "scenarios/expired.yaml",
     credentials_that_change_in_every_state => "scenarios/credentials.yaml",
+    topics_that_are_taken_back => "scenarios/taken_back.yaml",
     several_hosts_that_fail_alone => "scenarios/several_hosts.yaml",
     several_hosts_that_take_few_calls => "scenarios/rationed_hosts.yaml",
     broken_broker_sessions => "scenarios/sessions.yaml",
