@@ -19,7 +19,8 @@ pub(super) struct Misconduct {
     levels: BTreeMap<ClientName, usize>,
     /// How many requests of it were not answered. Each may have broken a rule too.
     unanswered: BTreeMap<ClientName, usize>,
-    /// Connections of each host before the present ones that can have been closed for their conduct.
+    /// Connections of each host, before the present ones, that can have been closed for their
+    /// conduct.
     strikes: BTreeMap<u32, usize>,
     /// Hosts that an administrator has blocked, now or before.
     ordered: BTreeSet<u32>,
