@@ -25,6 +25,9 @@ pub(super) struct RefusedForAReason {
     wrong_for_us: BTreeMap<UserId, u64>,
     /// Commands about sessions that were not answered, by number.
     open: BTreeMap<u64, UserId>,
+    /// When the last of them was: the answer and a refusal pass each other on the way.
+    answered_us: BTreeMap<UserId, u64>,
+    journeys_us: u64,
 }
 
 impl Invariant for RefusedForAReason {
@@ -50,7 +53,9 @@ impl Invariant for RefusedForAReason {
                 self.open.insert(call.id, call.user.clone());
             }
             Seen::Replied { call, error, in_time } => {
-                self.open.remove(&call.id);
+                if self.open.remove(&call.id).is_some() {
+                    self.answered_us.insert(call.user.clone(), at_us);
+                }
                 if !in_time || error.is_some_and(|code| code != "REFUSED") {
                     self.wrong_for_us.insert(call.user.clone(), at_us);
                 }
@@ -60,7 +65,7 @@ impl Invariant for RefusedForAReason {
                     && let (Request::Authenticate(Some(user)), Reply::Refused { code, .. }) =
                         (&settled.request, &settled.reply)
                     && code.starts_with("BROKER_")
-                    && !self.had_a_reason(user, settled.sent_us)
+                    && !self.had_a_reason(user, settled.sent_us, at_us)
                 {
                     let client = &settled.client;
                     return Err(format!(
@@ -78,43 +83,65 @@ impl Invariant for RefusedForAReason {
 impl RefusedForAReason {
     pub fn new(plan: &Plan) -> Self {
         let hears = !plan.faults.touches_a_broker() && !plan.faults.touches(&Party::Gateway);
+        let journeys_us = 4 * plan.network.latency_ms[1] * 1_000 + TOLERANCE_US;
         Self {
             judges: hears && plan.gateway.quirks.calls_per_second.is_none(),
-            pause_us: (plan.gateway.retry_max_ms + 4 * plan.network.latency_ms[1]) * 1_000
-                + TOLERANCE_US,
+            pause_us: plan.gateway.retry_max_ms * 1_000 + journeys_us,
             wrong_us: None,
             wrong_for_us: BTreeMap::new(),
             open: BTreeMap::new(),
+            answered_us: BTreeMap::new(),
+            journeys_us,
         }
     }
 
-    fn had_a_reason(&self, user: &UserId, sent_us: u64) -> bool {
+    fn had_a_reason(&self, user: &UserId, sent_us: u64, at_us: u64) -> bool {
         let lasts = |at_us: &u64| at_us + self.pause_us >= sent_us;
         self.wrong_us.as_ref().is_some_and(lasts)
             || self.wrong_for_us.get(user).is_some_and(lasts)
             || self.open.values().any(|of| of == user)
+            || self.answered_us.get(user).is_some_and(|it| it + self.journeys_us >= at_us)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Story, plan};
+    use super::super::testing::{Story, client, plan};
     use super::*;
-    use crate::history::{Actor, Op};
+    use crate::history::{Actor, Answer, Op};
 
-    fn refused(before: impl FnOnce(&mut Story<RefusedForAReason>)) -> Result<(), String> {
+    /// alice waits to be let in; what happens; so much later she is refused.
+    fn refused_after(
+        after_ms: u64,
+        before: impl FnOnce(&mut Story<RefusedForAReason>),
+    ) -> Result<(), String> {
         let mut story = Story::of(RefusedForAReason::new(&plan()));
         story.connect("alice-1");
         let id = story.send("alice-1", Request::Authenticate(Some("alice".into())));
         before(&mut story);
         let (code, message) = ("BROKER_CONNECTION_ERROR".into(), String::new());
-        story.answer("alice-1", id, Reply::Refused { code, message })
+        let reply = Reply::Refused { code, message };
+        let answer = Answer { id: Some(id), reply, broker: None };
+        story.later(after_ms, &client("alice-1"), Seen::Answered(answer))
+    }
+
+    fn refused(before: impl FnOnce(&mut Story<RefusedForAReason>)) -> Result<(), String> {
+        refused_after(1_000, before)
     }
 
     #[test]
     fn a_refusal_without_a_reason_is_noticed() {
         assert!(refused(|_| ()).is_err());
         assert!(refused(|story| story.serve("alice", 1, Op::Connect)).is_err());
+    }
+
+    #[test]
+    fn an_answer_that_comes_just_then_came_too_late() {
+        let connects = |user: &'static str| {
+            move |story: &mut Story<RefusedForAReason>| story.serve(user, 1, Op::Connect)
+        };
+        assert_eq!(refused_after(5, connects("alice")), Ok(()));
+        assert!(refused_after(5, connects("bob")).is_err());
     }
 
     #[test]
