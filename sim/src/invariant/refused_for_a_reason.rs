@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 
 use tickgate::topic::UserId;
 
+use super::trouble::Trouble;
 use super::{Held, Invariant};
-use crate::fault::Party;
 use crate::history::{Event, Reply, Request, Seen};
 use crate::plan::Plan;
 
@@ -14,7 +14,7 @@ const TOLERANCE_US: u64 = 100_000;
 /// command about the session failed or was not answered, the session or the host was lost, or the
 /// credentials had changed.
 ///
-/// Judged where broker and gateway hear each other and any number of calls is allowed.
+/// Judged where no fault delays anybody and any number of calls is allowed.
 pub(super) struct RefusedForAReason {
     judges: bool,
     /// After a failure, until the next try has been made.
@@ -28,6 +28,7 @@ pub(super) struct RefusedForAReason {
     /// When the last of them was: the answer and a refusal pass each other on the way.
     answered_us: BTreeMap<UserId, u64>,
     journeys_us: u64,
+    trouble: Trouble,
 }
 
 impl Invariant for RefusedForAReason {
@@ -39,6 +40,7 @@ impl Invariant for RefusedForAReason {
         if !self.judges {
             return Ok(());
         }
+        self.trouble.observe(event);
         let at_us = event.at_us;
         match &event.seen {
             Seen::BrokerDied { back_in_ms } => {
@@ -65,7 +67,10 @@ impl Invariant for RefusedForAReason {
                     && let (Request::Authenticate(Some(user)), Reply::Refused { code, .. }) =
                         (&settled.request, &settled.reply)
                     && code.starts_with("BROKER_")
-                    && !self.had_a_reason(user, settled.sent_us, at_us)
+                    && let Some(late_us) =
+                        self.trouble.delay_us(&settled.client, settled.sent_us, at_us)
+                    // Whoever reads late was told earlier.
+                    && !self.had_a_reason(user, settled.sent_us, at_us.saturating_sub(late_us))
                 {
                     let client = &settled.client;
                     return Err(format!(
@@ -82,16 +87,16 @@ impl Invariant for RefusedForAReason {
 
 impl RefusedForAReason {
     pub fn new(plan: &Plan) -> Self {
-        let hears = !plan.faults.touches_a_broker() && !plan.faults.touches(&Party::Gateway);
         let journeys_us = 4 * plan.network.latency_ms[1] * 1_000 + TOLERANCE_US;
         Self {
-            judges: hears && plan.gateway.quirks.calls_per_second.is_none(),
+            judges: plan.faults.are_none() && plan.gateway.quirks.calls_per_second.is_none(),
             pause_us: plan.gateway.retry_max_ms * 1_000 + journeys_us,
             wrong_us: None,
             wrong_for_us: BTreeMap::new(),
             open: BTreeMap::new(),
             answered_us: BTreeMap::new(),
             journeys_us,
+            trouble: Trouble::new(plan),
         }
     }
 

@@ -1,12 +1,12 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use tickgate::config::Quirks;
 use tickgate::topic::UserId;
 
 use super::holdings::Settled;
+use super::trouble::Trouble;
 use super::{Held, Invariant};
-use crate::fault::Party;
-use crate::history::{ClientName, Event, Reply, RowOutcome, Seen};
+use crate::history::{Event, Reply, RowOutcome, Seen};
 use crate::plan::Plan;
 
 /// Added where moments of two hosts are compared.
@@ -16,8 +16,8 @@ const TOLERANCE_US: u64 = 100_000;
 /// command about the topic or about a session of the user was not answered yet, or a session or the
 /// host was lost, or the credentials had changed. Nobody waits for what was never asked.
 ///
-/// Judged where broker and gateway hear each other, any number of calls is allowed, and no topic
-/// waits for another's place; of clients that no fault has struck.
+/// Judged where no fault delays anybody, any number of calls is allowed, and no topic
+/// waits for another's place.
 pub(super) struct TimeoutsAreTheBrokers {
     judges: bool,
     /// For so long a command can be in flight.
@@ -28,7 +28,7 @@ pub(super) struct TimeoutsAreTheBrokers {
     busy_us: Option<u64>,
     /// Until when a user had, at its sessions or at an instrument.
     busy_with_us: BTreeMap<(UserId, Option<String>), u64>,
-    struck: BTreeSet<ClientName>,
+    trouble: Trouble,
 }
 
 impl Invariant for TimeoutsAreTheBrokers {
@@ -40,13 +40,9 @@ impl Invariant for TimeoutsAreTheBrokers {
         if !self.judges {
             return Ok(());
         }
+        self.trouble.observe(event);
         let at_us = event.at_us;
         match &event.seen {
-            Seen::Struck(strike) => {
-                if let Party::Client(name) = &strike.party {
-                    self.struck.insert(name.as_str().into());
-                }
-            }
             Seen::BrokerDied { back_in_ms } => self.busy_us = Some(at_us + back_in_ms * 1_000),
             Seen::Greeted => self.busy_us = self.busy_us.max(Some(at_us)),
             Seen::SessionLost { user, .. } | Seen::Invalidated { user } => {
@@ -72,47 +68,43 @@ impl TimeoutsAreTheBrokers {
     pub fn new(plan: &Plan) -> Self {
         let gateway = &plan.gateway;
         let quirks = &gateway.quirks;
-        let hears = !plan.faults.touches_a_broker() && !plan.faults.touches(&Party::Gateway);
         let usual = Quirks::default();
         let freely = quirks.calls_per_second.is_none()
             && quirks.topics_per_connection == usual.topics_per_connection;
         let journeys_us = 4 * plan.network.latency_ms[1] * 1_000 + TOLERANCE_US;
         let command_ms = gateway.answer_timeout_ms.max(gateway.connect_timeout_ms);
         Self {
-            judges: hears && freely,
+            judges: plan.faults.are_none() && freely,
             command_us: command_ms * 1_000,
             pause_us: gateway.retry_max_ms * 1_000 + journeys_us,
             busy_us: None,
             busy_with_us: BTreeMap::new(),
-            struck: BTreeSet::new(),
+            trouble: Trouble::new(plan),
         }
     }
 
     fn told(&self, at_us: u64, settled: &Settled) -> Result<(), String> {
-        let Settled { client, reply, was, .. } = settled;
+        let Settled { client, reply, was, sent_us, .. } = settled;
         let (Reply::Subscribed(rows), Some(user)) = (reply, was) else { return Ok(()) };
-        if self.struck.contains(client) {
-            return Ok(());
-        }
-        let lasts = |until_us: &u64| until_us + self.pause_us >= at_us;
+        // Whoever reads late was told earlier.
+        let Some(late_us) = self.trouble.delay_us(client, *sent_us, at_us) else { return Ok(()) };
+        let lasts = |until_us: &u64| until_us + self.pause_us + late_us >= at_us;
         let waits = |instrument: Option<&String>| {
             let key = (user.clone(), instrument.cloned());
             self.busy_with_us.get(&key).is_some_and(lasts)
         };
-        for row in rows {
-            let timed_out =
-                matches!(&row.outcome, RowOutcome::Failed { code } if code == "BROKER_TIMEOUT");
-            let had_to_wait = || {
-                let everybody = self.busy_us.as_ref().is_some_and(lasts);
-                everybody || waits(None) || waits(Some(&row.instrument))
-            };
-            if timed_out && !had_to_wait() {
-                return Err(format!(
-                    "{client} was told that the broker of {user} took too long for {}, and it had \
-                     not been asked",
-                    row.instrument
-                ));
-            }
+        // All rows are told when the last is settled.
+        let everybody = self.busy_us.as_ref().is_some_and(lasts);
+        if everybody || waits(None) || rows.iter().any(|row| waits(Some(&row.instrument))) {
+            return Ok(());
+        }
+        let is_timeout = |outcome: &RowOutcome| matches!(outcome, RowOutcome::Failed { code } if code == "BROKER_TIMEOUT");
+        if let Some(row) = rows.iter().find(|row| is_timeout(&row.outcome)) {
+            return Err(format!(
+                "{client} was told that the broker of {user} took too long for {}, and it had not \
+                 been asked",
+                row.instrument
+            ));
         }
         Ok(())
     }
@@ -122,7 +114,7 @@ impl TimeoutsAreTheBrokers {
 mod tests {
     use super::super::testing::{Story, client, named, plan, row};
     use super::*;
-    use crate::fault::{FaultKind, Strike};
+    use crate::fault::{FaultKind, Party, Strike};
     use crate::history::{Actor, Answer, Op, Request};
 
     /// alice waits for a topic; what happens; later she is told that it took too long.
@@ -163,7 +155,7 @@ mod tests {
     #[test]
     fn who_reads_late_is_not_judged() {
         let party = Party::Client("alice-1".into());
-        let strike = Strike { fault: FaultKind::StoppedReader, party, lasts_ms: 1 };
+        let strike = Strike { fault: FaultKind::StoppedReader, party, lasts_ms: 2_000 };
         assert_eq!(told(|story| story.good(&Actor::Network, Seen::Struck(strike))), Ok(()));
     }
 }

@@ -215,6 +215,12 @@ impl FaultPlan {
         self.connections.is_empty() && self.timed.is_empty()
     }
 
+    /// Whether nothing is wrong with any connection, link or process.
+    #[must_use]
+    pub fn are_none(&self) -> bool {
+        self.connections.is_empty() && self.timed.is_empty()
+    }
+
     /// Whether anything is wrong with the connections to some broker, or on its link.
     #[must_use]
     pub fn touches_a_broker(&self) -> bool {
