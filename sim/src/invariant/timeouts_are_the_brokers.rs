@@ -153,9 +153,13 @@ mod tests {
     }
 
     #[test]
-    fn who_reads_late_is_not_judged() {
+    fn who_reads_late_was_told_earlier() {
         let party = Party::Client("alice-1".into());
         let strike = Strike { fault: FaultKind::StoppedReader, party, lasts_ms: 2_000 };
-        assert_eq!(told(|story| story.good(&Actor::Network, Seen::Struck(strike))), Ok(()));
+        let reads_late = |story: &mut Story<TimeoutsAreTheBrokers>| {
+            story.good(&Actor::Network, Seen::Struck(strike));
+            story.serve("alice", 1, Op::Unsubscribe(named("NSE:A/LTP")));
+        };
+        assert_eq!(told(reads_late), Ok(()));
     }
 }
