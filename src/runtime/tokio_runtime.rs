@@ -42,10 +42,22 @@ const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
 /// clients come at once, and whoever finds no room tries again only after a second.
 const BACKLOG: i32 = 4_096;
 
-/// Sets what every connection has: no Nagle, keepalive.
+/// Bytes that the system may hold for a peer beyond what is on its way to it.
+///
+/// What is on its way is the peer's window and the network's affair. Without a bound on the rest
+/// the system takes megabytes for whoever stops reading: ticks that are old when they are read,
+/// in memory that no limit of ours counts, and copied at the cost of everybody else. What waits
+/// belongs into the outbox, which knows what is still worth sending.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const UNSENT_BYTES_MAX: u32 = 65_536;
+
+/// Sets what every connection has: no Nagle, keepalive, and no hoard in the system.
 fn prepared(stream: TcpStream) -> io::Result<TcpStream> {
     stream.set_nodelay(true)?;
-    SockRef::from(&stream).set_tcp_keepalive(&KEEPALIVE)?;
+    let socket = SockRef::from(&stream);
+    socket.set_tcp_keepalive(&KEEPALIVE)?;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX)?;
     Ok(stream)
 }
 
@@ -120,6 +132,35 @@ mod tests {
         // On the same thread it would wait for ever.
         let (result, ()) = tokio::join!(work, async { done.send(7).expect("somebody waits") });
         assert_eq!(result, Ok(7));
+    }
+
+    /// Bytes that a connection takes whose peer, with this receive buffer, reads nothing.
+    #[cfg(target_os = "linux")]
+    async fn taken(prepare: impl Fn(TcpStream) -> TcpStream, window: usize) -> usize {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        SockRef::from(&listener).set_recv_buffer_size(window).expect("a buffer");
+        let addr = listener.local_addr().expect("an address");
+        let stream = TcpStream::connect(addr).await.expect("it listens");
+        let (_peer, _) = listener.accept().await.expect("it has connected");
+        let (stream, block, mut taken) = (prepare(stream), [0; 4_096], 0);
+        let patience = Duration::from_millis(200);
+        while tokio::time::timeout(patience, stream.writable()).await.is_ok() {
+            taken += stream.try_write(&block).unwrap_or(0);
+        }
+        taken
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn the_system_hoards_nothing_for_whoever_stops_reading() {
+        let window = 65_536;
+        // The system doubles the window, and takes a write whole that it takes at all.
+        let most = 4 * window + UNSENT_BYTES_MAX as usize;
+        let bounded = taken(|stream| prepared(stream).expect("a connection"), window).await;
+        assert!(bounded <= most, "{bounded} bytes");
+        // What it would be otherwise, or this says nothing.
+        let unbounded = taken(|stream| stream, window).await;
+        assert!(unbounded > most, "{unbounded} bytes");
     }
 
     #[tokio::test]
