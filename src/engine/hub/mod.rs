@@ -20,6 +20,7 @@ mod overdue;
 mod reached;
 mod reject;
 mod requests;
+mod room;
 mod routes;
 mod seats;
 mod serving;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::client::{Current, CurrentKind, Row};
 use super::reject;
+use super::room::Earlier;
 use super::topics::Want;
 use super::{Effect, Hub, Note, TimerKey};
 use crate::broker::BrokerError;
@@ -112,12 +113,12 @@ impl Hub {
     ) {
         let mut rows = Vec::with_capacity(entries.len());
         let mut waiting = BTreeMap::new();
-        let mut seen = BTreeMap::new();
+        let mut earlier = self.earlier(id, user);
         let quiet = self.without_snapshot(&entries);
         for (at, entry) in entries.into_iter().enumerate() {
             let row = match entry {
                 Err(bad) => failed_entry(bad),
-                Ok(entry) => self.subscribe_entry(id, user, entry, at, &mut seen, effects),
+                Ok(entry) => self.subscribe_entry(id, user, entry, at, &mut earlier, effects),
             };
             if let Row::Waiting { instrument, mode, .. } = &row {
                 waiting.insert(Topic::new(instrument.clone(), *mode), at);
@@ -135,14 +136,13 @@ impl Hub {
         }
     }
 
-    /// `seen`: topics that earlier rows of the same request have asked for, with their rows.
     fn subscribe_entry(
         &mut self,
         id: ClientId,
         user: &UserId,
         entry: SubscribeEntry,
         at: usize,
-        seen: &mut BTreeMap<Topic, usize>,
+        earlier: &mut Earlier,
         effects: &mut Vec<Effect>,
     ) -> Row {
         let SubscribeEntry { instrument, mode, depth, interval_ms, snapshot: _ } = entry;
@@ -150,7 +150,7 @@ impl Hub {
         let depths = &self.rules_of_broker(&self.users[user].broker).depths;
         let depth = depths.fit(&instrument.exchange, depth);
         let topic = Topic::new(instrument, mode);
-        if let Some(&row) = seen.get(&topic) {
+        if let Some(&row) = earlier.rows.get(&topic) {
             return Row::Repeats { row, instrument: topic.instrument, mode };
         }
         let client = &self.clients[&id];
@@ -168,7 +168,7 @@ impl Hub {
             let reject = Reject::too_many_subscriptions(limit);
             return done(&topic.instrument, RowOutcome::Failed(reject));
         }
-        if !id.is_own() && self.room_of(user) == 0 {
+        if earlier.room == 0 {
             mark!(UserLimitReached);
             let limit = self.options.subscriptions_per_user_max;
             let reject = Reject::too_many_subscriptions_of_user(limit);
@@ -177,7 +177,8 @@ impl Hub {
         if let Some(reject) = self.is_full(user, &topic) {
             return done(&topic.instrument, RowOutcome::Failed(reject));
         }
-        seen.insert(topic.clone(), at);
+        earlier.rows.insert(topic.clone(), at);
+        earlier.room -= 1;
         match self.want(user, id, &topic, depth, effects) {
             Want::Waiting => {
                 Row::Waiting { instrument: topic.instrument, mode, depth, interval_ms }
@@ -272,21 +273,6 @@ impl Hub {
         }
         let quiet = wishes.into_iter().filter(|(_, snapshot)| !snapshot);
         quiet.map(|((instrument, mode), _)| Topic::new(instrument.clone(), mode)).collect()
-    }
-
-    /// How many topics more a user's clients may hold together.
-    fn room_of(&self, user: &UserId) -> usize {
-        let limit = self.options.subscriptions_per_user_max;
-        if self.is_crowd(user) {
-            return usize::MAX;
-        }
-        let clients = self.users[user].clients.len();
-        let most = clients.saturating_mul(self.options.subscriptions_per_client_max);
-        if most <= limit {
-            return limit;
-        }
-        let clients = self.users[user].clients.iter().filter(|id| !id.is_own());
-        limit.saturating_sub(clients.map(|id| self.clients[id].topics.len()).sum())
     }
 
     fn unsubscribe(
