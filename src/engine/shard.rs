@@ -121,6 +121,8 @@ pub struct Shard {
     /// Clients to be closed before the present step is over.
     overflowed: Vec<ClientId>,
     paces: Paces,
+    /// Routes joined and left since the start.
+    moves: u64,
     totals: ShardTotals,
 }
 
@@ -168,6 +170,7 @@ impl Shard {
             stalled: Timers::new(),
             overflowed: Vec::new(),
             paces: Paces::default(),
+            moves: 0,
             totals: ShardTotals::default(),
         }
     }
@@ -328,6 +331,7 @@ impl Shard {
     }
 
     fn join(&mut self, slot: usize, route: RouteId, interval_ms: Option<u64>, snapshot: bool) {
+        self.moves += 1;
         let Some(state) = self.routes.get_mut(&route) else {
             unreachable!("a route is expected before anybody joins it");
         };
@@ -358,6 +362,7 @@ impl Shard {
     }
 
     fn leave(&mut self, slot: usize, route: RouteId) {
+        self.moves += 1;
         let client = self.client_mut(slot);
         let Some(place) = client.routes.swap_remove(&route) else { return };
         if let Some(untold) = &mut client.untold {

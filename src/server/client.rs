@@ -26,6 +26,7 @@ use super::heartbeat::{Beat, Heartbeat, PING_FRAME};
 use super::hub::{HubMessage, Parting};
 use super::shard::{ShardMailbox, ShardMessage};
 use super::tls::{MaybeTls, Tls};
+use super::turns::Turns;
 use crate::audit::{Audit, Record, What};
 use crate::auth::Verifier;
 use crate::config::{ChannelKind, Config, OutboxPolicy};
@@ -54,6 +55,7 @@ pub(super) struct ClientContext<R: Runtime> {
     /// Whose word is taken for where a client is.
     pub trusted_proxies: Vec<IpNet>,
     pub hub: mpsc::Sender<HubMessage>,
+    pub turns: Turns,
     pub shards: Vec<ShardMailbox<R>>,
 }
 

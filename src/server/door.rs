@@ -28,6 +28,9 @@ use crate::topic::ClientId;
 /// Pause after a failed accept (no file descriptors left, say), so that it does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// Connections accepted before others on the core have their turn.
+const ARRIVALS_PER_TURN: u64 = 4;
+
 /// Connections that are told why they may not come in, at the same time.
 pub(super) const TOLD_MAX: u32 = 1_024;
 
@@ -210,7 +213,7 @@ impl<R: Runtime> Door<R> {
     ) {
         let mut guests: BTreeMap<ClientId, Guest> = BTreeMap::new();
         let mut effects = Vec::new();
-        let (mut next_id, mut failures) = (0, 0_u64);
+        let (mut next_id, mut failures) = (0_u64, 0_u64);
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -230,6 +233,10 @@ impl<R: Runtime> Door<R> {
                 Some(Ok((stream, peer))) => {
                     next_id += 1;
                     self.arrived(ClientId(next_id), stream, peer, &mut guests);
+                    if next_id.is_multiple_of(ARRIVALS_PER_TURN) {
+                        // However many come at once, ticks do not wait for all their handshakes.
+                        tokio::task::yield_now().await;
+                    }
                 }
                 Some(Err(error)) => {
                     failures += 1;

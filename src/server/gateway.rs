@@ -26,6 +26,7 @@ use super::source::Source;
 use super::stats_file;
 use super::tls::Tls;
 use super::turned_away::TurnedAway;
+use super::turns::Turns;
 use crate::audit::{self, Audit};
 use crate::auth::{Credentials, Keeper, Verifier};
 use crate::config::Config;
@@ -248,6 +249,7 @@ impl Gateway {
             verifier,
             default_broker,
             hub: hub_mailbox.clone(),
+            turns: Turns::new(),
             shards,
         });
         let gate = Gate::new(options).with_channels(&context.config);

@@ -27,6 +27,7 @@ mod stats_file;
 pub mod status;
 mod tls;
 mod turned_away;
+mod turns;
 mod upgrade;
 
 pub use administrator::{Administrator, LogControl};

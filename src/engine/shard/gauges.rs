@@ -2,6 +2,10 @@
 
 use super::Shard;
 
+/// A client joins or leaves a route in the time that so many ticks take: several tables change,
+/// and a snapshot may be made.
+const MOVE_WORK: u64 = 32;
+
 impl Shard {
     /// How many clients there are.
     #[must_use]
@@ -23,10 +27,11 @@ impl Shard {
         unpaced + self.paces.len()
     }
 
-    /// What has been done for clients: ticks and states of topics handed to them since the start.
+    /// What has been done for clients since the start, in ticks handed to one: they, the states of
+    /// topics, and routes joined and left.
     #[must_use]
     pub const fn work(&self) -> u64 {
-        self.totals.ticks + self.totals.news
+        self.totals.ticks + self.totals.news + self.moves * MOVE_WORK
     }
 
     /// Bytes that wait in all outboxes. Costs time in proportion to what waits.

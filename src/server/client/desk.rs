@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use super::ClientContext;
 use crate::audit::What;
 use crate::engine::{
@@ -45,6 +47,7 @@ impl<R: Runtime> Desk<R> {
             nesting_max: NESTING_MAX,
             elements_max: limits.json_elements_max,
         };
+        let mut turn = self.context.turns.next().await;
         let incoming = protocol::parse_request(bytes, &limits);
         let (request, violation) = match (within, incoming.body) {
             (Err(wait_ms), _) => {
@@ -57,6 +60,8 @@ impl<R: Runtime> Desk<R> {
                 (Request::Ready(Answer::Rejected(reject)), violation)
             }
             (Ok(()), Ok(protocol::Request::Authenticate(credential))) => {
+                // Who it is may take long to say.
+                turn = None;
                 self.authenticate(credential).await
             }
             (Ok(()), Ok(request)) => {
@@ -69,7 +74,7 @@ impl<R: Runtime> Desk<R> {
             Reaction::None => request,
             Reaction::Warn | Reaction::Throttle(_) | Reaction::Close => warned(request),
         };
-        self.to_hub(incoming.request_id, request).await;
+        self.to_hub(incoming.request_id, request, turn).await;
         reaction
     }
 
@@ -119,7 +124,7 @@ impl<R: Runtime> Desk<R> {
     /// Lets a client in whose credential was good at the door, as if it had just shown it.
     pub async fn welcome(&self, found: Found) {
         let identity = self.identity(found);
-        self.to_hub(None, Request::Authenticate(Ok(identity))).await;
+        self.to_hub(None, Request::Authenticate(Ok(identity)), None).await;
     }
 
     fn identity(&self, found: Found) -> Identity {
@@ -151,10 +156,19 @@ impl<R: Runtime> Desk<R> {
         }
     }
 
-    async fn to_hub(&self, request_id: Option<RequestId>, request: Request) {
+    async fn to_hub(
+        &self,
+        request_id: Option<RequestId>,
+        request: Request,
+        turn: Option<OwnedSemaphorePermit>,
+    ) {
         let event = Event::Request { client: self.id, request_id, request };
+        let message = match turn {
+            Some(turn) => HubMessage::Request(event, turn),
+            None => HubMessage::Event(event),
+        };
         // If the hub is gone the gateway is ending, and this task with it.
-        let _ = self.context.hub.send(HubMessage::Event(event)).await;
+        let _ = self.context.hub.send(message).await;
     }
 
     pub async fn to_shard(&self, message: ShardMessage<MaybeTls<R::Stream>>) {
