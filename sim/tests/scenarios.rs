@@ -116,6 +116,7 @@ scenarios! {
     a_broker_that_falls_silent => "scenarios/silent_broker.yaml",
     a_feed_that_pauses_while_some_lag => "scenarios/pauses.yaml",
     old_news_of_lost_sessions => "scenarios/late_news.yaml",
+    requests_wait_for_their_turn => "scenarios/rush.yaml",
 }
 
 #[test]

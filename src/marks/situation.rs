@@ -126,6 +126,8 @@ words! {
         PacedHasLatest = "a boundary comes for a client that has the latest value already",
         PacedLastLeavesArmed = "the last of a pace leaves in the middle of an interval",
         PacedLags = "a boundary comes for a client that lags",
+        TurnWaits = "a request waits for others to be read",
+        HubGivesWay = "the hub has done so much that others have their turn",
         ClosingDelivery = "something comes for a client that is being closed or gone",
         CloseOverdue = "a client takes too long to be closed",
         SlotReused = "a client gets the slot of one that has gone",

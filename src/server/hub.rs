@@ -14,6 +14,7 @@ use super::shard::ShardMessage;
 use crate::audit::{Audit, Record, What};
 use crate::broker::Command;
 use crate::engine::{ChannelId, Effect, Event, Hub, HubSnapshot, Note, ShardId};
+use crate::marks::mark;
 use crate::protocol::{Answer, ErrorCode, Reject, RequestId, frame};
 use crate::runtime::Clock;
 use crate::topic::{BrokerName, ClientId};
@@ -123,6 +124,7 @@ pub(super) async fn run_hub<S: Send>(
             }
             drop(turn);
             if done_in_turn >= EFFECTS_PER_TURN {
+                mark!(HubGivesWay);
                 done_in_turn = 0;
                 // However many clients subscribe to however much, ticks do not wait for them.
                 tokio::task::yield_now().await;

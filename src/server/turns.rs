@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::marks::mark;
+
 /// Requests that are being parsed, or wait for the hub. More would not be done sooner.
 const TURNS: usize = 16;
 
@@ -24,6 +26,7 @@ impl Turns {
     /// Waits for a turn, which lasts until what this gives is dropped. `None` never: nobody closes
     /// it.
     pub async fn next(&self) -> Option<OwnedSemaphorePermit> {
+        mark!(TurnWaits if self.0.available_permits() == 0);
         self.0.clone().acquire_owned().await.ok()
     }
 }
