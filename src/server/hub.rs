@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
-use super::administrator::{Asked, HubOrder};
+use super::administrator::{Asked, HubOrder, Reply};
 use super::feed::FeedMessage;
 use super::shard::ShardMessage;
 use crate::audit::{Audit, Record, What};
@@ -88,30 +88,8 @@ pub(super) async fn run_hub<S: Send>(
         }
         let mut now_ms = clock.now_ms();
         for message in messages.drain(..) {
-            let (mut left, mut reply, mut turn) = (None, None, None);
-            match message {
-                HubMessage::Event(event) => hub.handle(now_ms, event, &mut effects),
-                HubMessage::Request(event, its_turn) => {
-                    hub.handle(now_ms, event, &mut effects);
-                    turn = Some(its_turn);
-                }
-                HubMessage::Left(client, parting) => {
-                    hub.handle(now_ms, Event::Closed { client }, &mut effects);
-                    left = Some((client, parting));
-                }
-                HubMessage::Order(order) => {
-                    reply = Some(order(&mut hub, now_ms, &mut effects));
-                }
-                HubMessage::Query(rows_max, answer) => {
-                    // Whoever asked may have given up.
-                    let _ = answer.send(hub.snapshot(now_ms, rows_max));
-                    continue;
-                }
-                HubMessage::Drain(done) => {
-                    hub.handle(now_ms, Event::Drain, &mut effects);
-                    drained = Some(done);
-                }
-            }
+            let Told { left, reply, turn } =
+                tell(&mut hub, now_ms, message, &mut effects, &mut drained);
             #[cfg(debug_assertions)]
             hub.check();
             done_in_turn += outlets.carry_out_all(&mut hub, now_ms, &mut effects).await;
@@ -137,6 +115,48 @@ pub(super) async fn run_hub<S: Send>(
             let _ = done.send(());
         }
     }
+}
+
+/// What is to be done when the effects of a message have been carried out.
+#[derive(Default)]
+struct Told {
+    /// A connection that has ended.
+    left: Option<(ClientId, Parting)>,
+    /// Whom to answer.
+    reply: Option<Reply>,
+    /// Whose turn is over.
+    turn: Option<OwnedSemaphorePermit>,
+}
+
+fn tell(
+    hub: &mut Hub,
+    now_ms: u64,
+    message: HubMessage,
+    effects: &mut Vec<Effect>,
+    drained: &mut Option<oneshot::Sender<()>>,
+) -> Told {
+    let mut told = Told::default();
+    match message {
+        HubMessage::Event(event) => hub.handle(now_ms, event, effects),
+        HubMessage::Request(event, turn) => {
+            hub.handle(now_ms, event, effects);
+            told.turn = Some(turn);
+        }
+        HubMessage::Left(client, parting) => {
+            hub.handle(now_ms, Event::Closed { client }, effects);
+            told.left = Some((client, parting));
+        }
+        HubMessage::Order(order) => told.reply = Some(order(hub, now_ms, effects)),
+        HubMessage::Query(rows_max, answer) => {
+            // Whoever asked may have given up.
+            let _ = answer.send(hub.snapshot(now_ms, rows_max));
+        }
+        HubMessage::Drain(done) => {
+            hub.handle(now_ms, Event::Drain, effects);
+            *drained = Some(done);
+        }
+    }
+    told
 }
 
 impl<S> Outlets<S> {
