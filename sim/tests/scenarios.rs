@@ -43,6 +43,7 @@ scenarios! {
     a_storm_over_shared_topics => "scenarios/smoke.yaml",
     the_standard_storm => "scenarios/standard_storm.yaml",
     topics_that_are_mute => "scenarios/mute_topics.yaml",
+    topics_that_are_rare => "scenarios/rare_topics.yaml",
     markets_that_open_and_close => "scenarios/market_hours.yaml",
     sessions_that_are_lost_and_come_back => "scenarios/lost_sessions.yaml",
     a_feed_that_falls_silent => "scenarios/silent_feed.yaml",
