@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub struct Feed {
     /// Whether clients are told when a topic of theirs is stale, closed or recovering.
     pub status: bool,
-    /// Silence after which a topic is stale while its market is open, unless it is known to be rare.
+    /// Silence after which a topic is stale while its market is open, unless it is rare.
     pub stale_after_ms: u64,
     /// Silence after which a topic that is known to be rare is stale, too. Less than
     /// `stale_after_ms`: nothing is known to be rare.
