@@ -56,6 +56,7 @@ scenarios! {
     a_storm_over_four_shards => "scenarios/many_shards.yaml",
     administrators_block_remove_and_tell => "scenarios/administrators.yaml",
     several_modes_of_one_instrument => "scenarios/modes.yaml",
+    modes_that_the_broker_lacks => "scenarios/lacking_modes.yaml",
     topics_on_several_connections => "scenarios/pooled.yaml",
     sessions_and_topics_that_linger => "scenarios/lingering.yaml",
     topics_that_linger_in_the_way => "scenarios/full_lingering.yaml",
