@@ -161,8 +161,9 @@ impl FeedStatusIsTrue {
 
     /// What is stale has not come out of two silences like this one just before.
     fn is_unusual(&self, client: &ClientName, topic: &TopicName, at_us: u64) -> Result<(), String> {
+        let arrived_us = at_us.saturating_sub(self.way_us);
         let published = self.published.get(topic).into_iter();
-        let mut latest = published.flat_map(|at| at.range(..=at_us).rev().copied());
+        let mut latest = published.flat_map(|at| at.range(..=arrived_us).rev().copied());
         let (Some(last_us), Some(between_us), Some(before_us)) =
             (latest.next(), latest.next(), latest.next())
         else {
@@ -173,8 +174,7 @@ impl FeedStatusIsTrue {
         let since_us = self.since_us.get(client).and_then(|since| since.get(topic));
         let saw_all = since_us.is_some_and(|since_us| since_us + self.way_us < began_us);
         let is_settled = self.session_us.is_none_or(|session_us| session_us < began_us);
-        let hours = self.hours.get(&*topic.instrument().exchange);
-        let always_open = hours.is_none();
+        let always_open = !self.hours.contains_key(&*topic.instrument().exchange);
         let ago_us = at_us - last_us;
         if saw_all && is_settled && always_open && ago_us + TOLERANCE_US < usual_us {
             return Err(format!(
