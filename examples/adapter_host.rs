@@ -1,80 +1,59 @@
 //! A whole adapter host, for a broker that makes its prices up: HOST for gateways, BUS for ticks.
-use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{BuildHasher, RandomState};
-use std::{env, error::Error, time::Duration};
-
-use bytes::Bytes;
 use serde_json::{Value, json};
-use tokio::{select, time::interval};
-use zeromq::{PubSocket, RouterSocket, Socket, SocketRecv, SocketSend, ZmqMessage};
+use std::collections::{BTreeMap, BTreeSet};
+use zeromq::{PubSocket, RouterSocket, Socket, SocketRecv, SocketSend, ZmqResult, util};
 
-type Sessions = BTreeMap<String, (u64, BTreeSet<String>)>; // User -> number of the session, topics.
-
-/// Does what is asked, or nothing if it is done already. `None`: there is no such session.
-fn serve(sessions: &mut Sessions, said: &Value) -> Option<()> {
-    let text = |name: &str| said[name].as_str().unwrap_or_default().to_owned();
-    let (user, number) = (text("user"), said["session"].as_u64()?);
-    let mode = ["DEPTH", "LTP", "QUOTE"][said["mode"].as_u64().unwrap_or(0) as usize % 3];
+/// Changes what users hold: the number of their session, its topics. `None`: no such session.
+fn serve(held: &mut BTreeMap<String, BTreeMap<u64, BTreeSet<String>>>, said: &Value) -> Option<()> {
+    let text = |name: &str| said[name].as_str().unwrap_or_default();
+    let (user, number) = (held.entry(text("user").into()).or_default(), said["session"].as_u64()?);
+    let mode = ["", "LTP", "QUOTE", "DEPTH"][said["mode"].as_u64().unwrap_or(0) as usize % 4];
     let topic = format!("{}_{}_{mode}", text("exchange"), text("symbol"));
-    let held = sessions.get_mut(&user).filter(|held| held.0 == number);
-    match said["op"].as_str()? {
-        "connect" if held.is_some() => {}
-        "connect" => drop(sessions.insert(user, (number, [].into()))), // Log in.
-        "disconnect" => sessions.retain(|of, held| *of != user || held.0 > number),
-        "subscribe" => drop(held?.1.insert(topic)), // Ask the broker; it may take its time.
-        "unsubscribe" => drop(held?.1.remove(&topic)),
-        _ => held?.1.clear(),
+    match text("op") {
+        "connect" => *user = [(number, user.remove(&number).unwrap_or_default())].into(), // Log in.
+        "disconnect" => user.retain(|held, _| *held > number),
+        "subscribe" => drop(user.get_mut(&number)?.insert(topic)), // Ask the broker.
+        op => user.get_mut(&number)?.retain(|held| op == "unsubscribe" && *held != topic), // All.
     }
     Some(())
 }
 
-fn message(first: impl Into<Bytes>, second: String) -> ZmqMessage {
-    let mut message = ZmqMessage::from(first.into());
-    message.push_back(second.into());
-    message
-}
-
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let address = |name: &str, default: &str| env::var(name).unwrap_or_else(|_| default.into());
-    let (mut router, mut bus) = (RouterSocket::new(), PubSocket::new());
-    router.bind(&address("HOST", "tcp://127.0.0.1:5600")).await?;
-    let me = format!("{:x}", RandomState::new().hash_one(())); // Random for each life.
-    // Peer -> id of the gateway, when it was heard, sessions.
-    let mut gateways = BTreeMap::<Bytes, (Value, u64, Sessions)>::new();
-    let mut turns = interval(Duration::from_millis(100));
-    for turn in 0_u64.. {
-        while let Some(asked) =
-            select! { biased; _ = turns.tick() => None, asked = router.recv() => Some(asked) }
-        {
-            let [peer, body] = &asked?.into_vec()[..] else { continue };
-            let Ok(said) = serde_json::from_slice::<Value>(body) else { continue };
+async fn main() -> ZmqResult<()> {
+    let (mut host, mut bus) = (RouterSocket::new(), PubSocket::new());
+    host.bind(&std::env::var("HOST").unwrap_or("tcp://127.0.0.1:5600".into())).await?;
+    let me = format!("{:x?}", &util::PeerIdentity::new()[..]); // Random for each life.
+    let mut gateways = BTreeMap::<_, (_, u64, _)>::new(); // Id: its peer, when heard, users.
+    let mut turns = tokio::time::interval(std::time::Duration::from_millis(100));
+    for turn in 100_u64.. {
+        loop {
+            let got = tokio::select! { biased; _ = turns.tick() => break, it = host.recv() => it? };
+            let [peer, body] = &got.into_vec()[..] else { continue };
+            let said: Value = serde_json::from_slice(body).unwrap_or_default();
             let (kind, n, id) = (said["type"].as_str().unwrap_or(""), &said["n"], &said["id"]);
             if kind == "hello" {
-                gateways.retain(|old, (id, ..)| old != peer && *id != said["gateway"]);
-                gateways.insert(peer.clone(), (said["gateway"].clone(), turn, [].into()));
+                gateways.insert(said["gateway"].to_string(), (peer.clone(), turn, [].into()));
                 bus = PubSocket::new(); // It does not connect again by itself.
-                bus.connect(&address("BUS", "tcp://127.0.0.1:5555")).await?;
+                bus.connect(&std::env::var("BUS").unwrap_or("tcp://127.0.0.1:5555".into())).await?;
             }
-            let Some((_, heard, sessions)) = gateways.get_mut(peer) else { continue };
-            *heard = turn;
-            let is_done = kind == "request" && serve(sessions, &said).is_some();
+            let Some(gateway) = gateways.values_mut().find(|it| it.0 == *peer) else { continue };
+            gateway.1 = turn;
+            let is_done = kind == "request" && serve(&mut gateway.2, &said).is_some();
             let answer = match kind {
                 "hello" => json!({"type":"welcome","version":1,"name":"it","instance":me,"n":n}),
                 "ping" => json!({"type":"pong","n":n}),
-                "request" if is_done => json!({"type":"answer","id":id,"status":"success"}),
-                "request" => {
-                    json!({"type":"answer","id":id,"status":"error","code":"NOT_CONNECTED"})
-                }
-                _ => continue, // Of a later version.
+                _ if kind != "request" => continue, // Of a later version.
+                _ if is_done => json!({"type":"answer","id":id,"status":"success"}),
+                _ => json!({"type":"answer","id":id,"status":"error","code":"NOT_CONNECTED"}),
             };
-            // Whoever has asked may have gone.
-            router.send(message(peer.clone(), answer.to_string())).await.ok();
+            let answer = vec![peer.clone(), answer.to_string().into()];
+            host.send(answer.try_into().expect("parts")).await.ok(); // The peer may have gone.
         }
         gateways.retain(|_, (_, heard, _)| turn - *heard < 600);
-        let sessions = gateways.values().flat_map(|(.., sessions)| sessions.values());
-        for topic in sessions.flat_map(|session| &session.1).collect::<BTreeSet<_>>() {
-            bus.send(message(topic.clone(), json!({"ltp": 100 + turn % 7}).to_string())).await?;
+        let users = gateways.values().flat_map(|(.., users)| users.values());
+        for topic in users.flat_map(|user| user.values().flatten()).collect::<BTreeSet<_>>() {
+            let tick = [topic.clone(), json!({"ltp": turn}).to_string()].map(bytes::Bytes::from);
+            bus.send(tick.to_vec().try_into().expect("parts")).await?;
         }
     }
     Ok(())

@@ -152,6 +152,14 @@ async fn keeps_the_rules(command: Command) {
     caller.done("bob", 4, topic()).await;
 }
 
+#[test]
+fn a_host_is_a_page() {
+    for file in ["examples/adapter_host.py", "examples/adapter_host.rs"] {
+        let lines = std::fs::read_to_string(here(file)).unwrap().lines().count();
+        assert!(lines <= 60, "{file} has {lines} lines");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_host_in_python_serves_a_gateway() {
     serves_a_gateway(in_python).await;

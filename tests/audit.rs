@@ -63,6 +63,35 @@ async fn a_session_is_written_down_in_the_order_in_which_it_happened() {
 }
 
 #[tokio::test]
+async fn a_broker_that_agrees_and_sends_nothing_is_written_down() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("audit.jsonl");
+    let gateway = TestGateway::start_with(|config| {
+        quiet_market(config);
+        config.audit.file = Some(path.clone());
+        config.feed.stale_after_ms = 300;
+        config.feed.stale_min_ms = 300;
+    })
+    .await;
+    let publisher = common::Publisher::connect(&gateway).await;
+    let mut client = Client::connect(&gateway).await;
+    client.enter("alice-key").await;
+    client.ask(SUBSCRIBE).await;
+    gateway.wait_until(|status| status["feed"]["silent_brokers"][0] == "paper").await;
+    publisher.send("NSE_TCS_LTP", r#"{"ltp":2}"#).await;
+    gateway
+        .wait_until(|status| status["feed"]["silent_brokers"].as_array().unwrap().is_empty())
+        .await;
+    gateway.stop().await;
+
+    let records = lines(&path);
+    let told = |event: &str| records.iter().find(|record| record["event"] == event).unwrap();
+    let silent = told("feed_silent");
+    assert_eq!((&silent["broker"], &silent["topics"]), (&"paper".into(), &1.into()), "{silent}");
+    assert_eq!(told("feed_audible")["broker"], "paper");
+}
+
+#[tokio::test]
 async fn what_happens_last_is_written_before_the_gateway_has_stopped() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("audit.jsonl");

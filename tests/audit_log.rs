@@ -41,6 +41,8 @@ fn each_kind() -> Vec<What> {
         What::CredentialsReloaded { revoked: 1, changed: 2 },
         What::CredentialsNotReloaded {},
         What::CredentialsInvalidated {},
+        What::FeedSilent { broker: "paper".into(), topics: 3 },
+        What::FeedAudible { broker: "paper".into() },
     ]
 }
 

@@ -54,6 +54,7 @@ fn the_example_shows_every_key_in_its_section() {
         open: "09:15".into(),
         close: "15:30".into(),
         holidays: Vec::new(),
+        stale_after_ms: Some(1),
     });
     let mut wanted = BTreeSet::new();
     for (section, value) in &toml::Table::try_from(config).expect("serializes") {

@@ -76,6 +76,7 @@ async fn a_market_that_is_closed_is_told_right_behind_the_answer() {
             open: "09:15".into(),
             close: "15:30".into(),
             holidays: Vec::new(),
+            stale_after_ms: None,
         });
     };
     let gateway = TestGateway::start_with(closed).await;

@@ -14,6 +14,7 @@ mod broadcasts_are_current;
 mod broadcasts_need_listeners;
 mod broker_agrees;
 mod calls_hold;
+mod carriers;
 mod channels_hold;
 mod connections_hold;
 mod every_gap_is_told;
@@ -146,7 +147,7 @@ pub fn all(plan: &Plan) -> Vec<Box<dyn Invariant>> {
         Box::new(refused_for_a_reason::RefusedForAReason::new(plan)),
         Box::new(timeouts_are_the_brokers::TimeoutsAreTheBrokers::new(plan)),
         Box::new(slow_delays_nobody_else::SlowDelaysNobodyElse::new(plan)),
-        Box::new(failed_subscribe_leaves_nothing::FailedSubscribeLeavesNothing::default()),
+        Box::new(failed_subscribe_leaves_nothing::FailedSubscribeLeavesNothing::new(plan)),
         Box::new(reference_counts::ReferenceCounts::new(plan)),
         Box::new(broker_agrees::BrokerAgrees::new(plan)),
         Box::new(wanted_is_served::WantedIsServed::new(plan)),

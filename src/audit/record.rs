@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use serde::{Serialize, Serializer};
 
 use crate::runtime::calendar;
-use crate::topic::{ChannelPath, ClientId, Role, Topic, UserId};
+use crate::topic::{BrokerName, ChannelPath, ClientId, Role, Topic, UserId};
 
 /// One line of the audit log. Fields that are absent are left out of the line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,6 +132,21 @@ pub enum What {
     CredentialsNotReloaded {},
     /// `credentials_invalidated`: the bus said that a user's broker login has changed.
     CredentialsInvalidated {},
+    /// `feed_silent`: none of a broker's topics ticks although markets are open; it may have agreed
+    /// to all of them.
+    FeedSilent {
+        /// Whose.
+        #[serde(serialize_with = "as_text")]
+        broker: BrokerName,
+        /// How many topics.
+        topics: u64,
+    },
+    /// `feed_audible`: one of them ticks again.
+    FeedAudible {
+        /// Whose.
+        #[serde(serialize_with = "as_text")]
+        broker: BrokerName,
+    },
 }
 
 /// Whom or what an administrator's command was about. What a broadcast says, and which filter the
@@ -158,7 +173,7 @@ impl fmt::Display for Target {
 
 impl What {
     /// Every event's name, in the order of a connection's life.
-    pub const NAMES: [&'static str; 16] = [
+    pub const NAMES: [&'static str; 18] = [
         "connection_opened",
         "connection_closed",
         "connection_turned_away",
@@ -175,6 +190,8 @@ impl What {
         "credentials_reloaded",
         "credentials_not_reloaded",
         "credentials_invalidated",
+        "feed_silent",
+        "feed_audible",
     ];
 
     /// The name of the event, one of [`What::NAMES`].
@@ -197,6 +214,8 @@ impl What {
             Self::CredentialsReloaded { .. } => "credentials_reloaded",
             Self::CredentialsNotReloaded {} => "credentials_not_reloaded",
             Self::CredentialsInvalidated {} => "credentials_invalidated",
+            Self::FeedSilent { .. } => "feed_silent",
+            Self::FeedAudible { .. } => "feed_audible",
         }
     }
 

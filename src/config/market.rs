@@ -40,6 +40,9 @@ pub struct MarketEntry {
     /// Days on which it does not open, as `2026-01-26`.
     #[serde(default)]
     pub holidays: Vec<String>,
+    /// Silence after which a topic of it is stale. Absent: `feed.stale_after_ms`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale_after_ms: Option<u64>,
 }
 
 /// What a [`MarketEntry`] says, as numbers.
@@ -153,6 +156,7 @@ impl Default for MarketDraft {
             open: String::new(),
             close: String::new(),
             holidays: Vec::new(),
+            stale_after_ms: None,
         };
         Self { open: None, close: None, entry }
     }
@@ -178,6 +182,7 @@ pub(super) const MARKET_KEYS: &[Key<MarketDraft>] = &[
     key("open", Slot::MaybeText(|m| &mut m.open)),
     key("close", Slot::MaybeText(|m| &mut m.close)),
     key("holidays", Slot::List(|m| &mut m.entry.holidays)),
+    key("stale_after_ms", Slot::MaybeWhole(|m| &mut m.entry.stale_after_ms)),
 ];
 
 const fn key(name: &'static str, slot: Slot<MarketDraft>) -> Key<MarketDraft> {

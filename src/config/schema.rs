@@ -154,6 +154,7 @@ pub(super) const KEYS: &[Key<Config>] = &[
     key("bus", "two_segment_exchanges", Slot::List(|c| &mut c.bus.two_segment_exchanges)),
     key("feed", "status", Slot::Flag(|c| &mut c.feed.status)),
     key("feed", "stale_after_ms", Slot::Millis(|c| &mut c.feed.stale_after_ms, 100..=DAY_MS)),
+    key("feed", "stale_max_ms", Slot::Millis(|c| &mut c.feed.stale_max_ms, 100..=DAY_MS)),
     key("feed", "stale_min_ms", Slot::Millis(|c| &mut c.feed.stale_min_ms, 100..=DAY_MS)),
     key("feed", "stale_factor", Slot::Count(|c| &mut c.feed.stale_factor, 2..=100)),
     key("admin", "listen", Slot::Text(|c| &mut c.admin.listen)),
@@ -299,6 +300,7 @@ mod tests {
             open: "09:15".into(),
             close: "15:30".into(),
             holidays: Vec::new(),
+            stale_after_ms: Some(1),
         });
         config
     }

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::hub::HubMessage;
 use super::shard::ShardMessage;
+use crate::audit::Audit;
 use crate::auth::Keeper;
 use crate::engine::{
     ChannelId, Event, FeedState, Index, Moment, Picked, Prefixes, RouteId, Served, ShardId,
@@ -95,6 +96,7 @@ pub(super) struct FeedOutlets<S> {
     pub hub: mpsc::Sender<HubMessage>,
     /// Learns of users whose credentials changed before the hub sends them away.
     pub keeper: Keeper,
+    pub audit: Audit,
     /// Milliseconds since 1970.
     pub unix_ms: Box<dyn Fn() -> u64 + Send + Sync>,
 }
@@ -137,6 +139,7 @@ pub(super) async fn run_feed<S: Send + 'static>(
         served: Vec::new(),
         picked: Vec::new(),
         shards: outlets.shards.iter().map(shard).collect(),
+        audit: outlets.audit,
         shed_ms: None,
         orders: Vec::new(),
         invalidated: BTreeSet::new(),
@@ -193,6 +196,8 @@ struct Feed<S> {
     served: Vec<Served>,
     picked: Vec<Picked>,
     shards: Vec<ToShard<S>>,
+    /// Learns of feeds that fall silent.
+    audit: Audit,
     /// When a tick was shed last.
     shed_ms: Option<u64>,
     orders: Vec<(UserId, Bytes)>,

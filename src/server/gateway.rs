@@ -167,6 +167,7 @@ impl Gateway {
             shards: all.clone(),
             hub: hub_mailbox.clone(),
             keeper: keeper.clone(),
+            audit: audit.clone(),
             unix_ms: Box::new(move || calendar.unix_ms()),
         };
         let feed = run_feed(bus, feed_messages, tables, clock, outlets);

@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::broker_view::BrokerView;
+use super::carriers::Carriers;
 use super::holdings::Holdings;
 use super::listeners::Listeners;
 use super::{Held, Invariant};
@@ -12,6 +13,7 @@ use crate::plan::Plan;
 #[derive(Default)]
 pub(super) struct BrokerAgrees {
     broker: BrokerView,
+    carriers: Carriers,
     at_rest: bool,
     listeners: Listeners,
     /// Whether sessions stay open though nobody needs them.
@@ -40,13 +42,15 @@ impl Invariant for BrokerAgrees {
 impl BrokerAgrees {
     pub fn new(plan: &Plan) -> Self {
         let kept = plan.gateway.quirks.keep_session;
-        Self { listeners: Listeners::new(plan), kept, ..Self::default() }
+        let carriers = Carriers::new(plan);
+        Self { carriers, listeners: Listeners::new(plan), kept, ..Self::default() }
     }
 
     fn compare(&self, clients: &Holdings) -> Result<(), String> {
-        let mut wanted: BTreeSet<_> = clients.counts().into_keys().collect();
+        let mut wanted = clients.counts();
         let broadcasts = self.listeners.wants(clients);
-        wanted.extend(broadcasts.iter().cloned());
+        wanted.extend(broadcasts.iter().map(|want| (want.clone(), 1)));
+        let wanted: BTreeSet<_> = self.carriers.counts(wanted).into_keys().collect();
         let on = self.broker.topics();
         if let Some((user, topic)) = wanted.difference(&on).next() {
             return Err(format!("{topic} is held for {user}, the broker does not publish it"));

@@ -3,9 +3,11 @@ use std::collections::BTreeSet;
 use tickgate::topic::UserId;
 
 use super::broker_view::BrokerView;
+use super::carriers::Carriers;
 use super::reference_counts::topics_of;
 use super::{Held, Invariant};
 use crate::history::{Event, Phase, Reply, Request, RowOutcome, Seen};
+use crate::plan::Plan;
 use crate::topic_name::TopicName;
 
 /// A subscribe that failed leaves nothing behind: if nobody else holds the topic, neither the
@@ -13,8 +15,15 @@ use crate::topic_name::TopicName;
 #[derive(Default)]
 pub(super) struct FailedSubscribeLeavesNothing {
     broker: BrokerView,
+    carriers: Carriers,
     failed: BTreeSet<(UserId, TopicName)>,
     at_rest: bool,
+}
+
+impl FailedSubscribeLeavesNothing {
+    pub fn new(plan: &Plan) -> Self {
+        Self { carriers: Carriers::new(plan), ..Self::default() }
+    }
 }
 
 impl Invariant for FailedSubscribeLeavesNothing {
@@ -30,7 +39,7 @@ impl Invariant for FailedSubscribeLeavesNothing {
         {
             for (topic, row) in topics.iter().zip(rows) {
                 if matches!(row.outcome, RowOutcome::Failed { .. }) {
-                    self.failed.insert((user.clone(), topic.clone()));
+                    self.failed.insert((user.clone(), self.carriers.of(topic)));
                 }
             }
         }
@@ -40,8 +49,9 @@ impl Invariant for FailedSubscribeLeavesNothing {
                 Ok(())
             }
             Seen::Status(status) if self.at_rest => {
-                let held = held.clients.counts();
-                let known: BTreeSet<_> = topics_of(status).into_keys().collect();
+                let held = self.carriers.counts(held.clients.counts());
+                let known: BTreeSet<_> =
+                    self.carriers.counts(topics_of(status)).into_keys().collect();
                 let on = self.broker.topics();
                 for left in self.failed.iter().filter(|topic| !held.contains_key(topic)) {
                     let (user, topic) = left;

@@ -1,3 +1,5 @@
+mod silences;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use tickgate::config::MarketHours;
@@ -9,6 +11,7 @@ use crate::history::{Actor, ClientName, Event, Op, Seen};
 use crate::plan::Plan;
 use crate::runtime::EPOCH_UNIX_MS;
 use crate::topic_name::TopicName;
+use silences::Silences;
 
 /// Added where moments of two hosts are compared.
 const TOLERANCE_US: u64 = 30_000;
@@ -23,10 +26,11 @@ const MINUTE_MS: u64 = 60_000;
 /// hours and stale or recovering within them; it is recovering if a session was lost. Where nothing
 /// interrupts the way from the feed to a client: what is stale was not published for as long as
 /// every silence is allowed, what is live was published, and of what is not published for longer
-/// than any silence is allowed, its clients have been told.
+/// than any silence is allowed, its clients have been told. A topic that was silent for too long
+/// twice running is not stale again before it has been so for as long.
 pub(super) struct FeedStatusIsTrue {
     min_us: u64,
-    max_us: u64,
+    silences: Silences,
     hours: BTreeMap<String, MarketHours>,
     /// Nothing but clients is struck, and broker sessions.
     calm: bool,
@@ -60,7 +64,7 @@ impl FeedStatusIsTrue {
         });
         Self {
             min_us: plan.gateway.stale_min_ms * 1_000,
-            max_us: plan.gateway.stale_after_ms * 1_000,
+            silences: Silences::new(plan),
             hours: hours.collect(),
             calm: [Party::Feed, Party::Gateway].iter().all(|party| !plan.faults.touches(party)),
             way_us: 2 * (plan.network.latency_ms[1] + plan.network.tick_ms) * 1_000 + TOLERANCE_US,
@@ -145,6 +149,7 @@ impl FeedStatusIsTrue {
         let published = self.published.get(topic);
         let arrived_us = at_us.saturating_sub(self.way_us);
         let last = published.and_then(|at| at.range(..=arrived_us).next_back());
+        self.is_unusual(client, topic, at_us)?;
         match last.map(|last_us| at_us - last_us) {
             Some(ago_us) if ago_us + TOLERANCE_US < self.min_us => Err(format!(
                 "{client} was told that {topic} is stale, which was published {} ms before",
@@ -152,6 +157,32 @@ impl FeedStatusIsTrue {
             )),
             Some(_) | None => Ok(()),
         }
+    }
+
+    /// What is stale has not come out of two silences like this one just before.
+    fn is_unusual(&self, client: &ClientName, topic: &TopicName, at_us: u64) -> Result<(), String> {
+        let arrived_us = at_us.saturating_sub(self.way_us);
+        let published = self.published.get(topic).into_iter();
+        let mut latest = published.flat_map(|at| at.range(..=arrived_us).rev().copied());
+        let (Some(last_us), Some(between_us), Some(before_us)) =
+            (latest.next(), latest.next(), latest.next())
+        else {
+            return Ok(());
+        };
+        let silences = self.silences.surely_us(topic, &[before_us, between_us, last_us]);
+        let Some((began_us, usual_us)) = silences else { return Ok(()) };
+        let since_us = self.since_us.get(client).and_then(|since| since.get(topic));
+        let saw_all = since_us.is_some_and(|since_us| since_us + self.way_us < began_us);
+        let is_settled = self.session_us.is_none_or(|session_us| session_us < began_us);
+        let always_open = !self.hours.contains_key(&*topic.instrument().exchange);
+        let ago_us = at_us - last_us;
+        if saw_all && is_settled && always_open && ago_us + TOLERANCE_US < usual_us {
+            return Err(format!(
+                "{client} was told that {topic} is stale, silent for {} ms as often before",
+                ago_us / 1_000
+            ));
+        }
+        Ok(())
     }
 
     /// What is live has been published since it was silent.
@@ -176,7 +207,6 @@ impl FeedStatusIsTrue {
     /// Nobody is left without a word of a silence that is longer than any may be.
     fn nobody_is_left(&self, held: &Held<'_>, now_us: u64) -> Result<(), String> {
         let slack_us = self.way_us + TOLERANCE_US;
-        let too_long_us = self.max_us.max(GRACE_US) + slack_us;
         let session_us = self.session_us.unwrap_or_default();
         for (client, topics) in &self.since_us {
             if held.clients.get(client).is_none_or(|holding| !holding.pending.is_empty()) {
@@ -187,8 +217,14 @@ impl FeedStatusIsTrue {
                 if told || !self.is_judged(client, topic) {
                     continue;
                 }
-                let last_us = self.published.get(topic).and_then(|at| at.last()).copied();
+                let published = self.published.get(topic);
+                let last_us = published.and_then(|at| at.last()).copied();
                 let last_us = last_us.unwrap_or_default().max(*since_us).max(session_us);
+                if now_us <= last_us + self.silences.max_us(topic).max(GRACE_US) + slack_us {
+                    continue;
+                }
+                let longest_us = self.silences.longest_us(topic, published);
+                let too_long_us = longest_us.max(GRACE_US) + slack_us;
                 let opened = match self.hours.get(&*topic.instrument().exchange) {
                     Some(hours) => (0..=10)
                         .all(|part| is_open(hours, now_us.saturating_sub(part * too_long_us / 10))),
@@ -205,20 +241,35 @@ impl FeedStatusIsTrue {
         Ok(())
     }
 
+    /// A client has left a topic, maybe as the last.
+    fn leave(&mut self, topic: &TopicName, at_us: u64) {
+        if !self.since_us.values().any(|since| since.contains_key(topic)) {
+            self.silences.left(topic, at_us);
+        }
+    }
+
     /// Since when a client holds its topics; what it was told of others is past.
     fn hold(&mut self, client: &ClientName, held: &Held<'_>, at_us: u64) {
         let Some(holding) = held.client else {
             self.told.remove(client);
-            self.since_us.remove(client);
+            for topic in self.since_us.remove(client).unwrap_or_default().keys() {
+                self.leave(topic, at_us);
+            }
             return;
         };
         if held.settled.is_none() {
             return;
         }
         let since = self.since_us.entry(client.clone()).or_default();
+        let given_up = since.keys().filter(|topic| !holding.topics.contains(*topic));
+        let given_up: Vec<TopicName> = given_up.cloned().collect();
         since.retain(|topic, _| holding.topics.contains(topic));
         for topic in &holding.topics {
             since.entry(topic.clone()).or_insert(at_us);
+            self.silences.held(topic, at_us);
+        }
+        for topic in &given_up {
+            self.leave(topic, at_us);
         }
         if let Some(told) = self.told.get_mut(client) {
             told.retain(|topic, _| holding.topics.contains(topic));

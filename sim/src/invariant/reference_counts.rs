@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use tickgate::server::status::Status;
 use tickgate::topic::{Mode, UserId};
 
+use super::carriers::Carriers;
 use super::holdings::Holdings;
 use super::listeners::Listeners;
 use super::{Held, Invariant};
@@ -16,11 +17,13 @@ use crate::topic_name::TopicName;
 pub(super) struct ReferenceCounts {
     at_rest: bool,
     listeners: Listeners,
+    carriers: Carriers,
 }
 
 impl ReferenceCounts {
     pub fn new(plan: &Plan) -> Self {
-        Self { listeners: Listeners::new(plan), ..Self::default() }
+        let (listeners, carriers) = (Listeners::new(plan), Carriers::new(plan));
+        Self { listeners, carriers, ..Self::default() }
     }
 }
 
@@ -36,50 +39,53 @@ impl Invariant for ReferenceCounts {
                 self.at_rest = *phase == Phase::Rest;
                 Ok(())
             }
-            Seen::Status(status) if self.at_rest => compare(held.clients, &self.listeners, status),
+            Seen::Status(status) if self.at_rest => self.compare(held.clients, status),
             _ => Ok(()),
         }
     }
 }
 
-fn compare(clients: &Holdings, listeners: &Listeners, status: &Status) -> Result<(), String> {
-    let mut held = clients.counts();
-    for want in listeners.wants(clients) {
-        *held.entry(want).or_default() += 1;
-    }
-    for ((user, topic), counted) in topics_of(status) {
-        let held = held.remove(&(user.clone(), topic.clone())).unwrap_or(0);
-        if counted != held {
+impl ReferenceCounts {
+    fn compare(&self, clients: &Holdings, status: &Status) -> Result<(), String> {
+        let mut held = clients.counts();
+        for want in self.listeners.wants(clients) {
+            *held.entry(want).or_default() += 1;
+        }
+        let mut held = self.carriers.counts(held);
+        for ((user, topic), counted) in self.carriers.counts(topics_of(status)) {
+            let held = held.remove(&(user.clone(), topic.clone())).unwrap_or(0);
+            if counted != held {
+                return Err(format!(
+                    "the gateway counts {counted} clients of {user} on {topic}, {held} hold it"
+                ));
+            }
+        }
+        if let Some(((user, topic), held)) = held.into_iter().next() {
             return Err(format!(
-                "the gateway counts {counted} clients of {user} on {topic}, {held} hold it"
+                "{held} clients of {user} hold {topic}, the gateway does not know of it"
             ));
         }
-    }
-    if let Some(((user, topic), held)) = held.into_iter().next() {
-        return Err(format!(
-            "{held} clients of {user} hold {topic}, the gateway does not know of it"
-        ));
-    }
-    let mut users: BTreeMap<&UserId, u64> = BTreeMap::new();
-    for (_, holding) in clients.iter() {
-        if let Some(user) = &holding.user {
-            *users.entry(user).or_default() += 1;
+        let mut users: BTreeMap<&UserId, u64> = BTreeMap::new();
+        for (_, holding) in clients.iter() {
+            if let Some(user) = &holding.user {
+                *users.entry(user).or_default() += 1;
+            }
         }
-    }
-    for row in &status.users {
-        let are = users.remove(&row.user).unwrap_or(0);
-        if are != row.clients {
-            return Err(format!(
-                "the gateway counts {} clients of {}, {are} are authenticated",
-                row.clients, row.user
-            ));
+        for row in &status.users {
+            let are = users.remove(&row.user).unwrap_or(0);
+            if are != row.clients {
+                return Err(format!(
+                    "the gateway counts {} clients of {}, {are} are authenticated",
+                    row.clients, row.user
+                ));
+            }
         }
-    }
-    match users.into_iter().next() {
-        Some((user, are)) => {
-            Err(format!("{are} clients are {user}, the gateway does not know that user"))
+        match users.into_iter().next() {
+            Some((user, are)) => {
+                Err(format!("{are} clients are {user}, the gateway does not know that user"))
+            }
+            None => Ok(()),
         }
-        None => Ok(()),
     }
 }
 

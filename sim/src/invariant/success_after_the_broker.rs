@@ -5,6 +5,7 @@ use tickgate::topic::{Instrument, UserId};
 
 use super::broker_link::BrokerLinks;
 use super::broker_view::BrokerView;
+use super::carriers::Carriers;
 use super::holdings::Settled;
 use super::whereabouts::Whereabouts;
 use super::{Held, Invariant};
@@ -24,6 +25,7 @@ pub(super) struct SuccessAfterTheBroker {
     /// Word from the broker takes at most so long.
     journey_us: u64,
     broker: BrokerView,
+    carriers: Carriers,
     links: BrokerLinks,
     whereabouts: Whereabouts,
     /// What the gateway must believe although it is not, or no longer, so.
@@ -80,6 +82,7 @@ impl SuccessAfterTheBroker {
             // A step of the simulation on either side.
             journey_us: (network.latency_ms[1] + 2 * network.tick_ms) * 1_000,
             broker: BrokerView::default(),
+            carriers: Carriers::new(plan),
             links: BrokerLinks::new(plan),
             whereabouts: Whereabouts::default(),
             deceived: BTreeMap::new(),
@@ -172,7 +175,7 @@ impl SuccessAfterTheBroker {
             What::SubscriptionAdded { topic } => {
                 let Instrument { exchange, symbol } = &topic.instrument;
                 let name = TopicName::new(exchange, symbol, topic.mode);
-                if lasts(self.topics.get(&(user.clone(), name))) {
+                if lasts(self.topics.get(&(user.clone(), self.carriers.of(&name)))) {
                     return Ok(());
                 }
                 Err(format!("a subscription of {user} to {topic} was written down too early"))
@@ -204,7 +207,7 @@ impl SuccessAfterTheBroker {
                 let mut rows = topics.iter().zip(rows);
                 let premature = rows.find(|(topic, row)| {
                     row.outcome == RowOutcome::Success
-                        && !lasted(self.topics.get(&(user.clone(), (*topic).clone())))
+                        && !lasted(self.topics.get(&(user.clone(), self.carriers.of(topic))))
                 });
                 match premature {
                     Some((topic, _)) => Err(too_early(client, user, topic)),

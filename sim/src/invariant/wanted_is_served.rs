@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::carriers::Carriers;
 use super::holdings::Holdings;
 use super::{Held, Invariant};
 use crate::history::{Actor, ClientName, Event, Phase, Seen};
@@ -10,6 +11,7 @@ use crate::topic_name::TopicName;
 /// the feed publishes on it while all is at rest, up to the last tick.
 pub(super) struct WantedIsServed {
     phase: Phase,
+    carriers: Carriers,
     /// Topics that can be served from one mode only.
     single: BTreeSet<TopicName>,
     /// Topics published at rest, with the last tick.
@@ -26,6 +28,7 @@ impl WantedIsServed {
         };
         Self {
             phase: Phase::WarmUp,
+            carriers: Carriers::new(plan),
             single: topics.iter().copied().filter(is_single).cloned().collect(),
             published: BTreeMap::new(),
             read: BTreeMap::new(),
@@ -36,7 +39,7 @@ impl WantedIsServed {
         for (client, holding) in clients.iter() {
             for topic in &holding.topics {
                 let last_read = self.read.get(&(client.clone(), topic.clone()));
-                match (self.published.get(topic), last_read) {
+                match (self.published.get(&self.carriers.of(topic)), last_read) {
                     (None, _) => {
                         return Err(format!(
                             "{client} holds {topic}, but the feed was not asked for it any more"

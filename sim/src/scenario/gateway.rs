@@ -88,8 +88,10 @@ pub struct Gateway {
     pub quirks: Quirks,
     /// Whether publishers are asked for what is wanted alone.
     pub wanted_prefixes: bool,
-    /// Silence after which any topic is stale.
+    /// Silence after which a topic is stale that is not known to be rare.
     pub stale_after_ms: u64,
+    /// Silence after which any is.
+    pub stale_max_ms: u64,
     /// Silence before which no topic is stale.
     pub stale_min_ms: u64,
     /// In between: so many times the longest gap that the topic usually has.
@@ -133,6 +135,7 @@ impl Gateway {
     pub fn feed(&self) -> Feed {
         Feed {
             stale_after_ms: self.stale_after_ms,
+            stale_max_ms: self.stale_max_ms,
             stale_min_ms: self.stale_min_ms,
             stale_factor: self.stale_factor,
             ..Feed::default()
@@ -206,6 +209,7 @@ impl Default for Gateway {
             quirks: Quirks::default(),
             wanted_prefixes: false,
             stale_after_ms: feed.stale_after_ms,
+            stale_max_ms: feed.stale_max_ms,
             stale_min_ms: feed.stale_min_ms,
             stale_factor: feed.stale_factor,
             markets: Vec::new(),

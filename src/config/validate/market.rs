@@ -7,6 +7,7 @@ use crate::config::{Config, DAYS, Feed, MARKETS_MAX};
 
 /// Days that a market may be closed on beyond those of the week.
 const HOLIDAYS_MAX: usize = 1_000;
+const DAY_MS: u64 = 86_400_000;
 
 impl Findings {
     pub(super) fn feed(&mut self, feed: &Feed) {
@@ -27,6 +28,14 @@ impl Findings {
                     _ => "days as 2026-01-26",
                 };
                 self.add(&[&key(name)], format!("`{}` takes {wanted}", key(name)));
+            }
+            if let Some(stale_after_ms) = market.stale_after_ms {
+                let (name, min_ms) = (key("stale_after_ms"), config.feed.stale_min_ms);
+                self.at_most(("feed.stale_min_ms", min_ms), (&name, stale_after_ms));
+                if stale_after_ms > DAY_MS {
+                    let message = format!("`{name}` may be {DAY_MS} ms, got {stale_after_ms} ms");
+                    self.add(&[&name], message);
+                }
             }
             if market.holidays.len() > HOLIDAYS_MAX {
                 let name = key("holidays");

@@ -5,9 +5,17 @@
 //! thousand 7.5 m; four times that is exceeded by one gap in millions. What a gap can teach is
 //! bounded by what was allowed: an outage of an hour does not make an hour usual, while a topic
 //! that really has become slower is told stale two or three times, and then is known.
+//!
+//! That holds for topics that are rarer than the longest silence allowed, too: who comes out of the
+//! second one, without having become quick in between, is rare, and is judged by its own gaps as
+//! any other topic, up to a ceiling of its own.
 
-/// How fast a long gap is forgotten: a share of it in this time.
+/// How fast a long gap is forgotten: a share of it in this time, or in so many times its length.
 const MEMORY_MS: u64 = 600_000;
+const MEMORY_GAPS: u64 = 4;
+
+/// Silences longer than any allowed out of which a topic must have come to count as rare.
+const LATE_MIN: u32 = 2;
 
 /// Gaps that must have been seen before they mean anything.
 const GAPS_MIN: u32 = 32;
@@ -22,8 +30,11 @@ pub(super) struct Habit {
     /// The longest gap of late before that.
     longest_ms: u64,
     gaps: u32,
+    /// Silences longer than any allowed that a tick has ended, since it was quick last.
+    late: u32,
     /// Enough has been seen for the gaps to mean something.
     known: bool,
+    /// The last tick when it was looked at.
     looked_ms: u64,
     first_ms: u64,
 }
@@ -33,8 +44,10 @@ pub(super) struct Habit {
 pub struct Bounds {
     /// Silence before which nothing is stale.
     pub min_ms: u64,
-    /// Silence after which everything is.
+    /// Silence after which everything is that is not known to be rare.
     pub max_ms: u64,
+    /// Silence after which everything is.
+    pub rare_ms: u64,
     /// In between: so many times the longest usual gap.
     pub factor: u64,
 }
@@ -47,6 +60,7 @@ impl Habit {
             peak_ms: 0,
             longest_ms: 0,
             gaps: 0,
+            late: 0,
             known: false,
             looked_ms: now_ms,
             first_ms: now_ms,
@@ -65,19 +79,31 @@ impl Habit {
 
     /// A tick has come after a silence that was too long: of it no more counts than was allowed.
     pub fn ticked_late(&mut self, now_ms: u64, bounds: Bounds) {
-        let allowed_ms = self.allowed_ms(bounds);
-        let gap_ms = now_ms.saturating_sub(self.last_ms).min(allowed_ms);
+        let gap_ms = now_ms.saturating_sub(self.last_ms);
+        if gap_ms >= bounds.max_ms {
+            self.late = self.late.saturating_add(1);
+            if self.late == LATE_MIN {
+                // As if the silence before this one had been allowed in full.
+                self.known = true;
+                self.peak_ms = self.peak_ms.max(bounds.max_ms);
+            }
+        }
+        self.peak_ms = self.peak_ms.max(gap_ms.min(self.allowed_ms(bounds)));
         self.last_ms = now_ms;
-        self.peak_ms = self.peak_ms.max(gap_ms);
     }
 
     /// Takes in the gaps since the last look.
     pub fn look(&mut self, now_ms: u64, bounds: Bounds) {
-        let elapsed_ms = now_ms.saturating_sub(self.looked_ms).min(MEMORY_MS);
-        let forgotten_ms = self.longest_ms.saturating_mul(elapsed_ms) / MEMORY_MS;
+        // A silence that lasts makes nothing forgotten.
+        let memory_ms = MEMORY_MS.max(self.longest_ms.saturating_mul(MEMORY_GAPS));
+        let elapsed_ms = self.last_ms.saturating_sub(self.looked_ms).min(memory_ms);
+        let forgotten_ms = self.longest_ms.saturating_mul(elapsed_ms) / memory_ms;
         self.longest_ms = (self.longest_ms - forgotten_ms).max(self.peak_ms);
         self.peak_ms = 0;
-        self.looked_ms = now_ms;
+        self.looked_ms = self.last_ms;
+        if self.longest_ms.saturating_mul(bounds.factor) <= bounds.max_ms {
+            self.late = 0;
+        }
         if !self.known {
             // Whoever has begun with a burst may be in its first pause. Later on, a silence that
             // lasts must not be its own excuse.
@@ -87,9 +113,20 @@ impl Habit {
         }
     }
 
-    /// Whether the gaps so far mean anything.
-    pub const fn is_known(&self) -> bool {
-        self.known
+    /// How soon it is to be looked at again although it is not overdue: to learn it early, and to
+    /// notice that what was rare is so no more.
+    pub const fn look_within_ms(&self, bounds: Bounds) -> Option<u64> {
+        if !self.known {
+            Some(learning_ms(bounds))
+        } else if self.is_rare() {
+            Some(bounds.max_ms)
+        } else {
+            None
+        }
+    }
+
+    const fn is_rare(&self) -> bool {
+        self.late >= LATE_MIN
     }
 
     /// How long a silence is nothing to speak of.
@@ -98,12 +135,13 @@ impl Habit {
             return bounds.max_ms;
         }
         let usual_ms = self.longest_ms.max(self.peak_ms);
-        usual_ms.saturating_mul(bounds.factor).clamp(bounds.min_ms, bounds.max_ms)
+        let most_ms = if self.is_rare() { bounds.rare_ms } else { bounds.max_ms };
+        usual_ms.saturating_mul(bounds.factor).clamp(bounds.min_ms, most_ms)
     }
 }
 
 /// For how long a topic is watched before its gaps mean anything.
-pub(super) const fn learning_ms(bounds: Bounds) -> u64 {
+const fn learning_ms(bounds: Bounds) -> u64 {
     let ms = bounds.min_ms.saturating_mul(bounds.factor);
     if ms < bounds.max_ms { ms } else { bounds.max_ms }
 }
@@ -112,7 +150,7 @@ pub(super) const fn learning_ms(bounds: Bounds) -> u64 {
 mod tests {
     use super::*;
 
-    const BOUNDS: Bounds = Bounds { min_ms: 5_000, max_ms: 120_000, factor: 4 };
+    const BOUNDS: Bounds = Bounds { min_ms: 5_000, max_ms: 120_000, rare_ms: 3_600_000, factor: 4 };
 
     /// Ticks that often for that long, looked at every 20 seconds.
     fn habit(every_ms: u64, for_ms: u64) -> (Habit, u64) {

@@ -14,6 +14,8 @@ const DAYS_AHEAD: i64 = 40;
 #[derive(Clone, Debug, Default)]
 pub struct Hours {
     markets: Vec<MarketHours>,
+    /// Of each: after which silence a topic of it is stale, if it says so.
+    stale_after_ms: Vec<Option<u64>>,
     by_exchange: BTreeMap<String, usize>,
 }
 
@@ -27,6 +29,7 @@ impl Hours {
             let Ok(market) = entry.hours() else { continue };
             let number = hours.markets.len();
             hours.markets.push(market);
+            hours.stale_after_ms.push(entry.stale_after_ms);
             hours.by_exchange.extend(entry.exchanges.iter().map(|name| (name.clone(), number)));
         }
         hours
@@ -40,6 +43,11 @@ impl Hours {
     /// The market at which an exchange trades; `None`: it always does.
     pub(super) fn market(&self, exchange: &str) -> Option<usize> {
         self.by_exchange.get(exchange).copied()
+    }
+
+    /// Silence after which a topic of a market is stale; `None`: as everywhere.
+    pub(super) fn stale_after_ms(&self, market: usize) -> Option<u64> {
+        self.stale_after_ms[market]
     }
 
     /// Whether a market trades at a moment.
@@ -104,6 +112,7 @@ mod tests {
             open: open.into(),
             close: close.into(),
             holidays: list(holidays),
+            stale_after_ms: None,
         }])
     }
 

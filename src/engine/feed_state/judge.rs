@@ -1,6 +1,6 @@
 //! What silence means.
 
-use super::{CALENDAR_MS, Due, FeedState, Habit, RECOVERY_GRACE_MS, State, Watched, habit};
+use super::{CALENDAR_MS, Due, FeedState, Habit, RECOVERY_GRACE_MS, State, Watched};
 use crate::marks::mark;
 use crate::protocol::FeedStatus;
 
@@ -49,11 +49,11 @@ impl FeedState {
     /// already, and only a tick or another event can change it.
     fn overdue_ms(&self, slot: usize) -> Option<u64> {
         let watched = self.watched(slot);
-        let Watched { habit, due_from_ms, served, lost_ms, .. } = watched;
+        let Watched { habit, bounds, due_from_ms, served, lost_ms, .. } = watched;
         let overdue_ms = if habit.last_ms > *due_from_ms {
-            habit.last_ms + habit.allowed_ms(self.bounds)
+            habit.last_ms + habit.allowed_ms(*bounds)
         } else {
-            due_from_ms + self.bounds.max_ms
+            due_from_ms + bounds.max_ms
         };
         let is_quiet = match watched.state {
             State::Live | State::Waiting => false,
@@ -82,11 +82,9 @@ impl FeedState {
         self.wheel.cancel(slot);
         let Some(overdue_ms) = self.overdue_ms(slot) else { return };
         let now_ms = self.at.now_ms;
-        let habit = &self.watched(slot).habit;
-        // Until its habit is known it is looked at now and then, to learn it early.
-        let learns = !habit.is_known();
-        let look_ms = now_ms + habit::learning_ms(self.bounds);
-        let at_ms = if learns { overdue_ms.min(look_ms) } else { overdue_ms };
+        let Watched { habit, bounds, .. } = self.watched(slot);
+        let look_ms = habit.look_within_ms(*bounds).map(|within_ms| now_ms + within_ms);
+        let at_ms = look_ms.map_or(overdue_ms, |look_ms| overdue_ms.min(look_ms));
         self.wheel.set(slot, at_ms.max(now_ms + 1));
     }
 
@@ -96,10 +94,9 @@ impl FeedState {
         match self.overdue_ms(slot) {
             None => {}
             Some(overdue_ms) if overdue_ms > now_ms => {
-                let bounds = self.bounds;
                 let watched = self.watched_mut(slot);
                 if watched.state == State::Live {
-                    watched.habit.look(now_ms, bounds);
+                    watched.habit.look(now_ms, watched.bounds);
                 }
                 self.set_deadline(slot);
             }
@@ -124,13 +121,12 @@ impl FeedState {
 
     /// A route that was not live ticks.
     pub(super) fn revives(&mut self, slot: usize, now_ms: u64) {
-        let bounds = self.bounds;
         self.at.unix_ms += now_ms.saturating_sub(self.at.now_ms);
         self.at.now_ms = self.at.now_ms.max(now_ms);
         let watched = self.watched_mut(slot);
         match watched.state {
             State::Stale if watched.habit.last_ms > watched.due_from_ms => {
-                watched.habit.ticked_late(now_ms, bounds);
+                watched.habit.ticked_late(now_ms, watched.bounds);
             }
             // A pause that somebody else made says nothing of the topic.
             State::Recovering => watched.habit.last_ms = now_ms,

@@ -104,6 +104,7 @@ struct Watched {
     /// `None`: it trades always.
     market: Option<usize>,
     shards: u64,
+    bounds: Bounds,
     habit: Habit,
     state: State,
     /// From when on a tick was due at the earliest: since it is wanted, its market is open, its
@@ -148,6 +149,7 @@ impl FeedState {
             bounds: Bounds {
                 min_ms: feed.stale_min_ms,
                 max_ms: feed.stale_after_ms,
+                rare_ms: feed.stale_max_ms.max(feed.stale_after_ms),
                 factor: feed.stale_factor as u64,
             },
             open: vec![(true, 0); hours.len()],
@@ -199,12 +201,16 @@ impl FeedState {
     fn begin(&mut self, route: RouteId, topic: &Topic, broker: &BrokerName, shards: u64) {
         let now_ms = self.at.now_ms;
         let market = self.hours.market(&topic.instrument.exchange);
+        let own_ms = market.and_then(|market| self.hours.stale_after_ms(market));
+        let max_ms = own_ms.unwrap_or(self.bounds.max_ms);
+        let bounds = Bounds { max_ms, rare_ms: self.bounds.rare_ms.max(max_ms), ..self.bounds };
         let watched = Watched {
             route,
             topic: topic.clone(),
             broker: broker.clone(),
             market,
             shards,
+            bounds,
             habit: Habit::new(now_ms),
             state: State::Waiting,
             due_from_ms: now_ms,

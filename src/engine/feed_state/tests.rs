@@ -22,6 +22,7 @@ impl Desk {
             open: "09:15".into(),
             close: "15:30".into(),
             holidays: Vec::new(),
+            stale_after_ms: None,
         });
         let mut desk = Self {
             state: FeedState::new(&config, Moment { now_ms: 0, unix_ms: MONDAY_10_MS }),
@@ -126,6 +127,62 @@ fn each_topic_is_judged_by_its_own_habit() {
     assert_eq!(desk.tick(2), NOTHING);
     assert_eq!(desk.tick(1), ["FAST live: it ticks"]);
     assert_eq!(desk.counts(), [0, 2, 0, 0, 0]);
+}
+
+#[test]
+fn a_topic_rarer_than_the_longest_silence_is_told_stale_twice_and_then_known() {
+    let mut desk = Desk::new();
+    desk.want(1, "CRYPTO:RARE");
+    desk.tick(1);
+    let (minute_ms, hour_ms) = (60_000, HOUR_MS);
+    let told = desk.ticks(1, 10 * minute_ms, 10 * hour_ms);
+    let (stale, live) = ("RARE stale: no tick for longer than usual", "RARE live: it ticks");
+    assert_eq!(told, [stale, live, stale, live]);
+    assert_eq!(desk.go(10 * hour_ms + 39 * minute_ms), NOTHING);
+    assert_eq!(desk.go(11 * hour_ms), [stale], "four times ten minutes");
+    assert_eq!(desk.tick(1), [live]);
+    let told = desk.ticks(1, 1_000, 16 * hour_ms);
+    assert_eq!(told, NOTHING);
+    assert_eq!(desk.go(16 * hour_ms + 6_000), [stale], "it has become another topic");
+}
+
+#[test]
+fn a_market_may_have_a_longest_silence_of_its_own() {
+    let mut config = Config::default();
+    config.market.push(MarketEntry {
+        exchanges: vec!["MCX".into()],
+        utc_offset: "+00:00".into(),
+        days: crate::config::DAYS.map(String::from).to_vec(),
+        open: "00:00".into(),
+        close: "24:00".into(),
+        holidays: Vec::new(),
+        stale_after_ms: Some(HOUR_MS),
+    });
+    let at = Moment { now_ms: 0, unix_ms: MONDAY_10_MS };
+    let mut desk = Desk { state: FeedState::new(&config, at), now_ms: 0 };
+    desk.want(1, "MCX:COTTON");
+    desk.want(2, "NSE:TCS");
+    assert_eq!(desk.go(130_000), ["TCS stale: no tick since subscribe"]);
+    desk.jump(600_000);
+    desk.tick(1);
+    assert_eq!(desk.ticks(1, 3_000_000, 10 * HOUR_MS), NOTHING);
+    let at_ms = desk.now_ms;
+    assert_eq!(desk.go(at_ms + HOUR_MS - 1), NOTHING);
+    assert_eq!(desk.go(at_ms + HOUR_MS).len(), 1);
+}
+
+#[test]
+fn an_outage_or_two_do_not_make_a_topic_rare() {
+    let mut desk = Desk::new();
+    desk.want(1, "CRYPTO:BTC");
+    desk.ticks(1, 100, 600_000);
+    for outage in 1..=5 {
+        let at_ms = desk.now_ms;
+        assert_eq!(desk.go(at_ms + 130_000).len(), 1, "outage {outage}");
+        desk.jump(at_ms + 600_000);
+        assert_eq!(desk.tick(1).len(), 1);
+        desk.ticks(1, 100, at_ms + 1_200_000);
+    }
 }
 
 #[test]

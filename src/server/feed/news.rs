@@ -1,6 +1,7 @@
 //! How topics are: looked at in time, and handed on.
 
 use super::{Feed, ToShard};
+use crate::audit::What;
 use crate::engine::{FeedNote, Moment};
 
 impl<S> Feed<S> {
@@ -9,17 +10,6 @@ impl<S> Feed<S> {
         let state = &mut self.tables.state;
         state.set_now(at);
         state.fire();
-        for note in state.take_notes() {
-            match note {
-                FeedNote::Silent { broker, topics, for_ms } => tracing::warn!(
-                    %broker,
-                    topics,
-                    for_ms,
-                    "the feed is silent: no tick of any topic although markets are open"
-                ),
-                FeedNote::Audible { broker } => tracing::info!(%broker, "the feed ticks again"),
-            }
-        }
         self.spread_news();
     }
 
@@ -36,5 +26,26 @@ impl<S> Feed<S> {
             }
         }
         self.shards.iter_mut().for_each(ToShard::try_send);
+        for note in self.tables.state.take_notes() {
+            self.tell_operator(note);
+        }
+    }
+
+    fn tell_operator(&self, note: FeedNote) {
+        match note {
+            FeedNote::Silent { broker, topics, for_ms } => {
+                tracing::warn!(
+                    %broker,
+                    topics,
+                    for_ms,
+                    "the feed is silent: no tick of any topic although markets are open"
+                );
+                self.audit.put(What::FeedSilent { broker, topics }.record());
+            }
+            FeedNote::Audible { broker } => {
+                tracing::info!(%broker, "the feed ticks again");
+                self.audit.put(What::FeedAudible { broker }.record());
+            }
+        }
     }
 }

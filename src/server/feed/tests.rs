@@ -33,7 +33,8 @@ async fn stalled() -> Stalled {
     let verifier = Verifier::new(runtime.clone(), clock, KeyTable::new(), &Auth::default());
     let keeper = Arc::new(verifier).keeper();
     let unix_ms = Box::new(|| 0);
-    let outlets = FeedOutlets { shards: vec![to_shard], hub: to_hub, keeper, unix_ms };
+    let (shards, audit) = (vec![to_shard], Audit::off());
+    let outlets = FeedOutlets { shards, hub: to_hub, keeper, audit, unix_ms };
     let tables = FeedTables {
         index: Index::new(5_000),
         wildcards: Wildcards::default(),

@@ -18,6 +18,7 @@ fn story() -> Story<FeedStatusIsTrue> {
         open: "00:00".into(),
         close: "00:01".into(),
         holidays: Vec::new(),
+        stale_after_ms: None,
     });
     let opens = MarketEntry {
         exchanges: vec!["MCX".into()],
@@ -121,6 +122,34 @@ fn a_recovery_from_nothing_is_noticed() {
     assert!(problem.is_err_and(|problem| problem.contains("from nothing")));
     story.good(&Actor::BROKER, Seen::SessionLost { user: "alice".into(), session: 1 });
     assert_eq!(told(&mut story, 700, FeedStatus::Recovering, A), Ok(()));
+}
+
+/// A was published every three seconds, four times; so it has been silent for too long three times.
+fn rare() -> Story<FeedStatusIsTrue> {
+    let mut story = story();
+    story.publish(A, 1);
+    for seq in 2..=4 {
+        assert_eq!(told(&mut story, 2_500, FeedStatus::Stale, A), Ok(()), "{seq}");
+        let published = Seen::Published { topic: named(A), seq, wanted: true };
+        assert_eq!(story.later(500, &Actor::Feed, published), Ok(()));
+        assert_eq!(told(&mut story, 5, FeedStatus::Live, A), Ok(()));
+    }
+    story
+}
+
+#[test]
+fn what_is_stale_again_and_again_is_noticed() {
+    let problem = told(&mut rare(), 2_500, FeedStatus::Stale, A);
+    assert!(problem.is_err_and(|problem| problem.contains("as often before")));
+    assert_eq!(told(&mut rare(), 3_500, FeedStatus::Stale, A), Ok(()));
+}
+
+#[test]
+fn a_rare_topic_may_be_silent_for_longer_but_not_for_ever() {
+    let phase = || Seen::Phase(Phase::Rest);
+    assert_eq!(rare().later(11_000, &Actor::Operator, phase()), Ok(()));
+    let problem = rare().later(13_000, &Actor::Operator, phase());
+    assert!(problem.is_err_and(|problem| problem.contains("told nothing")));
 }
 
 #[test]
