@@ -64,6 +64,7 @@ mod feed_loss;
 pub(crate) mod holdings;
 mod listeners;
 mod misconduct;
+mod mishaps;
 mod pauses;
 #[cfg(test)]
 mod testing;
