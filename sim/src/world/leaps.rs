@@ -130,8 +130,10 @@ impl Sky for House {
     }
 
     fn crash(&mut self, host: &str) {
-        if let Some((_, task)) = self.hosts.get_mut(host) {
+        if let Some((runtime, task)) = self.hosts.get_mut(host) {
             *task = None;
+            // Its next life may begin in this very moment, on the same ports.
+            runtime.kill();
         }
     }
 
