@@ -7,7 +7,7 @@ use super::account::{Account, MINUTE_US};
 use crate::history::{Actor, ClientName, Event, Reply, Request, Seen};
 use crate::plan::Plan;
 
-/// The gateway reckons in whole milliseconds, so that one of them can be missing between two moments.
+/// The gateway reckons in whole milliseconds, so one of them can be missing between two moments.
 const WHOLE_US: u64 = 1_000;
 
 /// Threat levels of clients as the gateway can have reckoned them at most, and what follows.

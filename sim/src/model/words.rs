@@ -331,7 +331,8 @@ pub struct Row {
 /// How a row went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowOutcome {
-    /// Subscribed in this mode, with a book of so many levels and so many milliseconds between values.
+    /// Subscribed in this mode, with a book of so many levels, and so many milliseconds between two
+    /// values.
     Success(u8, u32, u64),
     /// It was already.
     Already(u8, u32),

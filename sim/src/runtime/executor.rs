@@ -127,8 +127,8 @@ impl Executor {
         Task::new(Handle(cell))
     }
 
-    /// Ends all tasks of a host where they stand, as when its process is killed, and those that were
-    /// told to stop. None of them may be the one that asks for it.
+    /// Ends all tasks of a host where they stand, as when its process is killed, and those that
+    /// were told to stop. None of them may be the one that asks for it.
     pub fn kill(&self, order: &HostOrder) {
         let queue = lock(&self.0.queue);
         let is_meant = |task: &&Arc<Cell>| {
