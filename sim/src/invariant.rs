@@ -58,12 +58,15 @@ mod timeouts_are_the_brokers;
 mod told_before_served;
 mod wanted_is_served;
 
+mod account;
 mod broker_link;
 mod broker_view;
 mod feed_loss;
 pub(crate) mod holdings;
 mod listeners;
 mod misconduct;
+mod mishaps;
+mod pauses;
 #[cfg(test)]
 mod testing;
 mod trouble;

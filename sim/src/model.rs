@@ -129,7 +129,7 @@ enum Work {
 #[derive(Clone, Copy, Debug)]
 enum OpenRow {
     Done(Row),
-    Waits { topic: Topic, asked: u32 },
+    Waits { topic: Topic, asked: u32, pace_ms: u64 },
     SameAs { row: u8, topic: Topic },
 }
 

@@ -4,6 +4,7 @@
 //! requests, or both. Together with a seed it expands into a plan. Unknown keys are refused, with
 //! line, column and the nearest key that exists.
 
+pub(crate) mod bounds;
 mod broker;
 mod check;
 mod check_brokers;

@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, VecDeque};
 
+use super::account::{Account, MINUTE_US};
 use super::trouble::Trouble;
 use super::{Held, Invariant};
 use crate::history::{Actor, ClientName, Event, Reply, Seen};
@@ -7,8 +8,6 @@ use crate::plan::Plan;
 
 /// So much may the journeys of two messages differ.
 const JITTER_US: u64 = 100_000;
-
-const MINUTE_US: u64 = 60_000_000;
 
 /// In no time is more of a client served than its burst and what that time refills, and nothing is
 /// refused as too much that its burst, and what time has refilled of it, had room for.
@@ -18,23 +17,8 @@ pub(super) struct RatesHold {
     trouble: Trouble,
     /// When what was served was sent, in the time in which a bucket fills.
     served: BTreeMap<ClientName, VecDeque<u64>>,
-    taken: BTreeMap<ClientName, Taken>,
-}
-
-/// What a client can have used of its burst at most. What is refused uses nothing.
-#[derive(Clone, Copy, Default)]
-struct Taken {
-    /// In messages times microseconds a minute.
-    level: u64,
-    /// By when the last message that took something had been served.
-    by_us: u64,
-}
-
-impl Taken {
-    /// What is left of it when a message is read that was sent then, or later.
-    fn left(self, sent_us: u64, per_minute: u64) -> u64 {
-        self.level.saturating_sub(sent_us.saturating_sub(self.by_us).saturating_mul(per_minute))
-    }
+    /// What they can have used of their bursts at most. What is refused uses nothing.
+    taken: BTreeMap<ClientName, Account>,
 }
 
 impl RatesHold {
@@ -95,7 +79,7 @@ impl Invariant for RatesHold {
             }
             return Ok(());
         }
-        *taken = Taken { level: left + MINUTE_US, by_us: event.at_us };
+        *taken = Account::reached(left + MINUTE_US, event.at_us);
         served.push_back(sent_us);
         let Some(delay_us) = delay_us else { return Ok(()) };
         for (at, first_us) in served.iter().enumerate() {

@@ -2,13 +2,11 @@ use std::collections::BTreeMap;
 
 use tickgate::topic::UserId;
 
-use super::trouble::Trouble;
+use super::holdings::Settled;
+use super::mishaps::Mishaps;
 use super::{Held, Invariant};
 use crate::history::{Event, Reply, Request, Seen};
 use crate::plan::Plan;
-
-/// Added where moments of two hosts are compared.
-const TOLERANCE_US: u64 = 100_000;
 
 /// Whoever shows a good key is refused for its broker's sake only if something was wrong there: a
 /// command about the session failed or was not answered, the session or the host was lost, or the
@@ -16,19 +14,11 @@ const TOLERANCE_US: u64 = 100_000;
 ///
 /// Judged where no fault delays anybody and any number of calls is allowed.
 pub(super) struct RefusedForAReason {
-    judges: bool,
-    /// After a failure, until the next try has been made.
-    pause_us: u64,
-    /// Until when something was wrong last, with everybody's broker.
-    wrong_us: Option<u64>,
-    /// And for whom else.
-    wrong_for_us: BTreeMap<UserId, u64>,
+    mishaps: Mishaps,
     /// Commands about sessions that were not answered, by number.
     open: BTreeMap<u64, UserId>,
     /// When the last of them was: the answer and a refusal pass each other on the way.
     answered_us: BTreeMap<UserId, u64>,
-    journeys_us: u64,
-    trouble: Trouble,
 }
 
 impl Invariant for RefusedForAReason {
@@ -37,20 +27,13 @@ impl Invariant for RefusedForAReason {
     }
 
     fn observe(&mut self, event: &Event, held: &Held<'_>) -> Result<(), String> {
-        if !self.judges {
+        if !self.mishaps.knows_all() {
             return Ok(());
         }
-        self.trouble.observe(event);
+        self.mishaps.observe(event);
         let at_us = event.at_us;
         match &event.seen {
-            Seen::BrokerDied { back_in_ms } => {
-                self.open.clear();
-                self.wrong_us = Some(at_us + back_in_ms * 1_000);
-            }
-            Seen::Greeted => self.wrong_us = self.wrong_us.max(Some(at_us)),
-            Seen::SessionLost { user, .. } | Seen::Invalidated { user } => {
-                self.wrong_for_us.insert(user.clone(), at_us);
-            }
+            Seen::BrokerDied { .. } => self.open.clear(),
             Seen::Called(call) if call.op.topic().is_none() => {
                 self.open.insert(call.id, call.user.clone());
             }
@@ -59,26 +42,10 @@ impl Invariant for RefusedForAReason {
                     self.answered_us.insert(call.user.clone(), at_us);
                 }
                 if !in_time || error.is_some_and(|code| code != "REFUSED") {
-                    self.wrong_for_us.insert(call.user.clone(), at_us);
+                    self.mishaps.add(&call.user, at_us);
                 }
             }
-            Seen::Answered(_) => {
-                if let Some(settled) = held.settled
-                    && let (Request::Authenticate(Some(user)), Reply::Refused { code, .. }) =
-                        (&settled.request, &settled.reply)
-                    && code.starts_with("BROKER_")
-                    && let Some(late_us) =
-                        self.trouble.delay_us(&settled.client, settled.sent_us, at_us)
-                    // Whoever reads late was told earlier.
-                    && !self.had_a_reason(user, settled.sent_us, at_us.saturating_sub(late_us))
-                {
-                    let client = &settled.client;
-                    return Err(format!(
-                        "{client} showed the key of {user} and got {code}, though nothing was \
-                         wrong with its broker"
-                    ));
-                }
-            }
+            Seen::Answered(_) => return held.settled.map_or(Ok(()), |it| self.told(at_us, it)),
             _ => {}
         }
         Ok(())
@@ -87,25 +54,33 @@ impl Invariant for RefusedForAReason {
 
 impl RefusedForAReason {
     pub fn new(plan: &Plan) -> Self {
-        let journeys_us = 4 * plan.network.latency_ms[1] * 1_000 + TOLERANCE_US;
-        Self {
-            judges: plan.faults.are_none() && plan.gateway.quirks.calls_per_second.is_none(),
-            pause_us: plan.gateway.retry_max_ms * 1_000 + journeys_us,
-            wrong_us: None,
-            wrong_for_us: BTreeMap::new(),
-            open: BTreeMap::new(),
-            answered_us: BTreeMap::new(),
-            journeys_us,
-            trouble: Trouble::new(plan),
-        }
+        let mishaps = Mishaps::new(plan);
+        Self { mishaps, open: BTreeMap::new(), answered_us: BTreeMap::new() }
     }
 
-    fn had_a_reason(&self, user: &UserId, sent_us: u64, at_us: u64) -> bool {
-        let lasts = |at_us: &u64| at_us + self.pause_us >= sent_us;
-        self.wrong_us.as_ref().is_some_and(lasts)
-            || self.wrong_for_us.get(user).is_some_and(lasts)
-            || self.open.values().any(|of| of == user)
-            || self.answered_us.get(user).is_some_and(|it| it + self.journeys_us >= at_us)
+    fn told(&self, at_us: u64, settled: &Settled) -> Result<(), String> {
+        let Settled { client, request, reply, sent_us, .. } = settled;
+        let (Request::Authenticate(Some(user)), Reply::Refused { code, .. }) = (request, reply)
+        else {
+            return Ok(());
+        };
+        if !code.starts_with("BROKER_") {
+            return Ok(());
+        }
+        let Some(told_us) = self.mishaps.told_us(settled, at_us) else { return Ok(()) };
+        if self.mishaps.are_felt(user, *sent_us) || self.waits(user, told_us) {
+            return Ok(());
+        }
+        Err(format!(
+            "{client} showed the key of {user} and got {code}, though nothing was wrong with its \
+             broker"
+        ))
+    }
+
+    fn waits(&self, user: &UserId, told_us: u64) -> bool {
+        let journeys_us = self.mishaps.journeys_us();
+        self.open.values().any(|of| of == user)
+            || self.answered_us.get(user).is_some_and(|it| it + journeys_us >= told_us)
     }
 }
 

@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::holdings::Settled;
+use super::pauses::Pauses;
 use super::trouble::Trouble;
 use super::{Held, Invariant};
 use crate::fault::Party;
@@ -15,9 +16,11 @@ const TOLERANCE_US: u64 = 60_000;
 /// A slow or silent broker topic, or another client, delays nobody: what does not need it is
 /// answered within a few journeys of a message.
 ///
-/// Judged are requests of clients that wait for no other answer.
+/// Judged are requests of clients that wait for no other answer. Whoever has broken rules may not
+/// be read for a while.
 pub(super) struct SlowDelaysNobodyElse {
     trouble: Trouble,
+    pauses: Pauses,
     /// Clients that waited for nothing when they wrote their latest request.
     idle: BTreeSet<(ClientName, u64)>,
     journey_us: u64,
@@ -40,6 +43,7 @@ impl SlowDelaysNobodyElse {
         let answer_ms = plan.brokers().map(|broker| broker.answer_ms[1]).max();
         Self {
             trouble: Trouble::new(plan),
+            pauses: Pauses::new(plan),
             idle: BTreeSet::new(),
             journey_us: plan.network.latency_ms[1] * 1_000,
             broker_us: answer_ms.unwrap_or_default() * 1_000,
@@ -114,14 +118,19 @@ impl Invariant for SlowDelaysNobodyElse {
                 self.idle.insert((client.clone(), event.at_us));
             }
         }
-        let Some(settled) = held.settled else { return Ok(()) };
+        let Some(settled) = held.settled else {
+            self.pauses.observe(event, held);
+            return Ok(());
+        };
+        let unread_us = self.pauses.left_us(&settled.client, settled.sent_us);
+        self.pauses.observe(event, held);
         if !self.idle.remove(&(settled.client.clone(), settled.sent_us)) {
             return Ok(());
         }
         let took_us = event.at_us - settled.sent_us;
         let delay_us = self.trouble.delay_us(&settled.client, settled.sent_us, event.at_us);
         let bound_us = self.bound_us(settled).zip(delay_us);
-        match bound_us.map(|(bound_us, delay_us)| bound_us + delay_us) {
+        match bound_us.map(|(bound_us, delay_us)| bound_us + delay_us + unread_us) {
             Some(bound_us) if took_us > bound_us => Err(format!(
                 "{} waited {} ms for the answer to {}; {} ms is the most that it should take",
                 settled.client,
@@ -155,5 +164,30 @@ mod tests {
         let subscribe = |topic: &str| Request::Subscribe(vec![named(topic)]);
         assert!(answer_after(300, subscribe("NSE:A/LTP"), subscribed("NSE:A/LTP")).is_err());
         assert_eq!(answer_after(300, subscribe("NSE:B/LTP"), subscribed("NSE:B/LTP")), Ok(()));
+    }
+
+    /// Two wrong keys, of which the gateway takes the second amiss for 400 ms; later a ping.
+    fn pong_for_a_rogue(pause_ms: u64, pong_ms: u64) -> Result<(), String> {
+        let mut plan = plan();
+        plan.gateway.throttle_at = 3;
+        plan.gateway.throttle_ms = 400;
+        let mut story = Story::of(SlowDelaysNobodyElse::new(&plan));
+        story.join("alice-1");
+        for _ in 0..2 {
+            let id = story.send("alice-1", Request::Authenticate(None));
+            let (code, message) = ("AUTHENTICATION_ERROR".into(), String::new());
+            story.answer("alice-1", id, Reply::Refused { code, message })?;
+        }
+        story.later(pause_ms, &client("alice-1"), Seen::Unexpected(String::new()))?;
+        let id = story.send("alice-1", Request::Ping);
+        let answer = Answer { id: Some(id), reply: Reply::Pong, broker: None };
+        story.later(pong_ms, &client("alice-1"), Seen::Answered(answer))
+    }
+
+    #[test]
+    fn who_has_broken_rules_waits_for_its_own_sake_and_no_longer() {
+        assert_eq!(pong_for_a_rogue(0, 400), Ok(()));
+        assert!(pong_for_a_rogue(0, 600).is_err());
+        assert!(pong_for_a_rogue(300, 400).is_err());
     }
 }

@@ -4,13 +4,10 @@ use tickgate::config::Quirks;
 use tickgate::topic::UserId;
 
 use super::holdings::Settled;
-use super::trouble::Trouble;
+use super::mishaps::Mishaps;
 use super::{Held, Invariant};
-use crate::history::{Event, Reply, RowOutcome, Seen};
+use crate::history::{Call, Event, Reply, RowOutcome, Seen};
 use crate::plan::Plan;
-
-/// Added where moments of two hosts are compared.
-const TOLERANCE_US: u64 = 100_000;
 
 /// Whoever is told that its broker took too long was waiting for the broker: not long before, a
 /// command about the topic or about a session of the user was not answered yet, or a session or the
@@ -20,15 +17,11 @@ const TOLERANCE_US: u64 = 100_000;
 /// waits for another's place.
 pub(super) struct TimeoutsAreTheBrokers {
     judges: bool,
+    mishaps: Mishaps,
     /// For so long a command can be in flight.
     command_us: u64,
-    /// After a failure, until the next try has been made and its client has read the answer.
-    pause_us: u64,
-    /// Until when everybody had something to wait for.
-    busy_us: Option<u64>,
-    /// Until when a user had, at its sessions or at an instrument.
-    busy_with_us: BTreeMap<(UserId, Option<String>), u64>,
-    trouble: Trouble,
+    /// Until when a user had commands in flight, about its sessions or an instrument.
+    commands_us: BTreeMap<(UserId, Option<String>), u64>,
 }
 
 impl Invariant for TimeoutsAreTheBrokers {
@@ -40,23 +33,11 @@ impl Invariant for TimeoutsAreTheBrokers {
         if !self.judges {
             return Ok(());
         }
-        self.trouble.observe(event);
+        self.mishaps.observe(event);
         let at_us = event.at_us;
         match &event.seen {
-            Seen::BrokerDied { back_in_ms } => self.busy_us = Some(at_us + back_in_ms * 1_000),
-            Seen::Greeted => self.busy_us = self.busy_us.max(Some(at_us)),
-            Seen::SessionLost { user, .. } | Seen::Invalidated { user } => {
-                self.busy_with_us.insert((user.clone(), None), at_us);
-            }
-            Seen::Called(call) => {
-                let instrument = call.op.topic().map(|topic| topic.instrument().to_string());
-                let until_us = at_us + self.command_us;
-                self.busy_with_us.insert((call.user.clone(), instrument), until_us);
-            }
-            Seen::Replied { call, in_time: true, .. } => {
-                let instrument = call.op.topic().map(|topic| topic.instrument().to_string());
-                self.busy_with_us.insert((call.user.clone(), instrument), at_us);
-            }
+            Seen::Called(call) => self.is_busy(call, at_us + self.command_us),
+            Seen::Replied { call, in_time: true, .. } => self.is_busy(call, at_us),
             Seen::Answered(_) => return held.settled.map_or(Ok(()), |it| self.told(at_us, it)),
             _ => {}
         }
@@ -67,35 +48,35 @@ impl Invariant for TimeoutsAreTheBrokers {
 impl TimeoutsAreTheBrokers {
     pub fn new(plan: &Plan) -> Self {
         let gateway = &plan.gateway;
-        let quirks = &gateway.quirks;
-        let usual = Quirks::default();
-        let freely = quirks.calls_per_second.is_none()
-            && quirks.topics_per_connection == usual.topics_per_connection;
-        let journeys_us = 4 * plan.network.latency_ms[1] * 1_000 + TOLERANCE_US;
+        let usual = Quirks::default().topics_per_connection;
+        let has_room = gateway.quirks.topics_per_connection == usual;
         let command_ms = gateway.answer_timeout_ms.max(gateway.connect_timeout_ms);
+        let mishaps = Mishaps::new(plan);
         Self {
-            judges: plan.faults.are_none() && freely,
+            judges: mishaps.knows_all() && has_room,
+            mishaps,
             command_us: command_ms * 1_000,
-            pause_us: gateway.retry_max_ms * 1_000 + journeys_us,
-            busy_us: None,
-            busy_with_us: BTreeMap::new(),
-            trouble: Trouble::new(plan),
+            commands_us: BTreeMap::new(),
         }
     }
 
+    fn is_busy(&mut self, call: &Call, until_us: u64) {
+        let instrument = call.op.topic().map(|topic| topic.instrument().to_string());
+        self.commands_us.insert((call.user.clone(), instrument), until_us);
+    }
+
     fn told(&self, at_us: u64, settled: &Settled) -> Result<(), String> {
-        let Settled { client, reply, was, sent_us, .. } = settled;
+        let Settled { client, reply, was, .. } = settled;
         let (Reply::Subscribed(rows), Some(user)) = (reply, was) else { return Ok(()) };
-        // Whoever reads late was told earlier.
-        let Some(late_us) = self.trouble.delay_us(client, *sent_us, at_us) else { return Ok(()) };
-        let lasts = |until_us: &u64| until_us + self.pause_us + late_us >= at_us;
+        let Some(told_us) = self.mishaps.told_us(settled, at_us) else { return Ok(()) };
         let waits = |instrument: Option<&String>| {
             let key = (user.clone(), instrument.cloned());
-            self.busy_with_us.get(&key).is_some_and(lasts)
+            let until_us = self.commands_us.get(&key);
+            until_us.is_some_and(|until_us| self.mishaps.is_felt(*until_us, told_us))
         };
         // All rows are told when the last is settled.
-        let everybody = self.busy_us.as_ref().is_some_and(lasts);
-        if everybody || waits(None) || rows.iter().any(|row| waits(Some(&row.instrument))) {
+        let any = waits(None) || rows.iter().any(|row| waits(Some(&row.instrument)));
+        if any || self.mishaps.are_felt(user, told_us) {
             return Ok(());
         }
         let is_timeout = |outcome: &RowOutcome| matches!(outcome, RowOutcome::Failed { code } if code == "BROKER_TIMEOUT");

@@ -168,7 +168,7 @@ impl Model {
 fn hash_row(row: &OpenRow, hasher: &mut impl Hasher) {
     match row {
         OpenRow::Done(row) => format!("{row:?}").hash(hasher),
-        OpenRow::Waits { topic, asked } => (topic, asked).hash(hasher),
+        OpenRow::Waits { topic, asked, pace_ms } => (topic, asked, pace_ms).hash(hasher),
         OpenRow::SameAs { row, topic } => (row, topic).hash(hasher),
     }
 }

@@ -196,7 +196,8 @@ impl Model {
         }
         take_out(&mut self.account(user).clients, |client| *client == no);
         if remove != 0 || orders != OrdersChange::Keep {
-            let delivery = Delivery { client: no, answer: None, add: 0, remove, orders };
+            let delivery =
+                Delivery { client: no, answer: None, add: 0, paces: Vec::new(), remove, orders };
             self.expected.deliveries.push(delivery);
         }
     }
@@ -245,6 +246,7 @@ impl Model {
         orders: OrdersChange,
     ) {
         let answer = Some((say, id));
-        self.expected.deliveries.push(Delivery { client, answer, add, remove, orders });
+        let paces = Vec::new();
+        self.expected.deliveries.push(Delivery { client, answer, add, paces, remove, orders });
     }
 }

@@ -38,7 +38,12 @@ impl fmt::Display for Ask {
             Self::Subscribe(entries) => {
                 f.write_str("subscribe")?;
                 entries.iter().try_for_each(|entry| match entry {
-                    SubscribeEntry::Good { topic, depth } => write!(f, " {topic}:{depth}"),
+                    SubscribeEntry::Good { topic, depth, pace_ms: 0 } => {
+                        write!(f, " {topic}:{depth}")
+                    }
+                    SubscribeEntry::Good { topic, depth, pace_ms } => {
+                        write!(f, " {topic}:{depth} each {pace_ms} ms")
+                    }
                     SubscribeEntry::Bad => f.write_str(" (unreadable)"),
                 })
             }

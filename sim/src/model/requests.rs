@@ -71,11 +71,11 @@ impl Model {
         for (at, entry) in entries.iter().enumerate() {
             let row = match entry {
                 SubscribeEntry::Bad => failed(BAD_SYMBOL, UNREADABLE),
-                SubscribeEntry::Good { topic, depth } => {
+                SubscribeEntry::Good { topic, depth, pace_ms } => {
                     match asked_before.iter().position(|before| *before == Some(topic)) {
                         Some(row) => OpenRow::SameAs { row: row as u8, topic },
                         None => {
-                            let (row, is_new) = self.subscribe_one(no, user, topic, depth);
+                            let (row, is_new) = self.subscribe_one(no, user, topic, depth, pace_ms);
                             asked_before[at] = is_new.then_some(topic);
                             row
                         }
@@ -97,6 +97,7 @@ impl Model {
         user: UserNo,
         topic: Topic,
         depth: u32,
+        pace_ms: u64,
     ) -> (OpenRow, bool) {
         let symbol = topic.symbol();
         let limit = self.rules.topics_per_client_max;
@@ -118,10 +119,11 @@ impl Model {
         self.client(no).expect("it asks").wants.push(topic);
         if self.begin_to_hold(user, no, topic, depth) {
             self.log(Line::Subscribed(no, topic));
-            let outcome = RowOutcome::Success(topic.mode(), self.depth_of(user, topic, depth));
+            let depth = self.depth_of(user, topic, depth);
+            let outcome = RowOutcome::Success(topic.mode(), depth, pace_ms);
             return (OpenRow::Done(Row { symbol, outcome }), true);
         }
-        (OpenRow::Waits { topic, asked: depth }, true)
+        (OpenRow::Waits { topic, asked: depth, pace_ms }, true)
     }
 
     fn wanted_together(&self, user: UserNo) -> usize {
@@ -165,12 +167,12 @@ impl Model {
         let busy = self.client(no).and_then(|client| client.busy.as_mut()).expect("it waits");
         let Work::Subscribing(rows) = &mut busy.with else { unreachable!("it subscribes") };
         for row in rows.iter_mut().flatten() {
-            if let OpenRow::Waits { topic: waited, asked } = *row
+            if let OpenRow::Waits { topic: waited, asked, pace_ms } = *row
                 && waited == topic
             {
                 let depth = sends.unwrap_or(asked);
                 let outcome = match refused_as {
-                    None => RowOutcome::Success(topic.mode(), depth),
+                    None => RowOutcome::Success(topic.mode(), depth, pace_ms),
                     Some(code) => RowOutcome::Failed(Refusal { code, words }),
                 };
                 *row = OpenRow::Done(Row { symbol: topic.symbol(), outcome });
@@ -194,7 +196,7 @@ impl Model {
                 OpenRow::SameAs { row, topic } => {
                     let first = rows[row as usize].expect("it comes before");
                     let outcome = match first.outcome {
-                        RowOutcome::Success(_, depth) | RowOutcome::Already(_, depth) => {
+                        RowOutcome::Success(_, depth, _) | RowOutcome::Already(_, depth) => {
                             RowOutcome::Already(topic.mode(), depth)
                         }
                         RowOutcome::Failed(refusal) => RowOutcome::Failed(refusal),
@@ -204,15 +206,22 @@ impl Model {
             });
         }
         let (user, _) = client.account.expect("it subscribes");
-        let mut add = 0;
+        let (mut add, mut paces) = (0, Vec::new());
         for row in rows.iter() {
-            if let RowOutcome::Success(mode, _) = row.outcome {
+            if let RowOutcome::Success(mode, _, pace_ms) = row.outcome {
                 let topic = Topic::new(row.symbol, mode);
                 add |= topic.bit();
+                if pace_ms > 0 {
+                    paces.push((topic, pace_ms));
+                }
             }
         }
+        paces.sort();
         let broker = self.account(user).broker;
         self.finish_and_route(no, Say::Subscribed(rows, broker), add);
+        if let Some(delivery) = self.expected.deliveries.last_mut() {
+            delivery.paces = paces;
+        }
     }
 
     fn unsubscribe(

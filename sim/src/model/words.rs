@@ -152,6 +152,8 @@ pub enum SubscribeEntry {
         topic: Topic,
         /// Levels of the book.
         depth: u32,
+        /// Milliseconds between two values; 0: every one.
+        pace_ms: u64,
     },
     /// One that could not be read.
     Bad,
@@ -265,6 +267,8 @@ pub struct Delivery {
     pub answer: Option<(Say, Option<u32>)>,
     /// Topics it is routed from now on, as a set.
     pub add: u32,
+    /// Milliseconds between two values of those of them that have a pace, by topic.
+    pub paces: Vec<(Topic, u64)>,
     /// Topics it is routed no longer, as a set.
     pub remove: u32,
     /// What happens to its order updates.
@@ -327,8 +331,9 @@ pub struct Row {
 /// How a row went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowOutcome {
-    /// Subscribed in this mode, with a book of so many levels.
-    Success(u8, u32),
+    /// Subscribed in this mode, with a book of so many levels, and so many milliseconds between two
+    /// values.
+    Success(u8, u32, u64),
     /// It was already.
     Already(u8, u32),
     /// It is not.

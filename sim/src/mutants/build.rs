@@ -8,7 +8,7 @@ use std::process::Command;
 use super::VARIABLE;
 use super::diagnostics::{Complaint, complaints, programs};
 use super::list::Mutant;
-use super::rewrite::{Rewritten, alone, rewrite};
+use super::rewrite::{Rewritten, alone, rewrite, without_const};
 use crate::bugs::measure::run_to_end;
 use crate::bugs::scratch::Scratch;
 
@@ -34,6 +34,9 @@ pub struct Programs {
     /// Where they are to be started.
     pub tree: PathBuf,
 }
+
+/// What the compiler says of a constant function that calls one which is not.
+const CALLS_WHAT_IS_NOT_CONSTANT: &str = "error[E0015]";
 
 /// Names the switch, in the copy.
 const LIBRARY: &str = "src/lib.rs";
@@ -87,8 +90,8 @@ impl<'a> Workshop<'a> {
         let mut refused: BTreeSet<u32> = opaque.map(|mutant| mutant.number).collect();
         for _ in 0..ROUNDS_MAX {
             let planted = self.write_all(mutants, &refused)?;
-            let blamed = self.refused(&planted, turn)?;
-            if blamed.is_empty() {
+            let (blamed, freed) = self.refused(&planted, turn)?;
+            if blamed.is_empty() && !freed {
                 refused.extend(&planted.refused);
                 return Ok(Planted { refused, ..planted });
             }
@@ -112,19 +115,41 @@ impl<'a> Workshop<'a> {
         Ok(planted)
     }
 
-    /// Those that the compiler complains about.
-    fn refused(&self, planted: &Planted, turn: &mut dyn FnMut()) -> Result<BTreeSet<u32>, String> {
-        let mut blamed = BTreeSet::new();
+    /// Those that the compiler complains about, and whether it is helped otherwise.
+    fn refused(
+        &self,
+        planted: &Planted,
+        turn: &mut dyn FnMut(),
+    ) -> Result<(BTreeSet<u32>, bool), String> {
+        let (mut blamed, mut freed) = (BTreeSet::new(), false);
         for complaint in self.check(turn)? {
             let mut guilty = complaint.places.iter().map(|(file, bytes)| {
                 planted.files.get(file).map(|file| file.blamed(bytes)).unwrap_or_default()
             });
             match guilty.find(|guilty| !guilty.is_empty()) {
                 Some(guilty) => blamed.extend(guilty),
+                None if self.free(&complaint)? => freed = true,
                 None => return Err(format!("no mutant explains this:\n{}", complaint.words)),
             }
         }
-        Ok(blamed)
+        Ok((blamed, freed))
+    }
+
+    /// With mutants in it no function of the engine is constant any more, so none that calls one
+    /// can be. Says whether that was what the compiler complained about.
+    fn free(&self, complaint: &Complaint) -> Result<bool, String> {
+        let Some((file, bytes)) = complaint.places.first() else { return Ok(false) };
+        if !complaint.words.starts_with(CALLS_WHAT_IS_NOT_CONSTANT) || self.is_mutated(file) {
+            return Ok(false);
+        }
+        match without_const(&read(self.scratch, file)?, bytes.start)? {
+            Some(text) => self.write(file, &text).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    fn is_mutated(&self, file: &str) -> bool {
+        self.sources.contains_key(file)
     }
 
     /// Whether a mutant compiles if it is the only one. It stays in the copy.

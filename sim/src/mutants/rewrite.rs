@@ -100,6 +100,21 @@ pub fn rewrite(source: &str, mutants: &[&Mutant]) -> Result<Rewritten, String> {
     Ok(rewritten)
 }
 
+/// The source with the function around a place being constant no longer. Nothing moves. `None` if
+/// no function before that place is constant.
+///
+/// # Errors
+///
+/// Fails if the source is not Rust.
+pub fn without_const(source: &str, place: usize) -> Result<Option<String>, String> {
+    let consts = Sites::of(source)?.consts;
+    let before = consts.into_iter().filter(|word| word.end <= place);
+    Ok(before.max_by_key(|word| word.end).map(|word| {
+        let spaces = " ".repeat(word.len());
+        format!("{}{spaces}{}", &source[..word.start], &source[word.end..])
+    }))
+}
+
 /// The source with one mutant in it, as cargo-mutants would write it.
 ///
 /// # Errors

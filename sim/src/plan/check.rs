@@ -11,7 +11,7 @@ use super::check_faults::check_faults;
 use super::{Action, ClientPlan, OrderKind, Plan};
 use crate::history::Request;
 use crate::runtime::TaskOrder;
-use crate::scenario::RangeMs;
+use crate::scenario::bounds::in_order;
 use crate::topic_name::TopicName;
 
 /// Longest story, in milliseconds.
@@ -160,13 +160,6 @@ pub(super) fn known(user: &UserId, users: &BTreeSet<&UserId>) -> Result<(), Stri
 
 pub(super) fn rising(moments: impl Iterator<Item = u64>, name: &str) -> Result<(), String> {
     if moments.is_sorted() { Ok(()) } else { Err(format!("`{name}` must be in order of `at_ms`")) }
-}
-
-pub(super) fn in_order(range: RangeMs, name: &str) -> Result<(), String> {
-    if range[0] <= range[1] {
-        return Ok(());
-    }
-    Err(format!("`{name}` must be [least, most], not [{}, {}]", range[0], range[1]))
 }
 
 #[cfg(test)]

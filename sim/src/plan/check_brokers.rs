@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use tickgate::topic::UserId;
 
-use super::check::{in_order, known, rising};
+use super::check::{known, rising};
 use super::{BrokerPlan, IncidentKind, Plan};
 use crate::scenario::Manner;
+use crate::scenario::bounds::in_order;
 
 /// Finds the first thing that makes no sense.
 pub(super) fn check_brokers(plan: &Plan, users: &BTreeSet<&UserId>) -> Result<(), String> {

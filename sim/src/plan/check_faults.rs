@@ -3,9 +3,7 @@
 use super::check::rising;
 use super::{ConnectionFault, Plan, TimedKind};
 use crate::fault::Party;
-
-/// Longest single fault, in milliseconds: everybody's patience has to outlast it.
-const FAULT_MS_MAX: u64 = 60_000;
+use crate::scenario::bounds::{FAULT_MS_MAX, within};
 
 /// Finds the first thing that makes no sense.
 pub(super) fn check_faults(plan: &Plan) -> Result<(), String> {
@@ -76,14 +74,6 @@ fn known(party: &Party, plan: &Plan) -> Result<(), String> {
         Party::Feed | Party::Gateway => true,
     };
     if there { Ok(()) } else { Err(format!("`faults` strikes {party}, who is not there")) }
-}
-
-fn within(number: u64, least: u64, most: u64, name: &str) -> Result<(), String> {
-    match (least..=most).contains(&number) {
-        true => Ok(()),
-        false if most == u64::MAX => Err(format!("`{name}` must be at least {least}")),
-        false => Err(format!("`{name}` must be from {least} to {most}")),
-    }
 }
 
 #[cfg(test)]

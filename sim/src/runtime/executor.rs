@@ -127,6 +127,20 @@ impl Executor {
         Task::new(Handle(cell))
     }
 
+    /// Ends all tasks of a host where they stand, as when its process is killed, and those that
+    /// were told to stop. None of them may be the one that asks for it.
+    pub fn kill(&self, order: &HostOrder) {
+        let queue = lock(&self.0.queue);
+        let is_meant = |task: &&Arc<Cell>| {
+            task.aborted.load(Ordering::Relaxed) || task.order.is_of_the_same_host(order)
+        };
+        let meant: Vec<Arc<Cell>> = queue.alive.values().filter(is_meant).cloned().collect();
+        drop(queue);
+        for task in meant {
+            task.end(TaskEnded::Aborted);
+        }
+    }
+
     #[expect(clippy::disallowed_methods, reason = "the simulator's own spawn")]
     fn begin(&self) {
         let drive = Drive(Arc::clone(&self.0));

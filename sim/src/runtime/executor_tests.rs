@@ -40,6 +40,31 @@ fn a_task_that_is_stopped_releases_what_it_holds_before_its_owner_goes_on() {
 }
 
 #[test]
+fn whoever_is_killed_has_released_everything_at_once_and_nobody_else_has() {
+    let names = ["of the host", "told to stop", "of another host"];
+    let released = names.map(|_| Arc::new(AtomicBool::new(false)));
+    let (killed, other) = (order(), order());
+    on_a_runtime(async {
+        let executor = Executor::default();
+        let hold = |of: &HostOrder, at: usize| {
+            let held = Held(Arc::clone(&released[at]));
+            executor.spawn(of, names[at], async move {
+                let _held = held;
+                pending::<()>().await;
+            })
+        };
+        let tasks = [hold(&killed, 0), hold(&other, 1), hold(&other, 2)];
+        tokio::task::yield_now().await;
+        let [_of_host, told, _of_another] = tasks;
+        drop(told);
+        assert!(released.iter().all(|released| !released.load(Ordering::Relaxed)));
+        executor.kill(&killed);
+        let released = released.each_ref().map(|released| released.load(Ordering::Relaxed));
+        assert_eq!(released, [true, true, false]);
+    });
+}
+
+#[test]
 #[expect(clippy::async_yields_async, reason = "the task is looked at after its runtime")]
 fn tasks_end_with_the_runtime_although_somebody_keeps_their_waker() {
     let released = Arc::new(AtomicBool::new(false));

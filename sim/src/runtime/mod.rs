@@ -104,6 +104,12 @@ impl SimRuntime {
         Self { yields: Yields::new(seed, host, share), ..self }
     }
 
+    /// Kills the host's process: its tasks end at once, and with them their sockets. So does what
+    /// was told to stop. Not on turmoil's network, which crashes its hosts itself.
+    pub fn kill(&self) {
+        self.executor.kill(&self.order);
+    }
+
     /// Which orders of its tasks were seen so far.
     #[must_use]
     pub fn interleavings(&self) -> Interleavings {

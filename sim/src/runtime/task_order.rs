@@ -92,6 +92,11 @@ impl HostOrder {
         Self { policy, seed, host: host.into(), shared: Arc::new(Mutex::new(shared)) }
     }
 
+    /// Whether both are of the same host.
+    pub(super) fn is_of_the_same_host(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
     /// The place of a new task.
     pub(super) fn place(&self, name: &str) -> Place {
         let number = {

@@ -6,9 +6,10 @@ use std::collections::BTreeSet;
 use serde_saphyr::{Location, Spanned};
 use tickgate::protocol::INTERVAL_MS;
 
+use super::bounds::in_order;
 use super::check_brokers::check_brokers;
 use super::check_faults::check_faults;
-use super::{RangeMs, Scenario, Step, StepKind, Storm, TaskOrderChoice, World};
+use super::{Scenario, Step, StepKind, Storm, TaskOrderChoice, World};
 
 /// Longest story, in milliseconds.
 const DURATION_MS_MAX: u64 = 600_000;
@@ -256,13 +257,6 @@ fn check_storm(storm: &Storm, world: &World, names: &Names) -> Result<(), Proble
         return Err((here, "all weights are zero".into()));
     }
     Ok(())
-}
-
-pub(super) fn in_order(range: RangeMs, name: &str) -> Result<(), String> {
-    if range[0] <= range[1] {
-        return Ok(());
-    }
-    Err(format!("`{name}` must be [least, most], not [{}, {}]", range[0], range[1]))
 }
 
 fn nowhere(problem: impl Into<String>) -> Result<(), Problem> {

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_saphyr::{Location, Spanned};
 
-use super::check::{Names, Problem, in_order};
+use super::bounds::in_order;
+use super::check::{Names, Problem};
 use super::{Broker, Manner, Scenario, Step, StepKind, World};
 
 /// Names that somebody else in a history has.

@@ -2,11 +2,9 @@
 
 use serde_saphyr::{Location, Spanned};
 
-use super::check::{Problem, in_order};
+use super::bounds::{FAULT_MS_MAX, in_order, within};
+use super::check::Problem;
 use super::{Faults, Of, RangeMs, World};
-
-/// Longest single fault, in milliseconds: everybody's patience has to outlast it.
-const FAULT_MS_MAX: u64 = 60_000;
 
 /// Finds the first thing that makes no sense.
 pub(super) fn check_faults(faults: &Faults, world: &World) -> Result<(), Problem> {
@@ -135,14 +133,6 @@ fn within_unit(number: f64) -> bool {
 fn lasts(for_ms: RangeMs) -> Result<(), String> {
     in_order(for_ms, "for_ms")?;
     within(for_ms[1], 0, FAULT_MS_MAX, "for_ms")
-}
-
-fn within(number: u64, least: u64, most: u64, name: &str) -> Result<(), String> {
-    match (least..=most).contains(&number) {
-        true => Ok(()),
-        false if most == u64::MAX => Err(format!("`{name}` must be at least {least}")),
-        false => Err(format!("`{name}` must be from {least} to {most}")),
-    }
 }
 
 #[cfg(test)]

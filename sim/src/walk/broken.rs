@@ -214,6 +214,44 @@ fn a_row_that_claims_success_is_noticed() {
 }
 
 #[test]
+fn a_pace_that_is_forgotten_or_somebody_elses_is_noticed() {
+    let routed: [Mischief; 2] = [
+        |effects| {
+            for effect in effects {
+                if let Effect::Deliver { change, .. } = effect {
+                    change.paces.clear();
+                }
+            }
+        },
+        |effects| {
+            for effect in effects {
+                if let Effect::Deliver { change, .. } = effect {
+                    change.paces.values_mut().for_each(|pace_ms| *pace_ms += 1);
+                }
+            }
+        },
+    ];
+    for mischief in routed {
+        let said = complaint_about(mischief);
+        assert!(said.contains("has the paces"), "{said}");
+    }
+    let said = complaint_about(|effects| {
+        for effect in effects {
+            if let Effect::Deliver { answer: Some((Answer::Subscribed { rows, .. }, _)), .. } =
+                effect
+            {
+                for row in rows {
+                    if let RowOutcome::Success { interval_ms, .. } = &mut row.outcome {
+                        *interval_ms = 0;
+                    }
+                }
+            }
+        }
+    });
+    assert!(said.contains("instead of"), "{said}");
+}
+
+#[test]
 fn a_route_that_is_not_given_or_not_taken_away_is_noticed() {
     for mischief in [
         (|effects: &mut Vec<Effect>| {

@@ -93,7 +93,8 @@ impl Way {
     }
 
     fn whole(&mut self, choices: &mut impl Choices) -> Result<(), String> {
-        let mut generator = Generator::new(choices);
+        // When values leave, the model of delivery does not know.
+        let mut generator = Generator::new(choices).without_paces();
         for broker in 0..BROKERS as BrokerNo {
             let step = self.walk.world.start(broker);
             self.event(step)?;

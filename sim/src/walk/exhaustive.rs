@@ -190,7 +190,7 @@ fn moves<E: Engine>(world: World, walk: &Walk<E>) -> Vec<Move> {
 
 fn client_moves<E: Engine>(world: World, walk: &Walk<E>, client: ClientNo, moves: &mut Vec<Move>) {
     let is_open = walk.world.open.contains(&client);
-    let subscribe = SubscribeEntry::Good { topic: TOPIC, depth: 5 };
+    let subscribe = SubscribeEntry::Good { topic: TOPIC, depth: 5, pace_ms: 0 };
     let subscribe = Ask::Subscribe(List::from_iter([subscribe]));
     let unsubscribe = UnsubscribeEntry::Good { symbol: TOPIC.symbol(), mode: None };
     let unsubscribe = Ask::Unsubscribe(List::from_iter([unsubscribe]));

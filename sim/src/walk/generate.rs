@@ -23,6 +23,8 @@ pub struct Generator {
     brokers: u32,
     /// How badly brokers behave, as in [`World::act`].
     trouble: u32,
+    /// Whether some want no more than a value in so many milliseconds.
+    paces: bool,
     /// Steps that have to follow.
     next: VecDeque<Step>,
 }
@@ -81,8 +83,14 @@ impl Generator {
             symbols: 1 + choices.below(SYMBOLS as u32),
             brokers: 1 + choices.below(BROKERS as u32),
             trouble: choices.pick(&[0, 16, 64, 64]),
+            paces: true,
             next: VecDeque::new(),
         }
+    }
+
+    /// The same, in which everybody wants every value.
+    pub fn without_paces(self) -> Self {
+        Self { paces: false, ..self }
     }
 
     /// Draws deadlines, pauses and limits.
@@ -247,7 +255,9 @@ impl Generator {
             true => SubscribeEntry::Bad,
             false => {
                 let depth = choices.pick(&[1, 5, 20]);
-                SubscribeEntry::Good { topic: self.topic(choices), depth }
+                let topic = self.topic(choices);
+                let pace_ms = if self.paces { choices.pick(&[0, 0, 250, 1_000]) } else { 0 };
+                SubscribeEntry::Good { topic, depth, pace_ms }
             }
         };
         Ask::Subscribe((0..entries).map(entry).collect())

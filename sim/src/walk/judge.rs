@@ -59,7 +59,9 @@ impl Judge {
                 Effect::Deliver { client, shard, change, answer } => {
                     let (add, remove) = self.route(client.0, *shard, change)?;
                     let orders = dictionary.orders(&change.orders);
-                    let seen = SeenDelivery { client: client.0, answer, add, remove, orders };
+                    let paces = self.paces(change)?;
+                    let client = client.0;
+                    let seen = SeenDelivery { client, answer, add, paces, remove, orders };
                     open.delivery(dictionary, &seen)?;
                 }
                 Effect::Interest { route, topic, broker, shard, wanted } => {
@@ -101,6 +103,17 @@ impl Judge {
             }
         }
         Ok(interest)
+    }
+
+    /// Which of the topics that a client joins have a pace, by topic.
+    fn paces(&self, change: &Change) -> Result<Vec<(Topic, u64)>, String> {
+        if change.paces.is_empty() {
+            return Ok(Vec::new());
+        }
+        let pace = |(route, pace_ms): (&RouteId, &u64)| Ok((self.name(*route)?.1, *pace_ms));
+        let mut paces: Vec<_> = change.paces.iter().map(pace).collect::<Result<_, String>>()?;
+        paces.sort();
+        Ok(paces)
     }
 
     /// A client joins and leaves routes: the sets of topics that it joins and leaves.
@@ -191,6 +204,7 @@ struct SeenDelivery<'a> {
     client: ClientNo,
     answer: &'a Option<(Answer, Option<RequestId>)>,
     add: u32,
+    paces: Vec<(Topic, u64)>,
     remove: u32,
     orders: OrdersChange,
 }
@@ -228,6 +242,10 @@ impl<'a> Open<'a> {
         if !answer_is_right {
             let (seen, say) = (seen.answer, &delivery.answer);
             return Err(format!("c{} is told {seen:?} instead of {say:?}", delivery.client));
+        }
+        if seen.paces != delivery.paces {
+            let (client, paces) = (delivery.client, &seen.paces);
+            return Err(format!("c{client} has the paces {paces:?} instead of {delivery:?}"));
         }
         let (routes, orders) = ((seen.add, seen.remove), seen.orders);
         if (routes, orders) != ((delivery.add, delivery.remove), delivery.orders) {

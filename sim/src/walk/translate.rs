@@ -136,10 +136,10 @@ impl Dictionary {
     fn subscribe_entry(&self, entry: words::SubscribeEntry) -> Result<SubscribeEntry, BadEntry> {
         match entry {
             words::SubscribeEntry::Bad => Err(bad_entry()),
-            words::SubscribeEntry::Good { topic, depth } => {
+            words::SubscribeEntry::Good { topic, depth, pace_ms: interval_ms } => {
                 let instrument = self.instruments[topic.symbol() as usize].clone();
                 let mode = Mode::ALL[topic.mode() as usize];
-                Ok(SubscribeEntry { instrument, mode, depth, snapshot: None, interval_ms: 0 })
+                Ok(SubscribeEntry { instrument, mode, depth, snapshot: None, interval_ms })
             }
         }
     }
@@ -306,10 +306,10 @@ impl Dictionary {
     fn is_row(&self, row: &SubscribeRow, say: &Row) -> bool {
         let outcome = match (&row.outcome, &say.outcome) {
             (
-                RowOutcome::Success { mode, depth, interval_ms: 0 },
-                words::RowOutcome::Success(at, levels),
-            )
-            | (
+                RowOutcome::Success { mode, depth, interval_ms },
+                words::RowOutcome::Success(at, levels, pace_ms),
+            ) => mode.index() as u8 == *at && depth == levels && interval_ms == pace_ms,
+            (
                 RowOutcome::AlreadySubscribed { mode, depth },
                 words::RowOutcome::Already(at, levels),
             ) => mode.index() as u8 == *at && depth == levels,

@@ -114,24 +114,22 @@ impl House {
 
 impl Sky for House {
     fn hold(&mut self, a: &str, b: &str, held: bool) {
-        for (from, to) in [(a, b), (b, a)] {
-            self.network.change(from, to, |link| link.held = held);
-        }
+        self.network.hold(a, b, held);
     }
 
     fn cut(&mut self, from: &str, to: &str, cut: bool) {
-        self.network.change(from, to, |link| link.cut = cut);
+        self.network.cut(from, to, cut);
     }
 
     fn slow(&mut self, a: &str, b: &str, most: Duration) {
-        for (from, to) in [(a, b), (b, a)] {
-            self.network.change(from, to, |link| link.slowed = Some(most));
-        }
+        self.network.slow(a, b, most);
     }
 
     fn crash(&mut self, host: &str) {
-        if let Some((_, task)) = self.hosts.get_mut(host) {
+        if let Some((runtime, task)) = self.hosts.get_mut(host) {
             *task = None;
+            // Its next life may begin in this very moment, on the same ports.
+            runtime.kill();
         }
     }
 

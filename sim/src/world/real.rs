@@ -326,19 +326,15 @@ fn is_struck(plan: &Plan, host: &str, party: &Party) -> bool {
 
 impl Sky for House {
     fn hold(&mut self, a: &str, b: &str, held: bool) {
-        for (from, to) in [(a, b), (b, a)] {
-            self.network.change(from, to, |link| link.held = held);
-        }
+        self.network.hold(a, b, held);
     }
 
     fn cut(&mut self, from: &str, to: &str, cut: bool) {
-        self.network.change(from, to, |link| link.cut = cut);
+        self.network.cut(from, to, cut);
     }
 
     fn slow(&mut self, a: &str, b: &str, most: Duration) {
-        for (from, to) in [(a, b), (b, a)] {
-            self.network.change(from, to, |link| link.slowed = Some(most));
-        }
+        self.network.slow(a, b, most);
     }
 
     fn crash(&mut self, _gateway: &str) {

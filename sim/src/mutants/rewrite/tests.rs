@@ -43,6 +43,15 @@ fn a_body_is_left_before_it_begins_and_a_constant_function_is_none_any_more() {
 }
 
 #[test]
+fn only_the_function_around_a_place_is_constant_no_longer() {
+    let source = "const fn a() {} const fn b() { c() } const fn d() {}";
+    let place = source.find("c()").expect("it is there");
+    let text = super::without_const(source, place).expect("it is Rust");
+    assert_eq!(text.as_deref(), Some("const fn a() {}       fn b() { c() } const fn d() {}"));
+    assert_eq!(super::without_const(source, 0), Ok(None));
+}
+
+#[test]
 fn an_operator_has_others_beside_it_and_each_operand_stands_there_once() {
     let one = |operator: &str, others: &[&str]| {
         let source = format!("fn f() {{ a {operator} b; }}");

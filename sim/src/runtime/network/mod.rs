@@ -90,8 +90,25 @@ impl Network {
         &self.0.executor
     }
 
+    /// Holds back everything between two hosts, or lets it go.
+    pub fn hold(&self, a: &str, b: &str, held: bool) {
+        self.change(a, b, |link| link.held = held);
+        self.change(b, a, |link| link.held = held);
+    }
+
+    /// Cuts the way from one host to another, or repairs it.
+    pub fn cut(&self, from: &str, to: &str, cut: bool) {
+        self.change(from, to, |link| link.cut = cut);
+    }
+
+    /// Bounds the latency between two hosts.
+    pub fn slow(&self, a: &str, b: &str, most: Duration) {
+        self.change(a, b, |link| link.slowed = Some(most));
+        self.change(b, a, |link| link.slowed = Some(most));
+    }
+
     /// Changes the way from one host to another; what may pass then is on its way at once.
-    pub fn change(&self, from: &str, to: &str, change: impl FnOnce(&mut Link)) {
+    fn change(&self, from: &str, to: &str, change: impl FnOnce(&mut Link)) {
         let link = self.link(from, to);
         let mut link = lock(&link);
         change(&mut link);
