@@ -75,6 +75,10 @@ pub(super) async fn run_hub<S: Send>(
     let mut done_in_turn = 0;
     loop {
         let deadline_ms = hub.next_deadline_ms();
+        if mailbox.is_empty() {
+            // Others have their turn while it waits.
+            done_in_turn = 0;
+        }
         tokio::select! {
             biased;
             taken = mailbox.recv_many(&mut messages, MESSAGES_PER_TURN) => {
