@@ -147,7 +147,9 @@ impl Session {
         // From the first connection on, which was at the beginning.
         let seconds = Duration::from_nanos(self.watch.ns()).as_secs_f64();
         let (live, watch) = (self.live.clone(), self.watch);
-        self.publisher = Some(Publisher::connect(&self.target, self.workload, watch, live)?);
+        let publisher = Publisher::connect(&self.target, self.workload, watch, live);
+        // A target that has ended takes no ticks either, which says less.
+        self.publisher = Some(publisher.map_err(|why| self.target.ended().unwrap_or(why))?);
         Ok(Opening {
             clients: all,
             subscriptions: all * self.workload.topics_per_client as u64,

@@ -213,7 +213,7 @@ impl<R: Runtime> Door<R> {
     ) {
         let mut guests: BTreeMap<ClientId, Guest> = BTreeMap::new();
         let mut effects = Vec::new();
-        let (mut next_id, mut failures) = (0_u64, 0_u64);
+        let (mut next_id, mut failures, mut gives_way) = (0_u64, 0_u64, false);
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -233,10 +233,7 @@ impl<R: Runtime> Door<R> {
                 Some(Ok((stream, peer))) => {
                     next_id += 1;
                     self.arrived(ClientId(next_id), stream, peer, &mut guests);
-                    if next_id.is_multiple_of(ARRIVALS_PER_TURN) {
-                        // However many come at once, ticks do not wait for all their handshakes.
-                        tokio::task::yield_now().await;
-                    }
+                    gives_way = next_id.is_multiple_of(ARRIVALS_PER_TURN);
                 }
                 Some(Err(error)) => {
                     failures += 1;
@@ -249,6 +246,10 @@ impl<R: Runtime> Door<R> {
             #[cfg(debug_assertions)]
             self.gate.check();
             self.publish();
+            if std::mem::take(&mut gives_way) {
+                // However many come at once, ticks do not wait for all their handshakes.
+                tokio::task::yield_now().await;
+            }
         }
     }
 

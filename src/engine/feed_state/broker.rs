@@ -113,22 +113,38 @@ impl FeedState {
         }
     }
 
-    /// Finds feeds that are silent as a whole. A broker has as many routes as it likes; they are
-    /// gone through when its last one has fallen silent, and not before.
+    /// A tick has ended a silence that was long, though no longer than is usual of its route.
+    pub(super) fn heard(&mut self, slot: usize) {
+        let watched = self.topics[slot].as_ref().expect("a slot in use");
+        let broker = self.brokers.get_mut(&watched.broker).expect("its broker is known");
+        if std::mem::take(&mut broker.silent) {
+            self.notes.push(FeedNote::Audible { broker: watched.broker.clone() });
+        }
+        broker.touched = true;
+    }
+
+    /// Finds feeds that are silent as a whole: something should have ticked, and nothing has, rare
+    /// as it may be. A broker has as many routes as it likes; they are gone through when something
+    /// has changed or time is up, and while one of them is silent for too long.
     pub(super) fn judge_brokers(&mut self) {
         let (now_ms, max_ms) = (self.at.now_ms, self.bounds.max_ms);
         for (name, broker) in &mut self.brokers {
-            let TopicCounts { waiting, live, stale, .. } = broker.counts;
-            let all_stale = stale > 0 && live == 0 && waiting == 0;
-            if !all_stale {
+            let stale = broker.counts.stale;
+            if stale == 0 {
                 broker.silent_at_ms = None;
                 // Nothing has ticked, but nothing should: its market has closed, or it has gone.
-                broker.silent &= stale > 0;
-            } else if std::mem::take(&mut broker.touched) && !broker.silent {
-                let own = self.topics.iter().flatten().filter(|topic| topic.broker == *name);
-                let last_ms = own.map(|topic| topic.habit.last_ms.max(topic.due_from_ms)).max();
-                broker.silent_at_ms = last_ms.map(|last_ms| last_ms + max_ms);
+                broker.silent = false;
             }
+            let is_due = match broker.silent_at_ms {
+                None => std::mem::take(&mut broker.touched),
+                Some(at_ms) => at_ms <= now_ms,
+            };
+            if stale == 0 || broker.silent || !is_due {
+                continue;
+            }
+            let own = self.topics.iter().flatten().filter(|topic| topic.broker == *name);
+            let last_ms = own.map(|topic| topic.habit.last_ms.max(topic.due_from_ms)).max();
+            broker.silent_at_ms = last_ms.map(|last_ms| last_ms + max_ms);
             if broker.silent_at_ms.is_some_and(|at_ms| at_ms <= now_ms) {
                 broker.silent_at_ms = None;
                 broker.silent = true;

@@ -67,20 +67,22 @@ impl Habit {
         }
     }
 
-    /// A tick has come, as the one before it did.
-    pub fn ticked(&mut self, now_ms: u64) {
+    /// A tick has come, as the one before it did; gives how long after it, in milliseconds.
+    pub fn ticked(&mut self, now_ms: u64) -> u64 {
         let gap_ms = now_ms.saturating_sub(self.last_ms);
         self.last_ms = now_ms;
         if gap_ms > 0 {
             self.peak_ms = self.peak_ms.max(gap_ms);
             self.gaps = self.gaps.saturating_add(1);
         }
+        gap_ms
     }
 
     /// A tick has come after a silence that was too long: of it no more counts than was allowed.
     pub fn ticked_late(&mut self, now_ms: u64, bounds: Bounds) {
         let gap_ms = now_ms.saturating_sub(self.last_ms);
-        if gap_ms >= bounds.max_ms {
+        // Whoever is known to be quick has not become rare by an outage.
+        if gap_ms >= bounds.max_ms && self.allowed_ms(bounds) >= bounds.max_ms {
             self.late = self.late.saturating_add(1);
             if self.late == LATE_MIN {
                 // As if the silence before this one had been allowed in full.

@@ -53,7 +53,7 @@ impl FeedState {
         let overdue_ms = if habit.last_ms > *due_from_ms {
             habit.last_ms + habit.allowed_ms(*bounds)
         } else {
-            due_from_ms + bounds.max_ms
+            due_from_ms + habit.allowed_ms(*bounds).max(bounds.max_ms)
         };
         let is_quiet = match watched.state {
             State::Live | State::Waiting => false,
@@ -130,6 +130,7 @@ impl FeedState {
             }
             // A pause that somebody else made says nothing of the topic.
             State::Recovering => watched.habit.last_ms = now_ms,
+            State::Stale if watched.due == Due::Served => watched.habit.last_ms = now_ms,
             State::Waiting | State::Live | State::Stale | State::Closed => {
                 watched.habit = Habit::new(now_ms);
             }

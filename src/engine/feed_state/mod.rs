@@ -253,7 +253,10 @@ impl FeedState {
         let Some(&slot) = self.by_route.get(&route) else { return };
         let watched = self.topics[slot].as_mut().expect("a route that is watched");
         if watched.state == State::Live {
-            watched.habit.ticked(now_ms);
+            let gap_ms = watched.habit.ticked(now_ms);
+            if gap_ms >= self.bounds.max_ms {
+                self.heard(slot);
+            }
         } else {
             self.revives(slot, now_ms);
         }

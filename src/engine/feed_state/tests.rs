@@ -326,3 +326,58 @@ fn a_feed_that_is_silent_as_a_whole_is_told_once() {
     desk.tick(2);
     assert_eq!(desk.state.take_notes(), [FeedNote::Audible { broker: "paper".into() }]);
 }
+
+#[test]
+fn a_rare_topic_does_not_hide_that_a_whole_feed_is_silent() {
+    let mut desk = Desk::new();
+    desk.want(1, "CRYPTO:RARE");
+    for _ in 0..4 {
+        desk.go(desk.now_ms + 400_000);
+        desk.tick(1);
+    }
+    desk.want(2, "CRYPTO:BTC");
+    desk.ticks(2, 100, desk.now_ms + 60_000);
+    desk.state.take_notes();
+    let at_ms = desk.now_ms;
+    desk.go(at_ms + 119_000);
+    assert_eq!(desk.state.take_notes(), []);
+    desk.go(at_ms + 121_000);
+    assert_eq!(desk.counts()[1], 1, "the rare one may be silent for longer");
+    let silent = FeedNote::Silent { broker: "paper".into(), topics: 1, for_ms: 120_000 };
+    assert_eq!(desk.state.take_notes(), [silent]);
+    desk.go(at_ms + 300_000);
+    assert_eq!(desk.tick(1), NOTHING);
+    assert_eq!(desk.state.take_notes(), [FeedNote::Audible { broker: "paper".into() }]);
+}
+
+#[test]
+fn a_session_that_is_lost_makes_no_habit_forgotten() {
+    let mut desk = Desk::new();
+    desk.want(1, "CRYPTO:RARE");
+    for _ in 0..4 {
+        desk.go(desk.now_ms + 400_000);
+        desk.tick(1);
+    }
+    desk.told();
+    for _ in 0..3 {
+        desk.serve(1, false);
+        desk.go(desk.now_ms + 500);
+        desk.serve(1, true);
+        assert_eq!(desk.go(desk.now_ms + 400_000), NOTHING);
+        assert_eq!(desk.tick(1), NOTHING);
+    }
+}
+
+#[test]
+fn a_tick_between_two_outages_does_not_make_a_topic_rare() {
+    let mut desk = Desk::new();
+    desk.want(1, "CRYPTO:BTC");
+    desk.ticks(1, 100, 600_000);
+    for _ in 0..2 {
+        let at_ms = desk.now_ms;
+        assert_eq!(desk.go(at_ms + 300_000).len(), 1);
+        assert_eq!(desk.tick(1).len(), 1);
+    }
+    desk.ticks(1, 100, desk.now_ms + 60_000);
+    assert_eq!(desk.go(desk.now_ms + 121_000).len(), 1);
+}
