@@ -165,6 +165,9 @@ fn edit_at(
         }
         Genre::BinaryOperator => {
             let site = sites.binaries.get(&at).ok_or(MISFIT)?;
+            if site.is_chained {
+                return Ok(None);
+            }
             let operator = &source[site.operator.clone()];
             let pieces = binary(operator, site.left.clone(), site.right.clone(), instead);
             edit(&(site.left.start..site.right.end), instead, pieces)

@@ -18,6 +18,9 @@ pub struct Binary {
     pub left: Bytes,
     /// The operand on its right.
     pub right: Bytes,
+    /// It stands in a chain with a `let`, whose names hold behind it: no part of such a chain can
+    /// become an expression of its own.
+    pub is_chained: bool,
 }
 
 /// An operator in front of its operand.
@@ -82,6 +85,15 @@ impl Sites {
     }
 }
 
+/// Whether an operand is a `let`, or a chain with one.
+fn binds(operand: &syn::Expr) -> bool {
+    match operand {
+        syn::Expr::Let(_) => true,
+        syn::Expr::Binary(inner) => binds(&inner.left) || binds(&inner.right),
+        _ => false,
+    }
+}
+
 fn bytes(at: &impl Spanned) -> Bytes {
     at.span().byte_range()
 }
@@ -90,7 +102,8 @@ impl<'ast> Visit<'ast> for Sites {
     fn visit_expr_binary(&mut self, node: &'ast syn::ExprBinary) {
         let operator = bytes(&node.op);
         let (left, right) = (bytes(&node.left), bytes(&node.right));
-        self.binaries.insert(operator.start, Binary { operator, left, right });
+        let is_chained = binds(&node.left) || binds(&node.right);
+        self.binaries.insert(operator.start, Binary { operator, left, right, is_chained });
         visit::visit_expr_binary(self, node);
     }
 

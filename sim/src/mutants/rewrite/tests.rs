@@ -112,6 +112,19 @@ fn arms_and_guards_ask_before_they_match() {
 }
 
 #[test]
+fn a_chain_that_binds_names_is_left_together() {
+    let source = "fn f() { if a && b && let C(d) = e && d == g { h(d); } }";
+    let operators = ["&& b", "&& let", "&& d"].map(|at| (Genre::BinaryOperator, at, "||"));
+    let rewritten = written(source, &operators);
+    assert_eq!(rewritten.alone, [2, 3]);
+    assert!(
+        rewritten.text.contains(") && let C(d) = e && d == g { h(d); } }"),
+        "{}",
+        rewritten.text
+    );
+}
+
+#[test]
 fn an_arm_without_which_something_would_match_nothing_is_tried_alone() {
     let source = "fn f() { match a { B => 1, _ if c => 2, D => 3 } }";
     let rewritten = written(source, &[(Genre::MatchArm, "B => 1,", "")]);
