@@ -341,7 +341,10 @@ impl Crowd {
         }
         probe.subscribed = !probe.subscribed;
         probe.asked += 1;
-        probe.next_ns = now_ns + probe.pause_ns;
+        // Ticks come at equal distances: asked at equal distances too, it would meet each of them
+        // at the same moment of its way.
+        let pause_ns = probe.pause_ns / 2 + self.random.random_range(0..=probe.pause_ns);
+        probe.next_ns = now_ns.saturating_add(pause_ns);
         let (subscribe, dialect) = (probe.subscribed, self.load.greeting.dialect);
         if let Err(error) = client.ask(dialect, subscribe, 0, probe.asked, now_ns) {
             self.gone(self.clients.len() - 1, &error);
