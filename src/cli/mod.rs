@@ -137,7 +137,12 @@ fn current_thread_runtime() -> Result<tokio::runtime::Runtime, Failure> {
 }
 
 fn multi_thread_runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(not_started)
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    // Whoever is woken last would be next. When a shard gives way, that is the shard again, before
+    // the clients whose requests have come in the meantime.
+    #[cfg(tokio_unstable)]
+    builder.disable_lifo_slot();
+    builder.enable_all().build().map_err(not_started)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]

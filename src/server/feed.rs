@@ -106,8 +106,7 @@ pub(super) struct FeedTables {
     pub index: Index,
     pub wildcards: Wildcards,
     pub rules: TopicRules,
-    /// Ticks, and KiB of them, that may wait for one shard, and as many before it. Answers go
-    /// through the same mailbox, so this is what they may have to wait behind.
+    /// Ticks, and KiB of them, that may wait for one shard, and as many before it.
     pub waiting_max: usize,
     /// Whether ticks carry their numbers.
     pub numbers: bool,

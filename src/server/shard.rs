@@ -5,11 +5,11 @@
 //! frames of a turn leave together, and no client has a task, a lock or a wake-up of its own.
 
 mod batch;
+mod lanes;
 mod message;
 mod ready;
 mod writing;
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Waker;
@@ -27,6 +27,7 @@ use crate::runtime::{Clock, Runtime};
 use crate::topic::ClientId;
 
 use batch::Batch;
+use lanes::Lanes;
 pub(super) use message::{ShardMessage, ShardSnapshot};
 use ready::{ClientWaker, Ready};
 
@@ -34,8 +35,8 @@ use ready::{ClientWaker, Ready};
 const MESSAGES_PER_TURN: usize = 256;
 
 /// Ticks put into outboxes, counted for each client, before the sockets get their turn: about a
-/// third of a millisecond.
-const DELIVERIES_PER_TURN: u64 = 16_384;
+/// tenth of a millisecond.
+const DELIVERIES_PER_TURN: u64 = 4_096;
 
 /// Where a gateway's shard is told something.
 pub(super) type ShardMailbox<R> = mpsc::Sender<ShardMessage<MaybeTls<<R as Runtime>::Stream>>>;
@@ -70,11 +71,13 @@ pub(super) async fn run_shard<S>(
         ready: Arc::default(),
         scratch: Vec::new(),
         next: Vec::new(),
-        waiting: VecDeque::new(),
+        waiting: Lanes::default(),
         batch: Batch::new(batch_window_ms),
     };
     let mut messages = Vec::with_capacity(MESSAGES_PER_TURN);
-    loop {
+    // Whether somebody is left who could say something.
+    let mut told = true;
+    while told || !shell.waiting.are_empty() {
         if shell.has_work() {
             // Whatever else is to be done on this core, the sockets' reactor included.
             tokio::task::yield_now().await;
@@ -85,12 +88,12 @@ pub(super) async fn run_shard<S>(
         tokio::select! {
             biased;
             taken = mailbox.recv_many(&mut messages, MESSAGES_PER_TURN),
-                if shell.waiting.is_empty() =>
+                if told && shell.waiting.have_room() =>
             {
-                if taken == 0 {
-                    return;
+                told = taken > 0;
+                for message in messages.drain(..) {
+                    shell.waiting.push(message);
                 }
-                shell.waiting.extend(messages.drain(..));
             }
             () = std::future::ready(()), if shell.has_work() => {}
             () = poll_fn(|cx| ready.poll_any(cx)) => {}
@@ -109,8 +112,8 @@ struct Shell<S> {
     scratch: Vec<u8>,
     /// Whose turn it is.
     next: Vec<ClientId>,
-    /// Taken from the mailbox and not done yet, the first first.
-    waiting: VecDeque<ShardMessage<S>>,
+    /// Taken from the mailbox and not done yet.
+    waiting: Lanes<S>,
     batch: Batch,
 }
 
@@ -152,7 +155,7 @@ impl<S: AsyncWrite + Send + Unpin + 'static> Shell<S> {
     /// Whether there is something to do without waiting for anything.
     fn has_work(&self) -> bool {
         let open = self.batch.is_over(self.clock.now_ms());
-        !self.waiting.is_empty() || self.shard.has_urgent() || open && self.shard.has_dirty()
+        !self.waiting.are_empty() || self.shard.has_urgent() || open && self.shard.has_dirty()
     }
 
     /// Does a part of what there is to do, short enough for others to wait for.
@@ -165,10 +168,18 @@ impl<S: AsyncWrite + Send + Unpin + 'static> Shell<S> {
         }
         let enough = self.shard.work() + DELIVERIES_PER_TURN;
         while self.shard.work() < enough
-            && let Some(message) = self.waiting.pop_front()
+            && let Some(message) = self.waiting.pop_first()
         {
             self.take(message, enough);
         }
+        // As much again: neither lane keeps the other from having its part.
+        let enough = self.shard.work() + DELIVERIES_PER_TURN;
+        while self.shard.work() < enough
+            && let Some(message) = self.waiting.pop_second()
+        {
+            self.take(message, enough);
+        }
+        self.waiting.tidy();
         while let Some(client) = self.shard.pop_overdue() {
             self.writers.swap_remove(&client);
         }
@@ -257,10 +268,12 @@ impl<S: AsyncWrite + Send + Unpin + 'static> Shell<S> {
         while self.shard.work() < enough
             && let Some((route, frame)) = ticks.next()
         {
-            self.shard.tick(route, &frame);
+            if !self.waiting.is_of_before(route) {
+                self.shard.tick(route, &frame);
+            }
         }
         if !ticks.as_slice().is_empty() {
-            self.waiting.push_front(ShardMessage::Ticks { ticks, room });
+            self.waiting.put_back(ShardMessage::Ticks { ticks, room });
         }
     }
 
@@ -268,10 +281,12 @@ impl<S: AsyncWrite + Send + Unpin + 'static> Shell<S> {
         while self.shard.work() < enough
             && let Some(one) = news.next()
         {
-            self.shard.news(one);
+            if !self.waiting.is_of_before(one.route) {
+                self.shard.news(one);
+            }
         }
         if !news.as_slice().is_empty() {
-            self.waiting.push_front(ShardMessage::News(news));
+            self.waiting.put_back(ShardMessage::News(news));
         }
     }
 

@@ -127,7 +127,7 @@ async fn a_client_whose_socket_takes_nothing_is_cut_off_and_one_that_reads_a_lit
 /// A shard with clients on one route, and what they read.
 async fn crowd(count: u64, writes: WriteOptions) -> Crowd {
     let outbox = OutboxLimits {
-        ticks_max: 64,
+        ticks_max: 65_536,
         tick_bytes_max: 65_536,
         latest_bytes_max: 65_536,
         control_bytes_max: 4_096,
@@ -144,7 +144,7 @@ async fn crowd(count: u64, writes: WriteOptions) -> Crowd {
         let (ended, _) = oneshot::channel();
         let credit = Arc::new(Semaphore::new(1));
         let (policy, content) = (OutboxPolicy::default(), Content::Ticks);
-        let manner = Manner { policy, ticks_max: 64, content };
+        let manner = Manner { policy, ticks_max: 65_536, content };
         let attach = ShardMessage::Attach { client, writer, flushes: false, ended, credit, manner };
         let change = Change { add: vec![RouteId(1)], ..Change::default() };
         let deliver = ShardMessage::Deliver { client, change, answer: None };
@@ -164,14 +164,36 @@ struct Crowd {
 
 impl Crowd {
     async fn tick(&self, frame: &'static [u8]) {
+        self.ticks(&[frame]).await;
+    }
+
+    /// Ticks in one message.
+    async fn ticks(&self, frames: &[&'static [u8]]) {
         let room = Arc::new(Semaphore::new(1)).acquire_owned().await.expect("there is room");
-        let ticks = vec![(RouteId(1), Bytes::from_static(frame))].into_iter();
-        assert!(self.mailbox.send(ShardMessage::Ticks { ticks, room }).await.is_ok());
+        let tick = |frame: &&'static [u8]| (RouteId(1), Bytes::from_static(frame));
+        let ticks: Vec<_> = frames.iter().map(tick).collect();
+        self.send(ShardMessage::Ticks { ticks: ticks.into_iter(), room }).await;
     }
 
     async fn control(&self, client: u64, frame: &'static [u8]) {
         let (client, frame) = (ClientId(client), Bytes::from_static(frame));
-        assert!(self.mailbox.send(ShardMessage::Control { client, frame }).await.is_ok());
+        self.send(ShardMessage::Control { client, frame }).await;
+    }
+
+    async fn change(&self, client: u64, change: Change) {
+        let client = ClientId(client);
+        self.send(ShardMessage::Deliver { client, change, answer: None }).await;
+    }
+
+    async fn send(&self, message: ShardMessage<DuplexStream>) {
+        assert!(self.mailbox.send(message).await.is_ok());
+    }
+
+    /// What a client reads next.
+    async fn next(&mut self, client: usize) -> Vec<u8> {
+        let mut buffer = [0; 256];
+        let read = self.peers[client - 1].read(&mut buffer).await.expect("it lives");
+        buffer[..read].to_vec()
     }
 
     /// What a client can read at once.
@@ -190,7 +212,7 @@ async fn ticks_gather_for_the_window_and_answers_do_not_wait() {
     let mut crowd = crowd(2, WriteOptions { batch_window_ms: 5, ..WRITES }).await;
     crowd.tick(b"a").await;
     crowd.control(2, b"!").await;
-    assert_eq!(crowd.read(2).await, b"a!", "in their order, and at once");
+    assert_eq!(crowd.read(2).await, b"!a", "together, and at once");
     tokio::time::sleep(std::time::Duration::from_millis(3)).await;
     crowd.tick(b"b").await;
     assert_eq!(crowd.read(1).await, b"");
@@ -217,4 +239,64 @@ async fn a_tick_for_many_lets_others_on_the_same_core_have_their_turn() {
     let behind = last - 1;
     assert_eq!(crowd.read(behind).await, b"", "who has only ticks to read is not served yet");
     while crowd.read(behind).await.is_empty() {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_asked_goes_before_ticks_that_wait_and_both_go_on() {
+    let mut crowd = crowd(1, WRITES).await;
+    tokio::task::yield_now().await;
+    let most = 3 * usize::try_from(DELIVERIES_PER_TURN).expect("small");
+    let frames: Vec<&'static [u8]> =
+        std::iter::repeat_n(&b"t"[..], most).chain([&b"z"[..]]).collect();
+    crowd.ticks(&frames).await;
+    crowd.control(1, b"1").await;
+    let mut read = crowd.next(1).await;
+    assert_eq!(read[0], b'1', "although it was said later");
+    assert!(read.contains(&b't') && !read.contains(&b'z'), "its turn is short: {read:?}");
+    crowd.control(1, b"2").await;
+    while !read.contains(&b'z') {
+        read.extend(crowd.next(1).await);
+    }
+    let second = read.iter().position(|byte| *byte == b'2').expect("it was sent");
+    assert!(read[second..].contains(&b't'), "ticks waited for it as well: {read:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_comes_to_a_route_that_was_begun_anew_gets_nothing_of_before() {
+    let mut crowd = crowd(1, WRITES).await;
+    let route = RouteId(1);
+    crowd.tick(b"1").await;
+    crowd.change(1, Change { remove: vec![route], ..Change::default() }).await;
+    for message in [ShardMessage::Forget { route }, ShardMessage::Expect { route }] {
+        crowd.send(message).await;
+    }
+    crowd.change(1, Change { add: vec![route], ..Change::default() }).await;
+    // What the feed had between the two was for nobody here, so a tick from before would be
+    // followed by a gap that nobody is told of.
+    crowd.tick(b"5").await;
+    assert_eq!(crowd.read(1).await, b"5");
+    crowd.tick(b"6").await;
+    assert_eq!(crowd.read(1).await, b"6");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_stays_behind_the_ticks_that_came_before_it() {
+    let mut crowd = crowd(1, WRITES).await;
+    crowd.tick(b"t").await;
+    crowd.send(ShardMessage::Close { client: ClientId(1), code: 1012, reason: "" }).await;
+    crowd.control(1, b"!").await;
+    assert_eq!(crowd.read(1).await, [&b"!t"[..], &[0x88, 2, 3, 244]].concat());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_is_done_although_nobody_is_left_to_say_more() {
+    let mut crowd = crowd(1, WRITES).await;
+    let most = 2 * usize::try_from(DELIVERIES_PER_TURN).expect("small");
+    let frames: Vec<&'static [u8]> =
+        std::iter::repeat_n(&b"t"[..], most).chain([&b"z"[..]]).collect();
+    crowd.ticks(&frames).await;
+    crowd.mailbox = mpsc::channel(1).0;
+    let mut all = Vec::new();
+    crowd.peers[0].read_to_end(&mut all).await.expect("it ends");
+    assert_eq!(all.last(), Some(&b'z'));
 }

@@ -10,10 +10,10 @@ use super::Shell;
 use crate::marks::mark;
 use crate::topic::ClientId;
 
-/// Sockets written to before others on the same core get their turn: about a third of a
+/// Sockets written to before others on the same core get their turn: about a tenth of a
 /// millisecond, as a write takes some 5 us. A tick for thousands of clients must not keep a request
 /// from being read and answered.
-pub(super) const WRITES_PER_TURN: usize = 64;
+pub(super) const WRITES_PER_TURN: usize = 16;
 
 /// Sockets whose state is fetched at once before they are written to. A write goes through so much
 /// of the kernel's memory that ours is in no near cache afterwards; what several need is waited for
