@@ -119,6 +119,7 @@ scenarios! {
     a_feed_that_pauses_while_some_lag => "scenarios/pauses.yaml",
     old_news_of_lost_sessions => "scenarios/late_news.yaml",
     requests_wait_for_their_turn => "scenarios/rush.yaml",
+    routes_are_begun_anew => "scenarios/begun_anew.yaml",
 }
 
 #[test]
