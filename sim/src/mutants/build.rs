@@ -14,7 +14,18 @@ use crate::bugs::scratch::Scratch;
 
 /// Tests of the engine besides those beside its code, the quickest first. Those of `growth` measure
 /// time: on a busy machine they would blame anybody.
-const TESTS: [&str; 4] = ["shard", "hub_notes", "hub_observed", "hub"];
+const TESTS: [&str; 10] = [
+    "shard",
+    "shard_news",
+    "shard_slow",
+    "pace",
+    "hub_notes",
+    "hub_observed",
+    "hub_administrators",
+    "hub_quirks",
+    "roles",
+    "hub",
+];
 /// They are built once and run hundreds of times.
 const QUICK_TO_RUN: [&str; 3] = [
     "profile.dev.debug=0",
