@@ -49,8 +49,7 @@ impl Backlog {
     pub fn push(&mut self, limits: BacklogLimits, route: RouteId, frame: Bytes) {
         let full = self.ticks.len() >= limits.ticks_max || self.bytes >= limits.bytes_max;
         if full && self.last.is_empty() {
-            let last = self.ticks.iter().zip(self.gone..).map(|(tick, at)| (tick.route, at));
-            self.last = last.collect();
+            self.last = self.places();
         }
         let waiting = self.last.get(&route).copied().filter(|_| full);
         let waiting =
@@ -93,6 +92,24 @@ impl Backlog {
             }
         }
         taken
+    }
+
+    /// Nobody wants this route any more: what waits of it is nobody's, and must not be taken for
+    /// the beginning should somebody come back.
+    pub fn forget(&mut self, route: RouteId) {
+        if !self.ticks.iter().any(|tick| tick.route == route) {
+            return;
+        }
+        self.ticks.retain(|tick| tick.route != route);
+        self.bytes = self.ticks.iter().map(|tick| tick.frame.len()).sum();
+        if !self.last.is_empty() {
+            self.last = self.places();
+        }
+    }
+
+    /// Where the last tick of each route is.
+    fn places(&self) -> NumberMap<RouteId, u64> {
+        self.ticks.iter().zip(self.gone..).map(|(tick, at)| (tick.route, at)).collect()
     }
 
     /// Whether nothing waits.
@@ -166,6 +183,28 @@ mod tests {
         }
         assert_eq!(shown(&backlog.take(ALL)), ["1:0", "1:3+2", "2:1+1", "3:1+1"]);
         assert_eq!(backlog.shed(), 4);
+    }
+
+    #[test]
+    fn a_route_that_nobody_wants_any_more_begins_anew() {
+        for ticks_max in [100, 3] {
+            let limits = BacklogLimits { ticks_max, bytes_max: 10_000 };
+            let mut backlog = Backlog::default();
+            for (route, number) in [(1, 0), (2, 0), (2, 1), (1, 1), (2, 2)] {
+                backlog.push(limits, RouteId(route), tick(route, number));
+            }
+            backlog.forget(RouteId(1));
+            backlog.forget(RouteId(3));
+            for (route, number) in [(1, 5), (1, 6), (2, 3)] {
+                backlog.push(limits, RouteId(route), tick(route, number));
+            }
+            let expected: &[&str] = match ticks_max {
+                100 => &["2:0", "2:1", "2:2", "1:5", "1:6", "2:3"],
+                _ => &["2:0", "2:3+2", "1:6+1"],
+            };
+            assert_eq!(backlog.bytes(), expected.len() * tick(1, 0).len(), "without what is told");
+            assert_eq!(shown(&backlog.take(ALL)), expected);
+        }
     }
 
     #[test]

@@ -215,6 +215,9 @@ impl<S> Feed<S> {
                 if let Some(prefixes) = &mut self.tables.prefixes {
                     prefixes.set_interest(route, &topic, &broker, shard, wanted);
                 }
+                if !wanted {
+                    self.shards[shard].forget(route);
+                }
                 self.spread_news();
             }
             FeedMessage::Served { route, up } => {

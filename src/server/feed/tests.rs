@@ -90,7 +90,7 @@ impl Stalled {
 }
 
 #[tokio::test]
-async fn answers_wait_behind_few_ticks_however_many_are_published() {
+async fn few_ticks_wait_for_a_shard_however_many_are_published() {
     let mut stalled = stalled().await;
     stalled.flood(100_000, 0).await;
     let (ticks, _) = stalled.waiting();

@@ -66,6 +66,13 @@ impl<S> ToShard<S> {
         }
     }
 
+    /// Nobody there wants this route any more.
+    pub fn forget(&mut self, route: RouteId) {
+        self.backlog.forget(route);
+        self.ends.swap_remove(&route);
+        self.silences.swap_remove(&route);
+    }
+
     /// Whether something waits.
     pub fn is_behind(&self) -> bool {
         !self.backlog.is_empty() || !self.ends.is_empty() || !self.silences.is_empty()
