@@ -181,7 +181,11 @@ pub enum Event {
     Drain,
 }
 
-/// Something the shell is to do. Effects are carried out in the order in which they are given.
+/// The WebSocket close code of a gateway that ends ("Service Restart" in IANA's registry).
+pub const RESTARTING: u16 = 1012;
+
+/// Something the shell is to do. Effects are carried out in the order in which they are given; a
+/// shard lets all but a close with [`RESTARTING`] pass the ticks that wait.
 #[derive(Clone, Debug)]
 pub enum Effect {
     /// Change a client's routes and send it an answer, as one step of its shard.

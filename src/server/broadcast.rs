@@ -14,7 +14,8 @@ use super::hub::HubMessage;
 use super::shard::ShardMessage;
 use super::tls::MaybeTls;
 use crate::engine::{
-    Broadcast, BroadcastEffect, BroadcastTotals, ChannelId, Event, Identity, Request, ShardId,
+    Broadcast, BroadcastEffect, BroadcastTotals, ChannelId, Event, Identity, RESTARTING, Request,
+    ShardId,
 };
 use crate::protocol::{SubscribeEntry, frame};
 use crate::runtime::{Clock, Runtime};
@@ -25,9 +26,6 @@ const MESSAGES_PER_TURN: usize = 256;
 
 /// Levels of an order book that are asked for.
 const DEPTH: u32 = 5;
-
-/// Tells the hub that the gateway stops and all clients go.
-const RESTARTING: u16 = 1012;
 
 /// A broadcast at one moment.
 #[derive(Clone, Copy, Debug)]

@@ -246,6 +246,7 @@ impl<S: AsyncWrite + Send + Unpin + 'static> Shell<S> {
                 let (routes, last_values) = self.shard.routes();
                 // Whoever asked may have given up.
                 let _ = answer.send(ShardSnapshot {
+                    waiting: self.waiting.len(),
                     clients: self.shard.clients(),
                     routes,
                     subscriptions: self.shard.subscriptions(),

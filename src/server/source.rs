@@ -241,7 +241,7 @@ impl<R: Runtime> Source<R> {
             clients: at.clients as u64,
             routes: at.subscriptions as u64,
             topics: at.routes as u64,
-            mailbox_len: (mailbox.max_capacity() - mailbox.capacity()) as u64,
+            mailbox_len: (mailbox.max_capacity() - mailbox.capacity() + at.waiting) as u64,
             ticks_delivered_total: at.totals.ticks,
             ticks_conflated_total: at.totals.conflated,
             ticks_dropped_total: at.totals.dropped,

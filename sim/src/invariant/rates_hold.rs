@@ -22,6 +22,8 @@ pub(super) struct RatesHold {
     served: BTreeMap<ClientName, VecDeque<u64>>,
     /// What they can have used of their bursts at most. What is refused uses nothing.
     taken: BTreeMap<ClientName, Account>,
+    /// Since when they are connected. What they said at the door before is no message.
+    since: BTreeMap<ClientName, u64>,
 }
 
 impl RatesHold {
@@ -32,6 +34,7 @@ impl RatesHold {
             trouble: Trouble::new(plan),
             served: BTreeMap::new(),
             taken: BTreeMap::new(),
+            since: BTreeMap::new(),
         }
     }
 
@@ -51,9 +54,13 @@ impl Invariant for RatesHold {
         if matches!(event.seen, Seen::Connected { .. }) {
             self.served.remove(client);
             self.taken.remove(client);
+            self.since.insert(client.clone(), event.at_us);
         }
         let Some(settled) = held.settled else { return Ok(()) };
         let sent_us = settled.sent_us;
+        if self.since.get(client).is_some_and(|since| sent_us < *since) {
+            return Ok(());
+        }
         let is_refusal = matches!(&settled.reply, Reply::Refused { code, message }
             if code == "RATE_LIMITED" && message.starts_with("Too many messages"));
         let fill_us = self.fill_us();

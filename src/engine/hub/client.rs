@@ -9,7 +9,7 @@ use super::user::{SessionState, User};
 use super::{Effect, Hub, Note, TimerKey};
 use crate::broker::BrokerError;
 use crate::engine::{
-    Change, ChannelId, CredentialUse, Identity, Orders, Request, RouteId, ShardId,
+    Change, ChannelId, CredentialUse, Identity, Orders, RESTARTING, Request, RouteId, ShardId,
 };
 use crate::marks::{ClientEvent, SessionEvent, mark};
 use crate::protocol::{Answer, Reject, RequestId, RowOutcome};
@@ -168,7 +168,7 @@ impl Hub {
         let mut client = Client::new(shard, self.now_ms, channel);
         if self.draining {
             mark!(StopOpened);
-            client.close(id, 1012, "the gateway is restarting", effects);
+            client.close(id, RESTARTING, "the gateway is restarting", effects);
         }
         let old = self.clients.insert(id, client);
         assert!(old.is_none(), "{id} was opened twice");

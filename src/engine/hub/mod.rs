@@ -37,7 +37,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::numbered::NumberMap;
 use super::timers::Timers;
-use super::{ChannelRules, Effect, Event, Note, ShardId};
+use super::{ChannelRules, Effect, Event, Note, RESTARTING, ShardId};
 use crate::broker::{Command, CommandId, CommandKind};
 use crate::config::{BrokerTimes, Config, Quirks, RoleTable};
 use crate::marks::{SessionEvent, TopicEvent};
@@ -339,7 +339,7 @@ impl Hub {
         self.all_meet_the_end();
         self.draining = true;
         for (id, client) in &mut self.clients {
-            client.close(*id, 1012, "the gateway is restarting", effects);
+            client.close(*id, RESTARTING, "the gateway is restarting", effects);
         }
         for (user, state) in &self.users {
             self.work.sessions.extend((0..state.sessions.len()).map(|at| (user.clone(), at)));

@@ -6,36 +6,51 @@ use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 
 use super::ShardMessage;
-use crate::engine::RouteId;
+use crate::engine::{RESTARTING, RouteId};
 use crate::marks::mark;
+use crate::topic::ClientId;
 
-/// Messages with ticks, news and closes that may wait; while there are so many, the mailbox waits.
-const SECOND_MAX: usize = 1_024;
+/// Messages of news that may wait; while there are so many, the mailbox waits. Ticks are bounded by
+/// the room that they hold.
+const NEWS_MAX: usize = 256;
+
+/// Routes that were begun anew, before those of which nothing waits are forgotten.
+const BEGUN_MAX: usize = 1_024;
 
 /// Two lanes. What the hub and a client's own task say goes first: where ticks come faster than
-/// they can be delivered, an answer would else wait behind thousands of them.
+/// they can be delivered, an answer would else wait behind thousands of them. The second lane never
+/// goes before what was said earlier.
 ///
 /// Who leaves a route early misses nothing that is owed to it, and who joins one early gets ticks
-/// that the feed had sent before. A close stays behind the ticks that came before it: they are sent
-/// first. What is said of a connection that has ended, the reply to its own close among it, goes
-/// first too, and so stays in its order.
+/// that the feed had sent before. When the gateway ends, its closes stay behind the ticks that came
+/// before them.
 pub(super) struct Lanes<S> {
-    first: VecDeque<ShardMessage<S>>,
-    second: VecDeque<ShardMessage<S>>,
-    /// Messages that have left the second lane.
-    gone: u64,
-    /// Routes that were begun while ticks waited, and how many messages had been in the second
-    /// lane by then. What these say of the route is older, and nobody's: between it and what comes
-    /// next ticks may be missing that the feed sent to nobody here.
+    first: VecDeque<Said<S>>,
+    second: VecDeque<Said<S>>,
+    /// Messages so far.
+    count: u64,
+    /// The number of the message of the second lane that was popped last.
+    current: u64,
+    /// In the second lane.
+    news: usize,
+    closes: usize,
+    /// Routes that were begun while ticks waited, and when. What was said of them before is
+    /// nobody's: between it and what comes next ticks may be missing that nobody here was sent.
     begun: IndexMap<RouteId, u64, FxBuildHasher>,
 }
+
+/// A message and its number.
+type Said<S> = (u64, ShardMessage<S>);
 
 impl<S> Default for Lanes<S> {
     fn default() -> Self {
         Self {
             first: VecDeque::new(),
             second: VecDeque::new(),
-            gone: 0,
+            count: 0,
+            current: 0,
+            news: 0,
+            closes: 0,
             begun: IndexMap::default(),
         }
     }
@@ -44,7 +59,12 @@ impl<S> Default for Lanes<S> {
 impl<S> Lanes<S> {
     /// Whether more may be taken from the mailbox.
     pub(super) fn have_room(&self) -> bool {
-        self.first.is_empty() && self.second.len() < SECOND_MAX
+        self.first.is_empty() && self.news < NEWS_MAX
+    }
+
+    /// Messages that wait.
+    pub(super) fn len(&self) -> usize {
+        self.first.len() + self.second.len()
     }
 
     pub(super) fn are_empty(&self) -> bool {
@@ -52,46 +72,79 @@ impl<S> Lanes<S> {
     }
 
     pub(super) fn push(&mut self, message: ShardMessage<S>) {
-        match message {
-            ShardMessage::Ticks { .. } | ShardMessage::News(_) | ShardMessage::Close { .. } => {
-                self.second.push_back(message);
-            }
-            ShardMessage::Expect { route } if !self.second.is_empty() => {
-                self.begun.insert(route, self.gone + self.second.len() as u64);
-                self.first.push_back(message);
-            }
+        self.count += 1;
+        match &message {
+            ShardMessage::Ticks { .. } => {}
+            ShardMessage::News(_) => self.news += 1,
+            ShardMessage::Close { code: RESTARTING, .. } => self.closes += 1,
             _ => {
                 mark!(GoesFirst if !self.second.is_empty());
-                self.first.push_back(message);
+                match message {
+                    ShardMessage::Expect { route } if !self.second.is_empty() => {
+                        self.begun.insert(route, self.count);
+                    }
+                    ShardMessage::Detach { client } => self.hurry_close(client),
+                    _ => {}
+                }
+                self.first.push_back((self.count, message));
+                return;
             }
+        }
+        self.second.push_back((self.count, message));
+    }
+
+    /// A client that is gone is told why before it is forgotten: it may have ended its own side
+    /// alone.
+    fn hurry_close(&mut self, gone: ClientId) {
+        if self.closes == 0 {
+            return;
+        }
+        let is_its = |(_, message): &Said<S>| match message {
+            ShardMessage::Close { client, .. } => *client == gone,
+            _ => false,
+        };
+        let at = self.second.iter().position(is_its);
+        if let Some(close) = at.and_then(|at| self.second.remove(at)) {
+            self.closes -= 1;
+            self.first.push_back(close);
         }
     }
 
     pub(super) fn pop_first(&mut self) -> Option<ShardMessage<S>> {
-        self.first.pop_front()
+        self.first.pop_front().map(|(_, message)| message)
     }
 
     pub(super) fn pop_second(&mut self) -> Option<ShardMessage<S>> {
-        let message = self.second.pop_front()?;
-        self.gone += 1;
+        let earliest = self.first.front().map_or(u64::MAX, |(number, _)| *number);
+        let (number, message) = self.second.pop_front_if(|(number, _)| *number < earliest)?;
+        match message {
+            ShardMessage::News(_) => self.news -= 1,
+            ShardMessage::Close { .. } => self.closes -= 1,
+            _ => {}
+        }
+        self.current = number;
         Some(message)
     }
 
-    /// The rest of the message that was popped last.
+    /// The rest of the message of the second lane that was popped last.
     pub(super) fn put_back(&mut self, message: ShardMessage<S>) {
-        self.second.push_front(message);
-        self.gone -= 1;
+        self.news += usize::from(matches!(message, ShardMessage::News(_)));
+        self.second.push_front((self.current, message));
     }
 
     /// Whether what the message that was popped last says of a route is from before it was begun.
     pub(super) fn is_of_before(&self, route: RouteId) -> bool {
-        !self.begun.is_empty() && self.begun.get(&route).is_some_and(|&begun| self.gone <= begun)
+        !self.begun.is_empty() && self.begun.get(&route).is_some_and(|begun| self.current < *begun)
     }
 
     /// Forgets what was begun before all that waits.
     pub(super) fn tidy(&mut self) {
-        if self.second.is_empty() {
-            self.begun.clear();
+        match self.second.front() {
+            None => self.begun.clear(),
+            Some((next, _)) if self.begun.len() >= BEGUN_MAX => {
+                self.begun.retain(|_, begun| next < begun);
+            }
+            Some(_) => {}
         }
     }
 }

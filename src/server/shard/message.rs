@@ -11,7 +11,7 @@ use crate::server::broadcast::BroadcastSnapshot;
 use crate::server::client::Ejection;
 use crate::topic::{ClientId, UserId};
 
-/// Something a shard is told. What is said first is done first.
+/// Something a shard is told. What is said first is done first, in each of its two lanes.
 pub(in crate::server) enum ShardMessage<S> {
     /// A client finished its handshake.
     Attach {
@@ -79,6 +79,8 @@ pub(in crate::server) enum ShardMessage<S> {
 /// A shard at one moment.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::server) struct ShardSnapshot {
+    /// Messages that were taken from the mailbox and wait.
+    pub waiting: usize,
     pub clients: usize,
     pub routes: usize,
     pub subscriptions: usize,

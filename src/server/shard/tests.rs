@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, DuplexStream, ReadBuf};
 use super::writing::WRITES_PER_TURN;
 use super::*;
 use crate::config::OutboxPolicy;
-use crate::engine::{Change, Content, Manner, OutboxLimits, RouteId, ShardOptions};
+use crate::engine::{Change, Content, Manner, OutboxLimits, RESTARTING, RouteId, ShardOptions};
 use crate::runtime::{Runtime, TokioRuntime};
 
 const WRITES: WriteOptions = WriteOptions { bytes_max: 4_096, batch_window_ms: 0 };
@@ -280,12 +280,45 @@ async fn whoever_comes_to_a_route_that_was_begun_anew_gets_nothing_of_before() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_close_stays_behind_the_ticks_that_came_before_it() {
-    let mut crowd = crowd(1, WRITES).await;
-    crowd.tick(b"t").await;
-    crowd.send(ShardMessage::Close { client: ClientId(1), code: 1012, reason: "" }).await;
-    crowd.control(1, b"!").await;
-    assert_eq!(crowd.read(1).await, [&b"!t"[..], &[0x88, 2, 3, 244]].concat());
+async fn what_is_said_later_never_passes_what_fills_a_turn() {
+    let mut crowd = crowd(2, WRITES).await;
+    // More joins than there are in a turn, and all of this in one batch.
+    let many: Vec<RouteId> = (1_000..2_000).map(RouteId).collect();
+    for route in many.iter().chain([&RouteId(2)]) {
+        crowd.send(ShardMessage::Expect { route: *route }).await;
+    }
+    tokio::task::yield_now().await;
+    crowd.change(1, Change { add: many, ..Change::default() }).await;
+    crowd.send(ShardMessage::Forget { route: RouteId(2) }).await;
+    crowd.send(ShardMessage::Expect { route: RouteId(2) }).await;
+    crowd.change(2, Change { add: vec![RouteId(2)], ..Change::default() }).await;
+    let room = Arc::new(Semaphore::new(1)).acquire_owned().await.expect("there is room");
+    let ticks = vec![(RouteId(2), Bytes::from_static(b"t"))].into_iter();
+    crowd.send(ShardMessage::Ticks { ticks, room }).await;
+    crowd.send(ShardMessage::Close { client: ClientId(2), code: RESTARTING, reason: "" }).await;
+    let mut all = Vec::new();
+    let end = crowd.peers[1].read_to_end(&mut all);
+    let _ = tokio::time::timeout(std::time::Duration::from_secs(1), end).await;
+    assert_eq!(all, b"t\x88\x02\x03\xf4");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_close_stays_behind_the_ticks_that_came_before_it_and_no_other_does() {
+    for (code, gone, expected) in [
+        (RESTARTING, false, &b"!t\x88\x02\x03\xf4"[..]),
+        (4_403, false, b"\x88\x02\x11\x33"),
+        (RESTARTING, true, b"!\x88\x02\x03\xf4"),
+    ] {
+        let mut crowd = crowd(1, WRITES).await;
+        let client = ClientId(1);
+        crowd.tick(b"t").await;
+        crowd.send(ShardMessage::Close { client, code, reason: "" }).await;
+        crowd.control(1, b"!").await;
+        if gone {
+            crowd.send(ShardMessage::Detach { client }).await;
+        }
+        assert_eq!(crowd.read(1).await, expected, "{code} {gone}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
