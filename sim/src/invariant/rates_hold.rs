@@ -123,6 +123,16 @@ mod tests {
         story
     }
 
+    /// Its burst has been served.
+    fn used_up() -> Story<RatesHold> {
+        let mut story = story();
+        for _ in 0..5 {
+            let id = story.send("alice-1", Request::Ping);
+            story.answer("alice-1", id, Reply::Pong).expect("within the burst");
+        }
+        story
+    }
+
     fn refused() -> Reply {
         let message = "Too many messages; slow down".into();
         Reply::Refused { code: "RATE_LIMITED".into(), message }
@@ -158,11 +168,7 @@ mod tests {
     #[test]
     fn what_was_left_unread_is_served_by_what_time_refills() {
         for (after_ms, is_good) in [(700, false), (1_100, true)] {
-            let mut story = story();
-            for _ in 0..5 {
-                let id = story.send("alice-1", Request::Ping);
-                story.answer("alice-1", id, Reply::Pong).expect("within the burst");
-            }
+            let mut story = used_up();
             let id = story.send("alice-1", Request::Ping);
             let nothing = Seen::Unexpected(String::new());
             assert_eq!(story.later(after_ms, &client("alice-1"), nothing), Ok(()));
@@ -173,11 +179,7 @@ mod tests {
     #[test]
     fn who_goes_on_although_it_is_refused_is_served_again() {
         for (after_ms, is_good) in [(1_500, true), (2_500, false)] {
-            let mut story = story();
-            for _ in 0..5 {
-                let id = story.send("alice-1", Request::Ping);
-                story.answer("alice-1", id, Reply::Pong).expect("within the burst");
-            }
+            let mut story = used_up();
             let nothing = Seen::Unexpected(String::new());
             assert_eq!(story.later(after_ms, &client("alice-1"), nothing), Ok(()));
             let id = story.send("alice-1", Request::Ping);
