@@ -8,7 +8,8 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use tickgate::broker::{Answer, BrokerEvent, Done};
 use tickgate::config::Config;
 use tickgate::engine::{
-    ChannelId, Effect, Event, Hub, HubOptions, Identity, OutboxLimits, Request, Shard, ShardOptions,
+    ChannelId, Effect, Epoch, Event, Hub, HubOptions, Identity, OutboxLimits, Request, Shard,
+    ShardOptions,
 };
 use tickgate::protocol::{ParseLimits, SubscribeEntry, UnsubscribeEntry, frame, parse_request};
 use tickgate::topic::{ClientId, Instrument, Mode};
@@ -103,7 +104,7 @@ impl Gateway {
                     }
                     (Effect::Interest { route, wanted, .. }, Some(shard)) => {
                         if wanted {
-                            shard.expect(route)
+                            shard.expect(route, Epoch(0))
                         } else {
                             shard.forget(route)
                         }

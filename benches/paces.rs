@@ -6,7 +6,7 @@ use std::hint::black_box;
 
 use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
-use tickgate::engine::{Change, OutboxLimits, RouteId, Shard, ShardOptions};
+use tickgate::engine::{Change, Epoch, OutboxLimits, RouteId, Shard, ShardOptions};
 use tickgate::protocol::frame;
 use tickgate::topic::{ClientId, Instrument, Mode};
 
@@ -35,7 +35,7 @@ fn paces(c: &mut Criterion) {
         };
         let mut shard =
             Shard::new(ShardOptions { outbox, close_timeout_ms: 1_000, stall_timeout_ms: 60_000 });
-        shard.expect(RouteId(1));
+        shard.expect(RouteId(1), Epoch(0));
         for (client, interval_ms) in (1..).zip(intervals_ms) {
             shard.attach(ClientId(client));
             let mut change = Change { add: vec![RouteId(1)], ..Change::default() };

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use tickgate::config::{Config, OutboxPolicy};
 use tickgate::engine::{
-    Backlog, BacklogLimits, Change, Content, FeedState, Index, Manner, Moment, OutboxLimits,
+    Backlog, BacklogLimits, Change, Content, Epoch, FeedState, Index, Manner, Moment, OutboxLimits,
     RouteId, Shard, ShardOptions, TickAddress,
 };
 use tickgate::protocol::{
@@ -161,7 +161,7 @@ fn shard(clients: u64, policy: OutboxPolicy, ticks_max: usize) -> Shard {
     };
     let options = ShardOptions { outbox, close_timeout_ms: 1_000, stall_timeout_ms: 60_000 };
     let mut shard = Shard::new(options);
-    shard.expect(RouteId(1));
+    shard.expect(RouteId(1), Epoch(0));
     for client in 1..=clients {
         shard.attach_by(ClientId(client), Manner { policy, ticks_max, content: Content::Ticks });
         let change = Change { add: vec![RouteId(1)], ..Change::default() };

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use tickgate::broker::{Answer, BrokerEvent, Command, Done};
 use tickgate::config::Config;
 use tickgate::engine::{
-    Change, ChannelId, Effect, Event, Hub, HubOptions, Identity, Orders, OutboxLimits, Request,
-    RouteId, Shard, ShardOptions,
+    Change, ChannelId, Effect, Epoch, Event, Hub, HubOptions, Identity, Orders, OutboxLimits,
+    Request, RouteId, Shard, ShardOptions,
 };
 use tickgate::protocol::SubscribeEntry;
 use tickgate::topic::{ClientId, Instrument, Mode, UserId};
@@ -192,7 +192,7 @@ fn shard_of(clients: usize, routes: usize) -> Shard {
         Shard::new(ShardOptions { outbox, close_timeout_ms: 1_000, stall_timeout_ms: 60_000 });
     let add: Vec<RouteId> = (0..routes).map(|route| RouteId(route as u64)).collect();
     for route in &add {
-        shard.expect(*route);
+        shard.expect(*route, Epoch(0));
     }
     for client in 0..clients {
         let client = ClientId(client as u64);

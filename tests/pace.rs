@@ -8,7 +8,9 @@ mod shards;
 use bytes::Bytes;
 use proptest::prelude::*;
 use tickgate::config::OutboxPolicy;
-use tickgate::engine::{Change, Content, Manner, OutboxLimits, RouteId, Shard, ShardOptions};
+use tickgate::engine::{
+    Change, Content, Epoch, Manner, OutboxLimits, RouteId, Shard, ShardOptions,
+};
 use tickgate::protocol::frame;
 use tickgate::topic::{ClientId, Instrument, Mode};
 
@@ -22,7 +24,7 @@ fn shard() -> Shard {
     let mut shard = small_shard(4, 40_000);
     shard.attach(A);
     shard.attach(B);
-    shard.expect(ROUTE);
+    shard.expect(ROUTE, Epoch(0));
     shard
 }
 
@@ -204,7 +206,7 @@ fn whoever_is_closed_at_a_boundary_is_closed_once_and_gets_no_more() {
     let routes = [7, 8, 9].map(RouteId);
     let mut change = Change { add: routes.into(), ..Change::default() };
     for route in routes {
-        shard.expect(route);
+        shard.expect(route, Epoch(0));
         change.paces.insert(route, 10);
     }
     shard.deliver(B, change, None);
@@ -296,7 +298,7 @@ proptest! {
         };
         let options = ShardOptions { outbox, close_timeout_ms: 1_000, stall_timeout_ms: 60_000 };
         let mut shard = Shard::new(options);
-        shard.expect(ROUTE);
+        shard.expect(ROUTE, Epoch(0));
         for client in 0..6 {
             shard.attach(ClientId(client));
         }

@@ -6,7 +6,7 @@
 mod shards;
 
 use bytes::Bytes;
-use tickgate::engine::{Change, Orders, RouteId, Shard, ShardTotals};
+use tickgate::engine::{Change, Epoch, Orders, RouteId, Shard, ShardTotals};
 use tickgate::protocol::frame;
 use tickgate::topic::{ClientId, Instrument, Mode};
 
@@ -20,7 +20,7 @@ fn shard() -> Shard {
     let mut shard = small_shard(4, 4_000);
     shard.attach(A);
     shard.attach(B);
-    shard.expect(ROUTE);
+    shard.expect(ROUTE, Epoch(0));
     shard
 }
 
@@ -123,10 +123,32 @@ fn a_route_that_was_forgotten_starts_without_a_last_value() {
     shard.tick(ROUTE, &tick(1));
     leave(&mut shard, A);
     shard.forget(ROUTE);
-    shard.expect(RouteId(8));
+    shard.expect(RouteId(8), Epoch(0));
     let change = Change { add: vec![RouteId(8)], ..Change::default() };
     shard.deliver(A, change, None);
     assert_eq!(read(&mut shard, A), ["subscribed", "unsubscribed"]);
+}
+
+#[test]
+fn a_route_that_began_anew_has_nothing_of_those_who_have_not_heard_of_it() {
+    let mut shard = shard();
+    shard.set_heard(Epoch(1));
+    shard.tick(ROUTE, &tick(1));
+    shard.forget(ROUTE);
+    shard.expect(ROUTE, Epoch(3));
+    let before = shard.totals().unrouted;
+    for heard in [1, 2] {
+        shard.set_heard(Epoch(heard));
+        shard.tick(ROUTE, &tick(2));
+    }
+    assert_eq!(shard.totals().unrouted - before, 2);
+    join(&mut shard, A);
+    shard.tick(ROUTE, &tick(3));
+    for heard in [3, 4] {
+        shard.set_heard(Epoch(heard));
+        shard.tick(ROUTE, &tick(heard.try_into().unwrap()));
+    }
+    assert_eq!(read(&mut shard, A), ["subscribed", "3", "4"]);
 }
 
 #[test]
@@ -275,7 +297,7 @@ fn every_counter_of_a_shard_counts_what_it_says() {
             shard.tick(ROUTE, &tick(price));
         }
     }
-    shard.expect(RouteId(8));
+    shard.expect(RouteId(8), Epoch(0));
     // A has three ticks, B a snapshot and two.
     let ticks = 3 * tick(0).len() + 3 * tick(0).len() + r#""snapshot":true,"#.len();
     let bytes = ticks + 2 * text("subscribed").len();

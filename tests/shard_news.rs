@@ -5,7 +5,7 @@
 #[path = "common/shards.rs"]
 mod shards;
 
-use tickgate::engine::{Change, RouteId, RouteNews, Shard};
+use tickgate::engine::{Change, Epoch, RouteId, RouteNews, Shard};
 use tickgate::protocol::{FeedStatus, feed_status, frame};
 use tickgate::topic::{ClientId, Instrument, Mode, Topic};
 
@@ -19,7 +19,7 @@ fn shard() -> Shard {
     let mut shard = small_shard(2, 4_000);
     shard.attach(A);
     shard.attach(B);
-    (1..4).for_each(|route| shard.expect(RouteId(route)));
+    (1..4).for_each(|route| shard.expect(RouteId(route), Epoch(0)));
     join(&mut shard, A, &[1, 2]);
     read(&mut shard, A);
     shard
@@ -114,7 +114,7 @@ fn many_topics_are_told_in_one_message() {
     assert_eq!(read(&mut shard, A), ["stale S1 S2"]);
     let routes: Vec<u64> = (10..460).collect();
     for route in &routes {
-        shard.expect(RouteId(*route));
+        shard.expect(RouteId(*route), Epoch(0));
         news(&mut shard, *route, Some(FeedStatus::Recovering));
     }
     join(&mut shard, B, &routes);
@@ -197,5 +197,18 @@ fn little_is_written_at_a_time() {
     let mut out = Vec::new();
     assert_eq!(shard.drain_into(A, &mut out, 1), 1);
     assert_eq!(words(&out), ["tick S2"]);
+    assert_eq!(read(&mut shard, A), ["stale S1"]);
+}
+
+#[test]
+fn of_a_route_that_began_anew_old_news_is_nobodys() {
+    let mut shard = shard();
+    shard.expect(RouteId(1), Epoch(2));
+    stale(&mut shard, 1);
+    shard.set_heard(Epoch(1));
+    stale(&mut shard, 1);
+    assert!(read(&mut shard, A).is_empty());
+    shard.set_heard(Epoch(2));
+    stale(&mut shard, 1);
     assert_eq!(read(&mut shard, A), ["stale S1"]);
 }

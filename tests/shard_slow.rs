@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use tickgate::config::OutboxPolicy;
-use tickgate::engine::{Change, Content, Manner, OutboxLimits, RouteId, Shard, ShardOptions};
+use tickgate::engine::{
+    Change, Content, Epoch, Manner, OutboxLimits, RouteId, Shard, ShardOptions,
+};
 use tickgate::protocol::frame;
 use tickgate::topic::{ClientId, Instrument, Mode};
 
@@ -28,7 +30,7 @@ fn shard(policy: OutboxPolicy) -> Shard {
     shard.attach_by(SLOW, manner);
     shard.attach_by(QUICK, manner);
     for route in 1..=3 {
-        shard.expect(RouteId(route));
+        shard.expect(RouteId(route), Epoch(0));
     }
     shard
 }
@@ -180,7 +182,7 @@ fn latest_values_that_are_too_many_bytes_close_their_client_and_nobody_else() {
         frame::numbered_tick_frame(&instrument, Mode::Ltp, "p", Some(route), data.as_bytes())
     };
     for route in 4..=20 {
-        shard.expect(RouteId(route));
+        shard.expect(RouteId(route), Epoch(0));
         join(&mut shard, SLOW, route);
         join(&mut shard, QUICK, route);
     }
@@ -201,7 +203,7 @@ fn snapshots_for_which_there_is_no_room_are_left_out_and_nobody_is_closed() {
         let data = format!("\"{}\"", "x".repeat(1_500));
         let instrument = Instrument::new("NSE", "TCS");
         for route in 1..=9 {
-            shard.expect(RouteId(route));
+            shard.expect(RouteId(route), Epoch(0));
             let data = data.as_bytes();
             let tick = frame::numbered_tick_frame(&instrument, Mode::Ltp, "p", Some(route), data);
             shard.tick(RouteId(route), &tick);

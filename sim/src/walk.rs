@@ -2,6 +2,7 @@
 //! could produce, and compared with the [`model`](crate::model) after each.
 
 pub mod choices;
+mod continuity;
 pub mod delivery;
 pub mod engine;
 pub mod exhaustive;

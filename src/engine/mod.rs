@@ -63,6 +63,12 @@ pub type ShardId = usize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RouteId(pub u64);
 
+/// Counts how often a shard was told that it wants a route, or no longer does. Whoever sends it
+/// ticks says how far it had been told of that itself: what it sent before a route began anew can
+/// be told apart by it, as what an outdated holder of a lock does is by a fencing token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Epoch(pub u64);
+
 /// Who a credential belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {

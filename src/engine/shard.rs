@@ -7,6 +7,7 @@ mod gauges;
 mod news;
 mod orders;
 mod paced;
+mod routes;
 mod stalls;
 mod waiting;
 
@@ -14,11 +15,11 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::RouteId;
 use super::numbered::{NumberMap, NumberSet};
 use super::outbox::{Content, Lost, Outbox, OutboxLimits, Overflow};
 use super::pace::{Paces, Place, RoutePaces};
 use super::timers::Timers;
+use super::{Epoch, RouteId};
 use crate::config::OutboxPolicy;
 use crate::marks::mark;
 use crate::protocol::frame;
@@ -111,6 +112,8 @@ pub struct Shard {
     free: Vec<usize>,
     by_id: NumberMap<ClientId, usize>,
     routes: NumberMap<RouteId, Route>,
+    /// Of whoever says what follows.
+    heard: Epoch,
     orders: BTreeMap<UserId, NumberSet<usize>>,
     /// Slots with something new to write.
     dirty: Dirty,
@@ -145,6 +148,7 @@ struct Client {
 
 #[derive(Debug, Default)]
 struct Route {
+    since: Epoch,
     subscribers: Vec<usize>,
     last: Option<Bytes>,
     /// How it is, if there is something to tell.
@@ -164,6 +168,7 @@ impl Shard {
             free: Vec::new(),
             by_id: NumberMap::default(),
             routes: NumberMap::default(),
+            heard: Epoch::default(),
             orders: BTreeMap::new(),
             dirty: Dirty::default(),
             closing: Timers::new(),
@@ -228,17 +233,6 @@ impl Shard {
         self.free.push(slot);
     }
 
-    /// From now on ticks of this route may come; the latest is kept.
-    pub fn expect(&mut self, route: RouteId) {
-        self.routes.entry(route).or_default();
-    }
-
-    /// Nobody wants this route any more.
-    pub fn forget(&mut self, route: RouteId) {
-        let gone = self.routes.swap_remove(&route);
-        debug_assert!(gone.is_none_or(|route| route.subscribers.is_empty()));
-    }
-
     /// Changes a client's routes and gives it an answer, as one step.
     pub fn deliver(&mut self, id: ClientId, change: Change, answer: Option<Bytes>) {
         let Some(slot) = self.open_slot(id) else { return };
@@ -266,31 +260,6 @@ impl Shard {
         if let Some(slot) = self.open_slot(id) {
             self.push_control(slot, frame);
         }
-    }
-
-    /// Gives a tick to everyone on a route.
-    pub fn tick(&mut self, route: RouteId, frame: &Bytes) {
-        let Some(route_state) = self.routes.get_mut(&route) else {
-            self.totals.unrouted += 1;
-            return;
-        };
-        route_state.last = Some(frame.clone());
-        if let Some(paces) = &mut route_state.paces {
-            self.paces.ticked(paces, 1 + frame::skipped(frame), self.now_ms);
-        }
-        for slots in route_state.subscribers.chunks(fetch::TOGETHER) {
-            fetch::fetch(&self.slots, slots);
-            for &slot in slots {
-                let client = self.slots[slot].as_mut().expect("a subscriber exists");
-                self.totals.ticks += 1;
-                match client.push_tick(route, frame.clone()) {
-                    Ok(lost) => self.totals.add(lost),
-                    Err(Overflow) => self.overflowed.push(client.id),
-                }
-                self.dirty.later(slot, client);
-            }
-        }
-        self.close_overflowed();
     }
 
     /// Lets a client have what waits for it, then a close frame, and nothing more.

@@ -128,6 +128,7 @@ words! {
         PacedLags = "a boundary comes for a client that lags",
         TurnWaits = "a request waits for others to be read",
         HubGivesWay = "the hub has done so much that others have their turn",
+        OfBefore = "a tick of before its route began anew is nobody's",
         GoesFirst = "what is said of a client goes before ticks that wait for the shard",
         ClosingDelivery = "something comes for a client that is being closed or gone",
         CloseOverdue = "a client takes too long to be closed",

@@ -14,8 +14,8 @@ use super::hub::HubMessage;
 use super::shard::ShardMessage;
 use super::tls::MaybeTls;
 use crate::engine::{
-    Broadcast, BroadcastEffect, BroadcastTotals, ChannelId, Event, Identity, RESTARTING, Request,
-    ShardId,
+    Broadcast, BroadcastEffect, BroadcastTotals, ChannelId, Epoch, Event, Identity, RESTARTING,
+    Request, ShardId,
 };
 use crate::protocol::{SubscribeEntry, frame};
 use crate::runtime::{Clock, Runtime};
@@ -47,6 +47,8 @@ pub(super) struct Broadcaster<R: Runtime> {
     pub topics: Vec<Topic>,
     pub hub: mpsc::Sender<HubMessage>,
     pub shards: Vec<mpsc::Sender<ShardMessage<MaybeTls<R::Stream>>>>,
+    /// What it has heard of its routes.
+    pub heard: Epoch,
 }
 
 impl<R: Runtime> Broadcaster<R> {
@@ -95,10 +97,11 @@ impl<R: Runtime> Broadcaster<R> {
         effects: &mut Vec<BroadcastEffect>,
     ) {
         match message {
-            ShardMessage::Audience { shard, route, wanted } => {
+            ShardMessage::Audience { shard, route, wanted, epoch } => {
+                self.heard = epoch;
                 self.broadcast.audience(shard, route, wanted, effects);
             }
-            ShardMessage::Expect { route } => self.broadcast.expect(route),
+            ShardMessage::Expect { route, .. } => self.broadcast.expect(route),
             ShardMessage::Forget { route } => self.broadcast.forget(route),
             ShardMessage::Ticks { ticks, .. } => {
                 for (route, tick) in ticks {
@@ -122,7 +125,7 @@ impl<R: Runtime> Broadcaster<R> {
             | ShardMessage::Control { .. }
             | ShardMessage::CloseReply { .. }
             | ShardMessage::Detach { .. }
-            | ShardMessage::News(_)
+            | ShardMessage::News { .. }
             | ShardMessage::Order { .. }
             | ShardMessage::Query(_) => {}
         }
@@ -164,8 +167,9 @@ impl<R: Runtime> Broadcaster<R> {
             // An error means that the semaphore is closed, which nobody does.
             let Ok(room) = room[shard].clone().acquire_owned().await else { return };
             let ticks = vec![(route, frame.clone())].into_iter();
+            let ticks = ShardMessage::Ticks { heard: self.heard, ticks, room };
             // A closed mailbox means that the gateway is ending.
-            let _ = self.shards[shard].send(ShardMessage::Ticks { ticks, room }).await;
+            let _ = self.shards[shard].send(ticks).await;
         }
     }
 }

@@ -16,7 +16,7 @@ use super::shard::ShardMessage;
 use crate::audit::Audit;
 use crate::auth::Keeper;
 use crate::engine::{
-    ChannelId, Event, FeedState, Index, Moment, Picked, Prefixes, RouteId, Served, ShardId,
+    ChannelId, Epoch, Event, FeedState, Index, Moment, Picked, Prefixes, RouteId, Served, ShardId,
     TickAddress, TopicCounts, Wildcards,
 };
 use crate::marks::mark;
@@ -55,6 +55,7 @@ pub(super) enum FeedMessage {
         broker: BrokerName,
         shard: ShardId,
         wanted: bool,
+        epoch: Epoch,
     },
     /// A session serves a route, or none does any more.
     Served {
@@ -208,7 +209,8 @@ impl<S> Feed<S> {
     fn take(&mut self, message: FeedMessage, at: Moment) {
         let state = &mut self.tables.state;
         match message {
-            FeedMessage::Interest { route, topic, broker, shard, wanted } => {
+            FeedMessage::Interest { route, topic, broker, shard, wanted, epoch } => {
+                self.shards[shard].heard(epoch);
                 self.tables.index.set_interest(route, &topic, &broker, shard, wanted);
                 state.set_now(at);
                 state.set_interest(route, &topic, &broker, shard, wanted);

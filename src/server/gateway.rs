@@ -30,7 +30,9 @@ use super::turns::Turns;
 use crate::audit::{self, Audit};
 use crate::auth::{Credentials, Keeper, Verifier};
 use crate::config::Config;
-use crate::engine::{FeedState, Gate, GateOptions, Hub, HubOptions, Index, Moment, Prefixes};
+use crate::engine::{
+    Epoch, FeedState, Gate, GateOptions, Hub, HubOptions, Index, Moment, Prefixes,
+};
 use crate::runtime::{Clock, Runtime, Task, TaskGroup};
 use crate::topic::BrokerName;
 
@@ -203,6 +205,7 @@ impl Gateway {
             brokers: broker_outlets,
             audit: audit.clone(),
             administrator: commands,
+            epoch: Epoch::default(),
         };
         let hub = run_hub(Hub::new(options), hub_messages, clock, outlets);
         let hub = runtime.spawn("hub", hub);

@@ -13,7 +13,7 @@ use super::feed::FeedMessage;
 use super::shard::ShardMessage;
 use crate::audit::{Audit, Record, What};
 use crate::broker::Command;
-use crate::engine::{ChannelId, Effect, Event, Hub, HubSnapshot, Note, ShardId};
+use crate::engine::{ChannelId, Effect, Epoch, Event, Hub, HubSnapshot, Note, RouteId, ShardId};
 use crate::marks::mark;
 use crate::protocol::{Answer, ErrorCode, Reject, RequestId, frame};
 use crate::runtime::Clock;
@@ -60,6 +60,8 @@ pub(super) struct Outlets<S> {
     pub brokers: BTreeMap<BrokerName, mpsc::Sender<Command>>,
     pub audit: Audit,
     pub administrator: mpsc::Sender<Asked>,
+    /// What was said of routes so far.
+    pub epoch: Epoch,
 }
 
 /// Serves the hub until every sender of its mailbox is gone.
@@ -67,7 +69,7 @@ pub(super) async fn run_hub<S: Send>(
     mut hub: Hub,
     mut mailbox: mpsc::Receiver<HubMessage>,
     clock: Clock,
-    outlets: Outlets<S>,
+    mut outlets: Outlets<S>,
 ) {
     let mut messages = Vec::with_capacity(MESSAGES_PER_TURN);
     let mut effects = Vec::new();
@@ -165,7 +167,12 @@ fn tell(
 
 impl<S> Outlets<S> {
     /// Gives how many they were.
-    async fn carry_out_all(&self, hub: &mut Hub, now_ms: u64, effects: &mut Vec<Effect>) -> usize {
+    async fn carry_out_all(
+        &mut self,
+        hub: &mut Hub,
+        now_ms: u64,
+        effects: &mut Vec<Effect>,
+    ) -> usize {
         let mut count = 0;
         while !effects.is_empty() {
             count += effects.len();
@@ -180,9 +187,21 @@ impl<S> Outlets<S> {
         count
     }
 
+    /// Whether a shard wants a route. Says what those have heard who are told of that.
+    async fn tell_shard(&mut self, shard: ShardId, route: RouteId, wanted: bool) -> Epoch {
+        self.epoch.0 += 1;
+        let message = if wanted {
+            ShardMessage::Expect { route, since: self.epoch }
+        } else {
+            ShardMessage::Forget { route }
+        };
+        let _ = self.shards[shard].send(message).await;
+        self.epoch
+    }
+
     /// Gives what the hub has to be told about it at once. A closed channel means that the gateway
     /// is ending: there is nobody left to tell.
-    async fn carry_out(&self, effect: Effect) -> Option<Event> {
+    async fn carry_out(&mut self, effect: Effect) -> Option<Event> {
         match effect {
             Effect::Deliver { client, shard, change, answer } => {
                 let answer = answer.map(|(answer, request_id)| encode(&answer, request_id));
@@ -197,29 +216,19 @@ impl<S> Outlets<S> {
                 let _ = self.shards[shard].send(ShardMessage::Detach { client }).await;
             }
             Effect::Interest { route, topic, broker, shard, wanted } => {
-                let change = if wanted {
-                    ShardMessage::Expect { route }
-                } else {
-                    ShardMessage::Forget { route }
-                };
-                let _ = self.shards[shard].send(change).await;
-                let message = FeedMessage::Interest { route, topic, broker, shard, wanted };
+                let epoch = self.tell_shard(shard, route, wanted).await;
+                let message = FeedMessage::Interest { route, topic, broker, shard, wanted, epoch };
                 let _ = self.feed.send(message).await;
             }
             Effect::Served { route, up } => {
                 let _ = self.feed.send(FeedMessage::Served { route, up }).await;
             }
             Effect::Audience { channel, route, shard, wanted } => {
-                let change = if wanted {
-                    ShardMessage::Expect { route }
-                } else {
-                    ShardMessage::Forget { route }
-                };
-                let _ = self.shards[shard].send(change).await;
+                let epoch = self.tell_shard(shard, route, wanted).await;
                 let message = FeedMessage::Audience { channel, route, shard, wanted };
                 let _ = self.feed.send(message).await;
                 if let Some(at) = self.broadcasts.get(&channel) {
-                    let message = ShardMessage::Audience { shard, route, wanted };
+                    let message = ShardMessage::Audience { shard, route, wanted, epoch };
                     let _ = self.shards[*at].send(message).await;
                 }
             }

@@ -18,8 +18,8 @@ use crate::config::{
     BrokerEntry, BrokerKind, ChannelEntry, ChannelKind, Config, SHARDS_MAX, TopicPattern,
 };
 use crate::engine::{
-    Broadcast, BroadcastOptions, ChannelId, Identity, OutboxLimits, Shard, ShardOptions, Wild,
-    Wildcards,
+    Broadcast, BroadcastOptions, ChannelId, Epoch, Identity, OutboxLimits, Shard, ShardOptions,
+    Wild, Wildcards,
 };
 use crate::runtime::{Clock, Runtime, Task};
 use crate::topic::{BrokerName, Topic};
@@ -98,6 +98,7 @@ pub(super) fn start_broadcasts<R: Runtime>(
             topics,
             hub: hub.clone(),
             shards: shards.to_vec(),
+            heard: Epoch::default(),
         };
         parts.push(("broadcast", runtime.spawn("broadcast", broadcaster.run(messages))));
         Outlet { channel, shard, mailbox }

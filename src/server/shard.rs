@@ -13,16 +13,17 @@ mod writing;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Waker;
+use std::vec::IntoIter;
 
 use bytes::Bytes;
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 use tokio::io::{AsyncWrite, WriteHalf};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::client::Ejection;
 use super::tls::MaybeTls;
-use crate::engine::{RouteId, RouteNews, Shard};
+use crate::engine::{Epoch, RouteId, RouteNews, Shard};
 use crate::runtime::{Clock, Runtime};
 use crate::topic::ClientId;
 
@@ -40,6 +41,9 @@ const DELIVERIES_PER_TURN: u64 = 4_096;
 
 /// Where a gateway's shard is told something.
 pub(super) type ShardMailbox<R> = mpsc::Sender<ShardMessage<MaybeTls<<R as Runtime>::Stream>>>;
+
+type Ticks = IntoIter<(RouteId, Bytes)>;
+type News = IntoIter<RouteNews>;
 
 /// How a client is cut off that reads nothing. It cannot be told.
 const STALLED: Ejection = Ejection { code: 1013, reason: "nothing is read" };
@@ -179,7 +183,6 @@ impl<S: AsyncWrite + Send + Unpin + 'static> Shell<S> {
         {
             self.take(message, enough);
         }
-        self.waiting.tidy();
         while let Some(client) = self.shard.pop_overdue() {
             self.writers.swap_remove(&client);
         }
@@ -235,10 +238,20 @@ impl<S: AsyncWrite + Send + Unpin + 'static> Shell<S> {
                 self.shard.close(client, code, reason);
             }
             ShardMessage::Detach { client } => self.detach(client),
-            ShardMessage::Expect { route } => self.shard.expect(route),
+            ShardMessage::Expect { route, since } => self.shard.expect(route, since),
             ShardMessage::Forget { route } => self.shard.forget(route),
-            ShardMessage::Ticks { ticks, room } => self.take_ticks(ticks, room, enough),
-            ShardMessage::News(news) => self.take_news(news, enough),
+            ShardMessage::Ticks { heard, ticks, room } => {
+                let ticks = self.take_ticks(heard, ticks, enough);
+                if !ticks.as_slice().is_empty() {
+                    self.waiting.put_back(ShardMessage::Ticks { heard, ticks, room });
+                }
+            }
+            ShardMessage::News { heard, news } => {
+                let news = self.take_news(heard, news, enough);
+                if !news.as_slice().is_empty() {
+                    self.waiting.put_back(ShardMessage::News { heard, news });
+                }
+            }
             ShardMessage::Order { user, frame } => self.shard.order(&user, &frame),
             // What is asked of broadcasts is not sent here.
             ShardMessage::Audience { .. } | ShardMessage::QueryBroadcast(_) => {}
@@ -260,35 +273,25 @@ impl<S: AsyncWrite + Send + Unpin + 'static> Shell<S> {
         }
     }
 
-    fn take_ticks(
-        &mut self,
-        mut ticks: std::vec::IntoIter<(RouteId, Bytes)>,
-        room: OwnedSemaphorePermit,
-        enough: u64,
-    ) {
+    /// Gives back those that are left.
+    fn take_ticks(&mut self, heard: Epoch, mut ticks: Ticks, enough: u64) -> Ticks {
+        self.shard.set_heard(heard);
         while self.shard.work() < enough
             && let Some((route, frame)) = ticks.next()
         {
-            if !self.waiting.is_of_before(route) {
-                self.shard.tick(route, &frame);
-            }
+            self.shard.tick(route, &frame);
         }
-        if !ticks.as_slice().is_empty() {
-            self.waiting.put_back(ShardMessage::Ticks { ticks, room });
-        }
+        ticks
     }
 
-    fn take_news(&mut self, mut news: std::vec::IntoIter<RouteNews>, enough: u64) {
+    fn take_news(&mut self, heard: Epoch, mut news: News, enough: u64) -> News {
+        self.shard.set_heard(heard);
         while self.shard.work() < enough
             && let Some(one) = news.next()
         {
-            if !self.waiting.is_of_before(one.route) {
-                self.shard.news(one);
-            }
+            self.shard.news(one);
         }
-        if !news.as_slice().is_empty() {
-            self.waiting.put_back(ShardMessage::News(news));
-        }
+        news
     }
 
     /// A client's connection has ended. If it closed politely, its close reply still waits here.

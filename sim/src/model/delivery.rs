@@ -122,8 +122,8 @@ pub enum Frame {
 pub struct Desk {
     ticks_max: usize,
     readers: BTreeMap<ClientNo, Reader>,
-    /// The last value of each route that may be ticked.
-    last: BTreeMap<RouteNo, Option<(u64, u64)>>,
+    /// Each route that may be ticked: since which epoch, and its last value.
+    routes: BTreeMap<RouteNo, (u64, Option<(u64, u64)>)>,
     /// Clients to whom something has happened since they were last looked after.
     dirty: BTreeSet<ClientNo>,
 }
@@ -145,8 +145,8 @@ impl Desk {
     /// A shard without clients; `ticks_max` wait in order, more only as the latest of each route.
     #[must_use]
     pub fn new(ticks_max: usize) -> Self {
-        let (readers, last) = (BTreeMap::new(), BTreeMap::new());
-        Self { ticks_max, readers, last, dirty: BTreeSet::new() }
+        let (readers, routes) = (BTreeMap::new(), BTreeMap::new());
+        Self { ticks_max, readers, routes, dirty: BTreeSet::new() }
     }
 
     /// A client comes; `drops`: where there is no room, its oldest tick goes.
@@ -160,14 +160,14 @@ impl Desk {
         self.dirty.remove(&client);
     }
 
-    /// A route may be ticked.
-    pub fn expect(&mut self, route: RouteNo) {
-        self.last.entry(route).or_insert(None);
+    /// A route may be ticked, by a feed that has heard of that.
+    pub fn expect(&mut self, route: RouteNo, since: u64) {
+        self.routes.insert(route, (since, None));
     }
 
     /// A route will not be ticked any more.
     pub fn forget(&mut self, route: RouteNo) {
-        self.last.remove(&route);
+        self.routes.remove(&route);
     }
 
     /// A client leaves routes, is answered, and joins routes.
@@ -196,7 +196,7 @@ impl Desk {
         }
         for route in add {
             reader.routes.insert(*route);
-            if let Some((number, seq)) = self.last.get(route).copied().flatten() {
+            if let Some((_, Some((number, seq)))) = self.routes.get(route).copied() {
                 let (route, snapshot) = (*route, true);
                 let frame = Frame::Tick { route, number, seq, skipped: 0, snapshot };
                 reader.tick(self.ticks_max, frame);
@@ -205,9 +205,11 @@ impl Desk {
         }
     }
 
-    /// A tick comes for a route.
-    pub fn tick(&mut self, route: RouteNo, number: u64, seq: u64) {
-        let Some(last) = self.last.get_mut(&route) else { return };
+    /// A tick comes for a route, from a feed that has heard so much.
+    pub fn tick(&mut self, heard: u64, route: RouteNo, number: u64, seq: u64) {
+        let Some((_, last)) = self.routes.get_mut(&route).filter(|at| at.0 <= heard) else {
+            return;
+        };
         *last = Some((number, seq));
         for (client, reader) in &mut self.readers {
             if reader.routes.contains(&route) {
@@ -266,7 +268,7 @@ impl Desk {
     #[must_use]
     pub fn sizes(&self) -> (usize, usize, usize) {
         let pairs = self.readers.values().map(|reader| reader.routes.len()).sum();
-        (self.readers.len(), self.last.len(), pairs)
+        (self.readers.len(), self.routes.len(), pairs)
     }
 }
 

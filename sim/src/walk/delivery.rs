@@ -7,15 +7,17 @@ use std::collections::{BTreeMap, VecDeque};
 
 use tickgate::config::OutboxPolicy;
 use tickgate::engine::{
-    Content, Effect, Hub, Index, Manner, OutboxLimits, Served, Shard, ShardOptions, TickAddress,
+    Content, Effect, Hub, Index, Manner, OutboxLimits, RouteId, Served, Shard, ShardOptions,
+    TickAddress,
 };
 use tickgate::protocol::frame::numbered_tick_frame;
 use tickgate::topic::{ClientId, Instrument, Mode};
 
 use super::choices::{Choices, Seeded};
+use super::continuity::Continuity;
 use super::failure::{Failure, caught};
 use super::generate::Generator;
-use super::mail::{Mail, Tamper, read_frame, tell_desk, tell_shard};
+use super::mail::{Mail, Mailbox, Tamper, read_frame, tell_desk, tell_shard};
 use super::translate;
 use super::{Options, Totals, Walk};
 use crate::model::delivery::{Desk, Feed, RouteNo};
@@ -55,10 +57,14 @@ struct Way {
     desks: Vec<Desk>,
     /// Effects that the hub has not carried out yet: it takes no event before it has.
     outgoing: VecDeque<Effect>,
-    to_feed: VecDeque<Effect>,
-    to_shards: Vec<VecDeque<Mail>>,
+    /// What was said of routes so far, and what the feed has heard of it.
+    epoch: u64,
+    heard: u64,
+    to_feed: VecDeque<(u64, Effect)>,
+    to_shards: Vec<Mailbox>,
     /// Where each client is.
     homes: BTreeMap<ClientNo, usize>,
+    continuity: Continuity,
     /// Ticks that may wait for a client.
     ticks_max: usize,
     ticks: u64,
@@ -82,9 +88,12 @@ impl Way {
             shards: (0..SHARDS).map(|_| Shard::new(options)).collect(),
             desks: (0..SHARDS).map(|_| Desk::new(ticks_max)).collect(),
             outgoing: VecDeque::new(),
+            epoch: 0,
+            heard: 0,
             to_feed: VecDeque::new(),
-            to_shards: vec![VecDeque::new(); SHARDS],
+            to_shards: vec![Mailbox::default(); SHARDS],
             homes: BTreeMap::new(),
+            continuity: Continuity::default(),
             ticks_max,
             ticks: 0,
             answers: 0,
@@ -148,18 +157,22 @@ impl Way {
                     self.answers
                 });
                 let mail = Mail::Deliver { client: client.0, change, answer };
-                self.to_shards[shard].push_back(mail);
+                self.to_shards[shard].push(mail);
             }
             Effect::Close { client, shard, .. } => {
-                self.to_shards[shard].push_back(Mail::Close(client.0));
+                self.to_shards[shard].push(Mail::Close(client.0));
             }
             Effect::Detach { client, shard } => {
-                self.to_shards[shard].push_back(Mail::Detach(client.0));
+                self.to_shards[shard].push(Mail::Detach(client.0));
             }
             Effect::Interest { route, shard, wanted, .. } => {
-                let mail = if wanted { Mail::Expect(route.0) } else { Mail::Forget(route.0) };
-                self.to_shards[shard].push_back(mail);
-                self.to_feed.push_back(effect);
+                self.epoch += 1;
+                let mail = match wanted {
+                    true => Mail::Expect(route.0, self.epoch),
+                    false => Mail::Forget(route.0),
+                };
+                self.to_shards[shard].push(mail);
+                self.to_feed.push_back((self.epoch, effect));
             }
             Effect::Audience { .. }
             | Effect::Served { .. }
@@ -183,7 +196,8 @@ impl Way {
             }
             3..6 => {
                 let shard = choices.below(SHARDS as u32) as usize;
-                self.shard_reads_mail(shard)?;
+                let ticks = choices.below(2) == 0;
+                self.shard_reads_mail(shard, ticks)?;
             }
             6 => {
                 let shard = choices.below(SHARDS as u32) as usize;
@@ -201,11 +215,12 @@ impl Way {
     }
 
     fn feed_reads_mail(&mut self) {
-        let Some(Effect::Interest { route, topic, broker, shard, wanted }) =
+        let Some((epoch, Effect::Interest { route, topic, broker, shard, wanted })) =
             self.to_feed.pop_front()
         else {
             return;
         };
+        self.heard = epoch;
         let dictionary = &self.walk.dictionary;
         let (no, at) = (dictionary.topic_no(&topic), dictionary.broker_no(&broker));
         self.index.set_interest(route, &topic, &broker, shard, wanted);
@@ -242,17 +257,25 @@ impl Way {
             let (mode, data) = (served.mode, data.as_bytes());
             let frame = numbered_tick_frame(instrument, mode, "x", Some(seq), data);
             for shard in (0..SHARDS).filter(|shard| served.shards & (1 << shard) != 0) {
-                let (route, frame) = (served.route.0, frame.clone());
-                self.to_shards[shard].push_back(Mail::Tick { route, number, seq, frame });
+                let (heard, route, frame) = (self.heard, served.route.0, frame.clone());
+                self.to_shards[shard].push(Mail::Tick { heard, route, number, seq, frame });
             }
         }
         Ok(())
     }
 
-    fn shard_reads_mail(&mut self, at: usize) -> Result<(), String> {
-        let Some(mail) = self.to_shards[at].pop_front() else { return Ok(()) };
-        if let Mail::Detach(client) = &mail {
-            self.homes.remove(client);
+    /// A shard reads a message, ticks first or what is said of clients, where it may choose.
+    fn shard_reads_mail(&mut self, at: usize, ticks: bool) -> Result<(), String> {
+        let Some(mail) = self.to_shards[at].pop(ticks) else { return Ok(()) };
+        match &mail {
+            Mail::Detach(client) => {
+                self.homes.remove(client);
+                self.continuity.leaves(*client, |_| true);
+            }
+            Mail::Deliver { client, change, .. } => {
+                self.continuity.leaves(*client, |route| change.remove.contains(&RouteId(route)));
+            }
+            _ => {}
         }
         let told = (self.tamper)(mail.clone());
         tell_desk(&mut self.desks[at], &mail);
@@ -294,6 +317,7 @@ impl Way {
             if Some(seen) != expected {
                 return Err(format!("c{client} reads {seen:?} instead of {expected:?}"));
             }
+            self.continuity.reads(client, seen)?;
         }
         if !rest.is_empty() {
             return Err(format!("c{client} reads more than {frames} frames"));
@@ -320,7 +344,7 @@ impl Way {
         }
         for shard in 0..SHARDS {
             while !self.to_shards[shard].is_empty() {
-                self.shard_reads_mail(shard)?;
+                self.shard_reads_mail(shard, true)?;
             }
             while self.desks[shard].is_dirty() {
                 self.look_after(shard)?;

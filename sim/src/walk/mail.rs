@@ -1,7 +1,9 @@
 //! The mailbox of a shard, and what a client reads.
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
-use tickgate::engine::{Change, RouteId, Shard};
+use tickgate::engine::{Change, Epoch, RouteId, Shard};
 use tickgate::protocol::text_frame;
 use tickgate::topic::ClientId;
 
@@ -14,9 +16,40 @@ pub(super) enum Mail {
     Deliver { client: ClientNo, change: Change, answer: Option<u64> },
     Close(ClientNo),
     Detach(ClientNo),
-    Expect(RouteNo),
+    Expect(RouteNo, u64),
     Forget(RouteNo),
-    Tick { route: RouteNo, number: u64, seq: u64, frame: Bytes },
+    Tick { heard: u64, route: RouteNo, number: u64, seq: u64, frame: Bytes },
+}
+
+/// What waits for a shard, in two lanes: ticks never go before what was said earlier, all else may.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Mailbox {
+    first: VecDeque<(u64, Mail)>,
+    ticks: VecDeque<(u64, Mail)>,
+    said: u64,
+}
+
+impl Mailbox {
+    pub(super) fn push(&mut self, mail: Mail) {
+        self.said += 1;
+        let lane = match mail {
+            Mail::Tick { .. } => &mut self.ticks,
+            _ => &mut self.first,
+        };
+        lane.push_back((self.said, mail));
+    }
+
+    /// The next message; `ticks`: a tick if one may be next.
+    pub(super) fn pop(&mut self, ticks: bool) -> Option<Mail> {
+        let earliest = self.first.front().map_or(u64::MAX, |(number, _)| *number);
+        let may = ticks || self.first.is_empty();
+        let tick = self.ticks.pop_front_if(|(number, _)| may && *number < earliest);
+        tick.or_else(|| self.first.pop_front()).map(|(_, mail)| mail)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.first.is_empty() && self.ticks.is_empty()
+    }
 }
 
 /// What a shard is told instead of its mail: tests show by it that each comparison can fail.
@@ -32,9 +65,9 @@ pub(super) fn tell_desk(desk: &mut Desk, mail: &Mail) {
         }
         Mail::Close(client) => desk.close(*client),
         Mail::Detach(client) => desk.detach(*client),
-        Mail::Expect(route) => desk.expect(*route),
+        Mail::Expect(route, since) => desk.expect(*route, *since),
         Mail::Forget(route) => desk.forget(*route),
-        Mail::Tick { route, number, seq, .. } => desk.tick(*route, *number, *seq),
+        Mail::Tick { heard, route, number, seq, .. } => desk.tick(*heard, *route, *number, *seq),
     }
 }
 
@@ -47,9 +80,12 @@ pub(super) fn tell_shard(shard: &mut Shard, mail: Mail) {
         }
         Mail::Close(client) => shard.close(ClientId(client), 1012, "restarting"),
         Mail::Detach(client) => shard.detach(ClientId(client)),
-        Mail::Expect(route) => shard.expect(RouteId(route)),
+        Mail::Expect(route, since) => shard.expect(RouteId(route), Epoch(since)),
         Mail::Forget(route) => shard.forget(RouteId(route)),
-        Mail::Tick { route, frame, .. } => shard.tick(RouteId(route), &frame),
+        Mail::Tick { heard, route, frame, .. } => {
+            shard.set_heard(Epoch(heard));
+            shard.tick(RouteId(route), &frame);
+        }
     }
 }
 

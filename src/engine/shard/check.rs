@@ -70,7 +70,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::engine::{Change, OutboxLimits, RouteId, ShardOptions};
+    use crate::engine::{Change, Epoch, OutboxLimits, RouteId, ShardOptions};
     use crate::topic::ClientId;
 
     #[test]
@@ -120,7 +120,7 @@ mod tests {
             let mut shard = Shard::new(options);
             shard.attach(ClientId(1));
             for route in [1, 2] {
-                shard.expect(RouteId(route));
+                shard.expect(RouteId(route), Epoch(0));
                 let mut change = Change { add: vec![RouteId(route)], ..Change::default() };
                 change.paces.insert(RouteId(route), 10);
                 shard.deliver(ClientId(1), change, None);

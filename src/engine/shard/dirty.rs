@@ -131,7 +131,7 @@ impl Shard {
 mod tests {
     use bytes::Bytes;
 
-    use crate::engine::{OutboxLimits, RouteId, Shard, ShardOptions};
+    use crate::engine::{Epoch, OutboxLimits, RouteId, Shard, ShardOptions};
     use crate::topic::ClientId;
 
     /// Three clients on one route, none of them dirty.
@@ -144,7 +144,7 @@ mod tests {
         };
         let options = ShardOptions { outbox, close_timeout_ms: 9, stall_timeout_ms: 60_000 };
         let mut shard = Shard::new(options);
-        shard.expect(RouteId(1));
+        shard.expect(RouteId(1), Epoch(0));
         for client in 1..=3 {
             shard.attach(ClientId(client));
             let change = super::super::Change { add: vec![RouteId(1)], ..Default::default() };

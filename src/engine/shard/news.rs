@@ -78,7 +78,9 @@ impl Shard {
     /// Notes how a route is, for those on it. Clients hear of it when they are written to next.
     pub fn news(&mut self, news: RouteNews) {
         let RouteNews { route, status, broker, entry, .. } = news;
-        let Some(state) = self.routes.get_mut(&route) else { return };
+        let heard = self.heard;
+        let state = self.routes.get_mut(&route).filter(|at| at.since <= heard);
+        let Some(state) = state else { return };
         state.standing = status.map(|status| Box::new(Standing { status, broker, entry }));
         let paced = state.paces.iter().flat_map(|paces| paces.groups());
         let paced = paced.flat_map(|group| self.paces.group(group).members.iter());

@@ -49,8 +49,8 @@ async fn stalled() -> Stalled {
     let feed = runtime.spawn("feed", feed);
     let topic = Topic::new(Instrument::new("NSE", "TCS"), Mode::Ltp);
     let broker = "paper".into();
-    let interest =
-        FeedMessage::Interest { route: RouteId(1), topic, broker, shard: 0, wanted: true };
+    let (route, epoch) = (RouteId(1), Epoch(1));
+    let interest = FeedMessage::Interest { route, topic, broker, shard: 0, wanted: true, epoch };
     to_feed.send(interest).await.expect("the feed runs");
     let publisher = Pub::connect(&runtime, Options::default(), 1_000_000, &address);
     while publisher.stats().subscriptions == 0 {

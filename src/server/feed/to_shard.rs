@@ -8,7 +8,7 @@ use rustc_hash::FxBuildHasher;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::ShardMessage;
-use crate::engine::{Backlog, BacklogLimits, RouteId, RouteNews};
+use crate::engine::{Backlog, BacklogLimits, Epoch, RouteId, RouteNews};
 use crate::protocol::FeedStatus;
 
 /// Bytes of ticks that count as one tick where it is said how many may wait.
@@ -30,6 +30,7 @@ pub(super) struct ToShard<S> {
     /// Silences that have ended.
     ends: News,
     silences: News,
+    heard: Epoch,
 }
 
 /// A place in a shard's mailbox, and for so many ticks in what it holds.
@@ -46,6 +47,7 @@ impl<S> ToShard<S> {
             room: Arc::new(Semaphore::new(waiting_max)),
             ends: News::default(),
             silences: News::default(),
+            heard: Epoch::default(),
         }
     }
 
@@ -64,6 +66,11 @@ impl<S> ToShard<S> {
                 self.silences.insert(route, news);
             }
         }
+    }
+
+    /// The shard wants a route, or no longer does.
+    pub fn heard(&mut self, epoch: Epoch) {
+        self.heard = epoch;
     }
 
     /// Nobody there wants this route any more.
@@ -114,21 +121,21 @@ impl<S> ToShard<S> {
 
     pub fn send(&mut self, (place, room): Room<S>) {
         if !self.ends.is_empty() {
-            place.send(message(&mut self.ends));
+            place.send(message(self.heard, &mut self.ends));
             return;
         }
         if self.backlog.is_empty() {
-            place.send(message(&mut self.silences));
+            place.send(message(self.heard, &mut self.silences));
             return;
         }
         let size = room.num_permits();
         let limits = BacklogLimits { ticks_max: size, bytes_max: size * BYTES_PER_TICK };
         let ticks = self.backlog.take(limits).into_iter();
-        place.send(ShardMessage::Ticks { ticks, room });
+        place.send(ShardMessage::Ticks { heard: self.heard, ticks, room });
     }
 }
 
-fn message<S>(news: &mut News) -> ShardMessage<S> {
+fn message<S>(heard: Epoch, news: &mut News) -> ShardMessage<S> {
     let news: Vec<RouteNews> = std::mem::take(news).into_values().collect();
-    ShardMessage::News(news.into_iter())
+    ShardMessage::News { heard, news: news.into_iter() }
 }

@@ -6,7 +6,7 @@ use tokio::io::DuplexStream;
 use super::*;
 use crate::broker::{Answer as BrokerAnswer, BrokerEvent, Done};
 use crate::config::Config;
-use crate::engine::{HubOptions, Identity, Request};
+use crate::engine::{Epoch, HubOptions, Identity, Request};
 use crate::protocol::SubscribeEntry;
 use crate::topic::{Instrument, Mode};
 
@@ -67,6 +67,7 @@ async fn large_requests_let_others_on_the_same_core_have_their_turn() {
         brokers: BTreeMap::new(),
         audit: Audit::off(),
         administrator,
+        epoch: Epoch::default(),
     };
     let (mailbox, messages) = mpsc::channel(1_024);
     for client in 1..=REQUESTS {

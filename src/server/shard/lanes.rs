@@ -2,11 +2,8 @@
 
 use std::collections::VecDeque;
 
-use indexmap::IndexMap;
-use rustc_hash::FxBuildHasher;
-
 use super::ShardMessage;
-use crate::engine::{RESTARTING, RouteId};
+use crate::engine::RESTARTING;
 use crate::marks::mark;
 use crate::topic::ClientId;
 
@@ -14,16 +11,14 @@ use crate::topic::ClientId;
 /// the room that they hold.
 const NEWS_MAX: usize = 256;
 
-/// Routes that were begun anew, before those of which nothing waits are forgotten.
-const BEGUN_MAX: usize = 1_024;
-
 /// Two lanes. What the hub and a client's own task say goes first: where ticks come faster than
 /// they can be delivered, an answer would else wait behind thousands of them. The second lane never
 /// goes before what was said earlier.
 ///
 /// Who leaves a route early misses nothing that is owed to it, and who joins one early gets ticks
-/// that the feed had sent before. When the gateway ends, its closes stay behind the ticks that came
-/// before them.
+/// that the feed had sent before. If a route ends and begins anew, what waits of it is nobody's:
+/// its epoch says so. When the gateway ends, its closes stay behind the ticks that came before
+/// them.
 pub(super) struct Lanes<S> {
     first: VecDeque<Said<S>>,
     second: VecDeque<Said<S>>,
@@ -34,9 +29,6 @@ pub(super) struct Lanes<S> {
     /// In the second lane.
     news: usize,
     closes: usize,
-    /// Routes that were begun while ticks waited, and when. What was said of them before is
-    /// nobody's: between it and what comes next ticks may be missing that nobody here was sent.
-    begun: IndexMap<RouteId, u64, FxBuildHasher>,
 }
 
 /// A message and its number.
@@ -51,7 +43,6 @@ impl<S> Default for Lanes<S> {
             current: 0,
             news: 0,
             closes: 0,
-            begun: IndexMap::default(),
         }
     }
 }
@@ -75,16 +66,12 @@ impl<S> Lanes<S> {
         self.count += 1;
         match &message {
             ShardMessage::Ticks { .. } => {}
-            ShardMessage::News(_) => self.news += 1,
+            ShardMessage::News { .. } => self.news += 1,
             ShardMessage::Close { code: RESTARTING, .. } => self.closes += 1,
             _ => {
                 mark!(GoesFirst if !self.second.is_empty());
-                match message {
-                    ShardMessage::Expect { route } if !self.second.is_empty() => {
-                        self.begun.insert(route, self.count);
-                    }
-                    ShardMessage::Detach { client } => self.hurry_close(client),
-                    _ => {}
+                if let ShardMessage::Detach { client } = message {
+                    self.hurry_close(client);
                 }
                 self.first.push_back((self.count, message));
                 return;
@@ -118,7 +105,7 @@ impl<S> Lanes<S> {
         let earliest = self.first.front().map_or(u64::MAX, |(number, _)| *number);
         let (number, message) = self.second.pop_front_if(|(number, _)| *number < earliest)?;
         match message {
-            ShardMessage::News(_) => self.news -= 1,
+            ShardMessage::News { .. } => self.news -= 1,
             ShardMessage::Close { .. } => self.closes -= 1,
             _ => {}
         }
@@ -128,23 +115,7 @@ impl<S> Lanes<S> {
 
     /// The rest of the message of the second lane that was popped last.
     pub(super) fn put_back(&mut self, message: ShardMessage<S>) {
-        self.news += usize::from(matches!(message, ShardMessage::News(_)));
+        self.news += usize::from(matches!(message, ShardMessage::News { .. }));
         self.second.push_front((self.current, message));
-    }
-
-    /// Whether what the message that was popped last says of a route is from before it was begun.
-    pub(super) fn is_of_before(&self, route: RouteId) -> bool {
-        !self.begun.is_empty() && self.begun.get(&route).is_some_and(|begun| self.current < *begun)
-    }
-
-    /// Forgets what was begun before all that waits.
-    pub(super) fn tidy(&mut self) {
-        match self.second.front() {
-            None => self.begun.clear(),
-            Some((next, _)) if self.begun.len() >= BEGUN_MAX => {
-                self.begun.retain(|_, begun| next < begun);
-            }
-            Some(_) => {}
-        }
     }
 }

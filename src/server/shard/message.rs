@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::io::WriteHalf;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use crate::engine::{Change, Manner, RouteId, RouteNews, ShardId, ShardTotals};
+use crate::engine::{Change, Epoch, Manner, RouteId, RouteNews, ShardId, ShardTotals};
 use crate::server::broadcast::BroadcastSnapshot;
 use crate::server::client::Ejection;
 use crate::topic::{ClientId, UserId};
@@ -50,17 +50,23 @@ pub(in crate::server) enum ShardMessage<S> {
     },
     Expect {
         route: RouteId,
+        since: Epoch,
     },
     Forget {
         route: RouteId,
     },
     Ticks {
+        /// What their sender had heard of routes.
+        heard: Epoch,
         ticks: std::vec::IntoIter<(RouteId, Bytes)>,
         /// Held until the ticks are in the outboxes.
         room: OwnedSemaphorePermit,
     },
     /// How topics are.
-    News(std::vec::IntoIter<RouteNews>),
+    News {
+        heard: Epoch,
+        news: std::vec::IntoIter<RouteNews>,
+    },
     Order {
         user: UserId,
         frame: Bytes,
@@ -71,6 +77,7 @@ pub(in crate::server) enum ShardMessage<S> {
         shard: ShardId,
         route: RouteId,
         wanted: bool,
+        epoch: Epoch,
     },
     /// Broadcast: how are you?
     QueryBroadcast(oneshot::Sender<BroadcastSnapshot>),

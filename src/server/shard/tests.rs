@@ -7,7 +7,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, DuplexStream, ReadBuf};
 use super::writing::WRITES_PER_TURN;
 use super::*;
 use crate::config::OutboxPolicy;
-use crate::engine::{Change, Content, Manner, OutboxLimits, RESTARTING, RouteId, ShardOptions};
+use crate::engine::{
+    Change, Content, Epoch, Manner, OutboxLimits, RESTARTING, RouteId, ShardOptions,
+};
 use crate::runtime::{Runtime, TokioRuntime};
 
 const WRITES: WriteOptions = WriteOptions { bytes_max: 4_096, batch_window_ms: 0 };
@@ -136,7 +138,8 @@ async fn crowd(count: u64, writes: WriteOptions) -> Crowd {
     let (mailbox, messages) = mpsc::channel(1_024);
     let shard = run_shard(Shard::new(options), messages, Clock::start(), writes);
     let task = TokioRuntime::new().spawn("shard", shard);
-    assert!(mailbox.send(ShardMessage::Expect { route: RouteId(1) }).await.is_ok());
+    let (route, since) = (RouteId(1), Epoch(1));
+    assert!(mailbox.send(ShardMessage::Expect { route, since }).await.is_ok());
     let mut peers = Vec::new();
     for client in (1..=count).map(ClientId) {
         let (peer, socket) = tokio::io::duplex(65_536);
@@ -153,12 +156,14 @@ async fn crowd(count: u64, writes: WriteOptions) -> Crowd {
         }
         peers.push(peer);
     }
-    Crowd { mailbox, peers, _task: task }
+    Crowd { mailbox, peers, heard: Epoch(1), _task: task }
 }
 
 struct Crowd {
     mailbox: mpsc::Sender<ShardMessage<DuplexStream>>,
     peers: Vec<DuplexStream>,
+    /// What the sender of ticks has heard of routes.
+    heard: Epoch,
     _task: crate::runtime::Task,
 }
 
@@ -172,7 +177,8 @@ impl Crowd {
         let room = Arc::new(Semaphore::new(1)).acquire_owned().await.expect("there is room");
         let tick = |frame: &&'static [u8]| (RouteId(1), Bytes::from_static(frame));
         let ticks: Vec<_> = frames.iter().map(tick).collect();
-        self.send(ShardMessage::Ticks { ticks: ticks.into_iter(), room }).await;
+        let (heard, ticks) = (self.heard, ticks.into_iter());
+        self.send(ShardMessage::Ticks { heard, ticks, room }).await;
     }
 
     async fn control(&self, client: u64, frame: &'static [u8]) {
@@ -267,12 +273,16 @@ async fn whoever_comes_to_a_route_that_was_begun_anew_gets_nothing_of_before() {
     let route = RouteId(1);
     crowd.tick(b"1").await;
     crowd.change(1, Change { remove: vec![route], ..Change::default() }).await;
-    for message in [ShardMessage::Forget { route }, ShardMessage::Expect { route }] {
-        crowd.send(message).await;
-    }
+    crowd.send(ShardMessage::Forget { route }).await;
+    crowd.send(ShardMessage::Expect { route, since: Epoch(3) }).await;
     crowd.change(1, Change { add: vec![route], ..Change::default() }).await;
+    // By a feed that has heard neither, or only that it ended.
+    crowd.tick(b"2").await;
+    crowd.heard = Epoch(2);
+    crowd.tick(b"3").await;
     // What the feed had between the two was for nobody here, so a tick from before would be
     // followed by a gap that nobody is told of.
+    crowd.heard = Epoch(3);
     crowd.tick(b"5").await;
     assert_eq!(crowd.read(1).await, b"5");
     crowd.tick(b"6").await;
@@ -285,16 +295,16 @@ async fn what_is_said_later_never_passes_what_fills_a_turn() {
     // More joins than there are in a turn, and all of this in one batch.
     let many: Vec<RouteId> = (1_000..2_000).map(RouteId).collect();
     for route in many.iter().chain([&RouteId(2)]) {
-        crowd.send(ShardMessage::Expect { route: *route }).await;
+        crowd.send(ShardMessage::Expect { route: *route, since: Epoch(1) }).await;
     }
     tokio::task::yield_now().await;
     crowd.change(1, Change { add: many, ..Change::default() }).await;
     crowd.send(ShardMessage::Forget { route: RouteId(2) }).await;
-    crowd.send(ShardMessage::Expect { route: RouteId(2) }).await;
+    crowd.send(ShardMessage::Expect { route: RouteId(2), since: Epoch(1) }).await;
     crowd.change(2, Change { add: vec![RouteId(2)], ..Change::default() }).await;
     let room = Arc::new(Semaphore::new(1)).acquire_owned().await.expect("there is room");
     let ticks = vec![(RouteId(2), Bytes::from_static(b"t"))].into_iter();
-    crowd.send(ShardMessage::Ticks { ticks, room }).await;
+    crowd.send(ShardMessage::Ticks { heard: Epoch(1), ticks, room }).await;
     crowd.send(ShardMessage::Close { client: ClientId(2), code: RESTARTING, reason: "" }).await;
     let mut all = Vec::new();
     let end = crowd.peers[1].read_to_end(&mut all);

@@ -3,7 +3,11 @@ use tickgate::protocol::frame::with_skipped;
 use super::*;
 
 fn complaint(tamper: Tamper) -> String {
-    let found = (0..50).find_map(|seed| walk_with(seed, Options::default(), tamper).err());
+    complaint_within(50, tamper)
+}
+
+fn complaint_within(seeds: u64, tamper: Tamper) -> String {
+    let found = (0..seeds).find_map(|seed| walk_with(seed, Options::default(), tamper).err());
     found.expect("the walk notices it").reason
 }
 
@@ -45,8 +49,9 @@ fn an_answer_that_comes_without_its_route_is_noticed() {
 #[test]
 fn a_tick_that_tells_too_much_is_noticed() {
     let said = complaint(|mail| match mail {
-        Mail::Tick { route, number, seq, frame } => {
-            Some(Mail::Tick { route, number, seq, frame: with_skipped(&frame, 1) })
+        Mail::Tick { heard, route, number, seq, frame } => {
+            let frame = with_skipped(&frame, 1);
+            Some(Mail::Tick { heard, route, number, seq, frame })
         }
         other => Some(other),
     });
@@ -56,14 +61,24 @@ fn a_tick_that_tells_too_much_is_noticed() {
 #[test]
 fn ticks_that_change_places_are_noticed() {
     let said = complaint(|mail| match mail {
-        Mail::Tick { route, number, seq, .. } => {
+        Mail::Tick { heard, route, number, seq, .. } => {
             let data = format!("{{\"number\":{},\"route\":{route}}}", number ^ 1);
             let instrument = Instrument::new("NSE", "TCS");
             let (mode, data) = (Mode::Ltp, data.as_bytes());
             let frame = numbered_tick_frame(&instrument, mode, "x", Some(seq), data);
-            Some(Mail::Tick { route, number, seq, frame })
+            Some(Mail::Tick { heard, route, number, seq, frame })
         }
         other => Some(other),
     });
     assert!(said.contains("instead of"), "{said}");
+}
+
+#[test]
+fn a_feed_that_claims_to_know_more_than_it_does_is_noticed() {
+    complaint_within(3_000, |mail| match mail {
+        Mail::Tick { route, number, seq, frame, .. } => {
+            Some(Mail::Tick { heard: u64::MAX, route, number, seq, frame })
+        }
+        other => Some(other),
+    });
 }
