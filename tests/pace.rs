@@ -85,6 +85,19 @@ fn read(shard: &mut Shard, client: ClientId) -> Vec<String> {
 }
 
 #[test]
+fn values_that_the_feed_skipped_count_as_withheld() {
+    let mut shard = shard();
+    join(&mut shard, A, 1_000);
+    shard.tick(ROUTE, &tick(1));
+    at(&mut shard, 1_000);
+    assert_eq!(read(&mut shard, A), ["1"]);
+    shard.tick(ROUTE, &frame::with_skipped(&tick(2), 3));
+    shard.tick(ROUTE, &frame::with_skipped(&tick(3), 2));
+    at(&mut shard, 2_000);
+    assert_eq!(read(&mut shard, A), ["3 +6"]);
+}
+
+#[test]
 fn the_latest_value_comes_at_the_boundary_and_says_how_many_it_stands_for() {
     let mut shard = shard();
     join(&mut shard, A, 100);

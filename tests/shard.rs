@@ -152,6 +152,21 @@ fn a_route_that_began_anew_has_nothing_of_those_who_have_not_heard_of_it() {
 }
 
 #[test]
+fn who_comes_and_goes_is_work_as_ticks_are() {
+    let mut shard = shard();
+    let mut worked = || {
+        join(&mut shard, A);
+        let joined = shard.work();
+        leave(&mut shard, A);
+        (joined, shard.work())
+    };
+    let (first, second) = worked();
+    assert!(0 < first && first < second, "{first} {second}");
+    let (third, fourth) = worked();
+    assert_eq!((third - second, fourth - third), (first, second - first));
+}
+
+#[test]
 fn a_sleeper_gets_the_oldest_few_and_the_latest_and_disturbs_nobody() {
     let mut shard = shard();
     join(&mut shard, A);

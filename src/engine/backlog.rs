@@ -238,6 +238,23 @@ mod tests {
     }
 
     #[test]
+    fn a_part_has_no_more_ticks_and_bytes_than_it_may_but_at_least_one() {
+        let limits = |ticks_max, ticks_of_bytes| {
+            let bytes_max = tick(1, 0).len() * ticks_of_bytes;
+            BacklogLimits { ticks_max, bytes_max }
+        };
+        let parts =
+            [(limits(2, 100), 2), (limits(100, 3), 3), (limits(0, 100), 1), (limits(9, 0), 1)];
+        for (limits, expected) in parts {
+            let mut backlog = Backlog::default();
+            (0..5).for_each(|number| backlog.push(ALL, RouteId(1), tick(1, number)));
+            assert_eq!(backlog.take(limits).len(), expected, "{limits:?}");
+            assert_eq!(backlog.len(), 5 - expected);
+            assert_eq!(backlog.bytes(), (5 - expected) * tick(1, 0).len());
+        }
+    }
+
+    #[test]
     fn bytes_are_a_bound_too() {
         let mut backlog = Backlog::default();
         let limits = BacklogLimits { ticks_max: 100, bytes_max: tick(1, 0).len() };

@@ -91,6 +91,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_channel_admits_the_roles_that_it_names_or_all() {
+        let with = |roles: &[&str]| {
+            let entry = ChannelEntry::new("/a", ChannelKind::Interactive);
+            let roles = roles.iter().map(ToString::to_string).collect();
+            ChannelRules::new(&ChannelEntry { roles, ..entry })
+        };
+        let admitted = |roles: &[&str]| -> Vec<Role> {
+            let rules = with(roles);
+            Role::ALL.into_iter().filter(|role| rules.admits(*role)).collect()
+        };
+        assert_eq!(admitted(&[]), Role::ALL);
+        assert_eq!(admitted(&["viewer"]), [Role::Viewer]);
+    }
+
+    #[test]
     fn a_path_leads_to_its_channel_and_any_path_to_the_only_one() {
         let entry = |path| ChannelEntry::new(path, ChannelKind::Interactive);
         assert_eq!(ChannelId::of_path(&[], "/anything"), Some(ChannelId::BUILT_IN));

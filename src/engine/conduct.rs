@@ -260,6 +260,20 @@ mod tests {
     }
 
     #[test]
+    fn other_rates_hold_at_once() {
+        let mut conduct = conduct();
+        conduct.set_rates(Rates { message_burst: 1, ..RATES });
+        assert_eq!(conduct.message(0, 1), Ok(()));
+        assert_eq!(conduct.message(0, 1), Err(1_000));
+    }
+
+    #[test]
+    fn each_rule_has_a_name_of_its_own() {
+        let words = Violation::ALL.map(Violation::word);
+        assert_eq!(words, ["rate", "malformed", "name", "credential"]);
+    }
+
+    #[test]
     fn bytes_are_counted_too_and_no_message_is_too_long_for_ever() {
         let mut conduct = conduct();
         assert_eq!(conduct.message(0, 500), Ok(()));

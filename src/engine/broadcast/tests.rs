@@ -110,9 +110,42 @@ fn what_was_refused_is_asked_for_again_and_a_closed_client_is_replaced() {
     let mut effects = Vec::new();
     broadcast.closed(ClientId::own(0), false, &mut effects);
     assert_eq!(effects, [Close(ClientId::own(0))]);
+    assert_eq!(due(&mut broadcast, 2_999).1, []);
     assert_eq!(due(&mut broadcast, 3_000).1, [Open(ClientId::own(2)), Ask(ClientId::own(2))]);
     broadcast.closed(ClientId::own(2), true, &mut effects);
     assert_eq!(due(&mut broadcast, 9_000).1, [], "the gateway stops");
+}
+
+#[test]
+fn whoever_was_late_is_back_in_step() {
+    let mut broadcast = broadcast();
+    broadcast.set_now(30);
+    audience(&mut broadcast, 0, true);
+    due(&mut broadcast, 575);
+    assert_eq!(broadcast.next_deadline_ms(), Some(630));
+}
+
+#[test]
+fn a_route_that_is_forgotten_leaves_no_value_and_takes_none() {
+    let mut broadcast = broadcast();
+    audience(&mut broadcast, 0, true);
+    broadcast.expect(RouteId(1));
+    broadcast.tick(RouteId(1), &tick("A", "1"));
+    broadcast.forget(RouteId(1));
+    assert_eq!(broadcast.topics(), 0);
+    broadcast.tick(RouteId(1), &tick("A", "2"));
+    assert_eq!(broadcast.topics(), 0);
+}
+
+#[test]
+fn a_client_that_lingers_and_lacks_nothing_asks_for_nothing() {
+    let options = BroadcastOptions { linger_ms: 500, ..broadcast().options };
+    let mut broadcast = Broadcast::new(options);
+    audience(&mut broadcast, 0, true);
+    broadcast.answered(ClientId::own(0), true);
+    assert_eq!(audience(&mut broadcast, 0, false), [], "it lingers");
+    assert_eq!(audience(&mut broadcast, 0, true), []);
+    assert_eq!(due(&mut broadcast, 10).1, []);
 }
 
 #[test]

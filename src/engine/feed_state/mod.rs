@@ -283,7 +283,7 @@ impl FeedState {
     pub fn fire(&mut self) {
         let now_ms = self.at.now_ms;
         let late = self.wheel.next_ms().is_some_and(|due_ms| due_ms + LATE_MS < now_ms);
-        let has_listened = self.listens_until_ms > 0 && now_ms <= self.listens_until_ms + LATE_MS;
+        let has_listened = now_ms <= self.listens_until_ms + LATE_MS;
         if late && !has_listened {
             self.listens_until_ms = now_ms + LATE_MS;
         }

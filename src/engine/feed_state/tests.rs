@@ -172,6 +172,28 @@ fn a_market_may_have_a_longest_silence_of_its_own() {
 }
 
 #[test]
+fn whoever_may_be_silent_for_long_may_be_so_when_it_is_known_to_be_rare() {
+    let mut config = Config::default();
+    config.market.push(MarketEntry {
+        exchanges: vec!["MCX".into()],
+        utc_offset: "+05:30".into(),
+        days: ["mon", "tue"].map(String::from).to_vec(),
+        open: "00:00".into(),
+        close: "24:00".into(),
+        holidays: Vec::new(),
+        stale_after_ms: Some(2 * HOUR_MS),
+    });
+    let at = Moment { now_ms: 0, unix_ms: MONDAY_10_MS };
+    let mut desk = Desk { state: FeedState::new(&config, at), now_ms: 0 };
+    desk.want(1, "MCX:COTTON");
+    for _ in 0..3 {
+        desk.go(desk.now_ms + 150 * 60_000);
+        desk.tick(1);
+    }
+    assert_eq!(desk.go(desk.now_ms + 100 * 60_000), NOTHING);
+}
+
+#[test]
 fn an_outage_or_two_do_not_make_a_topic_rare() {
     let mut desk = Desk::new();
     desk.want(1, "CRYPTO:BTC");
@@ -305,6 +327,25 @@ fn a_gateway_that_was_away_listens_before_it_judges() {
     desk.tick(1);
     let told = desk.go(601_000);
     assert_eq!(told, ["MUTE stale: no tick since subscribe"]);
+    desk.want(3, "NSE:LATER");
+    desk.jump(1_200_000);
+    desk.state.fire();
+    assert_eq!(desk.told(), NOTHING, "it listens anew");
+    assert!(desk.go(1_201_000).contains(&"LATER stale: no tick since subscribe".to_owned()));
+}
+
+#[test]
+fn whoever_comes_a_second_late_is_in_time() {
+    for (late_ms, in_time) in [(1_000, true), (1_001, false)] {
+        let mut desk = Desk::new();
+        desk.want(1, "NSE:MUTE");
+        assert_eq!(desk.go(120_000), NOTHING);
+        let due_ms = desk.state.next_deadline_ms().unwrap();
+        desk.jump(due_ms + late_ms);
+        assert!(!desk.state.has_news());
+        desk.state.fire();
+        assert_eq!(desk.state.has_news(), in_time, "{late_ms}");
+    }
 }
 
 #[test]

@@ -40,7 +40,7 @@ impl Gate {
         };
         let Some(taken) = self.channels.taken.get_mut(channel.0) else { return Ok(()) };
         if *taken >= self.channels.limits[channel.0] {
-            self.totals.channel_full += 1;
+            self.count(Refusal::ChannelFull);
             return Err(Refusal::ChannelFull);
         }
         *taken += 1;

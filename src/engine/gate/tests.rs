@@ -94,6 +94,7 @@ fn a_full_gateway_tells_a_few_and_drops_the_rest() {
     }
     assert_eq!(gate.arrive(0, ClientId(8), Some(ip(10))), Arrival::Dropped);
     gate.check();
+    assert_eq!((gate.totals().full, gate.networks()), (4, 5));
     for id in 1..=7 {
         leave(&mut gate, 1, id);
     }
@@ -195,6 +196,7 @@ fn clients_closed_for_their_conduct_block_their_network_for_longer_each_time() {
         gate.arrive(400, ClientId(9), Some(ip(1))),
         Arrival::Told(Refusal::Blocked(Some(600)))
     );
+    assert_eq!(gate.totals().blocked, 1);
     leave(&mut gate, 400, 9);
     assert_eq!(gate.arrive(1_000, ClientId(11), Some(ip(1))), Arrival::Admitted);
     for (now_ms, block_ms) in [(1_000, 2_000), (4_000, 3_000)] {
