@@ -1,5 +1,6 @@
 //! Whoever may notice a mutant.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -82,19 +83,20 @@ pub struct Effort {
     pub scenarios: Vec<PathBuf>,
 }
 
-/// The judges, and how long each may take.
+/// The judges, and how long each of their programs may take.
 #[derive(Clone, Debug)]
 pub struct Court {
     programs: Programs,
     effort: Effort,
-    patience: [Duration; 4],
+    /// For each judge and each of its programs.
+    patience: BTreeMap<(Judge, usize), Duration>,
 }
 
 impl Court {
     /// The court of these programs.
     #[must_use]
-    pub const fn new(programs: Programs, effort: Effort) -> Self {
-        Self { programs, effort, patience: [PATIENCE_MAX; 4] }
+    pub fn new(programs: Programs, effort: Effort) -> Self {
+        Self { programs, effort, patience: BTreeMap::new() }
     }
 
     /// Takes other programs before the same judges, with the same patience.
@@ -119,7 +121,8 @@ impl Court {
             if let Some(how) = how {
                 return Err(format!("{} complains without a mutant: {how:?}", judge.word()));
             }
-            self.patience[judge as usize] = PATIENCE_MIN.max(took * SLOWER);
+            let patience = took.into_iter().map(|took| PATIENCE_MIN.max(took * SLOWER));
+            self.patience.extend((0..).map(|at| (judge, at)).zip(patience));
         }
         Ok(())
     }
@@ -158,13 +161,13 @@ impl Court {
         judge: Judge,
         mutant: u32,
         turn: &mut dyn FnMut(),
-    ) -> Result<(Option<How>, Duration), String> {
-        let mut took = Duration::ZERO;
-        for command in &mut self.commands(judge) {
+    ) -> Result<(Option<How>, Vec<Duration>), String> {
+        let mut took = Vec::new();
+        for (at, mut command) in self.commands(judge).into_iter().enumerate() {
             command.env(VARIABLE, mutant.to_string());
-            let patience = self.patience[judge as usize];
-            let (how, longer) = watch(command, patience, turn)?;
-            took += longer;
+            let patience = self.patience.get(&(judge, at)).copied().unwrap_or(PATIENCE_MAX);
+            let (how, so_long) = watch(&mut command, patience, turn)?;
+            took.push(so_long);
             if how.is_some() {
                 return Ok((how, took));
             }
