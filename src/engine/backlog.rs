@@ -16,24 +16,33 @@ use crate::protocol::frame;
 /// Ticks for one shard, in order; beyond a bound the latest of each route.
 #[derive(Debug, Default)]
 pub struct Backlog {
+    /// In the order of their numbers. Of what was forgotten some are still there.
     ticks: VecDeque<Waiting>,
+    routes: NumberMap<RouteId, OfRoute>,
+    /// Ticks that wait, and bytes of them, without what was forgotten.
+    count: usize,
     bytes: usize,
-    /// Where the last tick of each route is, counted from the first that ever waited. Kept from
-    /// when the bound is reached until all have gone.
-    last: NumberMap<RouteId, u64>,
-    /// Routes that nobody wants any more, and up to where what waits of them is nobody's.
-    dead: NumberMap<RouteId, u64>,
-    /// How many have gone.
-    gone: u64,
+    /// The number of the next tick.
+    next: u64,
     shed: u64,
 }
 
 #[derive(Debug)]
 struct Waiting {
+    number: u64,
     route: RouteId,
     frame: Bytes,
     /// Ticks of the route right before it that are never sent.
     skipped: u64,
+}
+
+/// What waits of one route: the numbers of its first and last tick, how many there are, how large.
+#[derive(Debug)]
+struct OfRoute {
+    first: u64,
+    last: u64,
+    count: usize,
+    bytes: usize,
 }
 
 /// How much may wait before it is conflated.
@@ -45,107 +54,92 @@ pub struct BacklogLimits {
     pub bytes_max: usize,
 }
 
+/// Forgotten ticks that may stay besides as many as wait.
+const FORGOTTEN_MAX: usize = 64;
+
 impl Backlog {
     /// Adds a tick. Beyond the bound it replaces the one of its route that waits; with none of each
     /// route more than that, what waits stays bounded by the routes.
     pub fn push(&mut self, limits: BacklogLimits, route: RouteId, frame: Bytes) {
-        if self.is_full(limits) && !self.dead.is_empty() {
-            self.bury();
-        }
-        let full = self.is_full(limits);
-        if full && self.last.is_empty() {
-            self.last = self.places();
-        }
-        let waiting = self.last.get(&route).copied().filter(|_| full);
-        let waiting =
-            waiting.and_then(|at| self.ticks.get_mut(usize::try_from(at - self.gone).ok()?));
-        if let Some(waiting) = waiting {
+        let full = self.count >= limits.ticks_max || self.bytes >= limits.bytes_max;
+        if full && let Some(of_route) = self.routes.get_mut(&route) {
             mark!(FeedSheds);
+            let place = self.ticks.binary_search_by_key(&of_route.last, |tick| tick.number);
+            let waiting = &mut self.ticks[place.expect("the last tick of a route waits")];
+            of_route.bytes = of_route.bytes + frame.len() - waiting.frame.len();
             self.bytes = self.bytes + frame.len() - waiting.frame.len();
             waiting.frame = frame;
             waiting.skipped += 1;
             self.shed += 1;
             return;
         }
-        if !self.last.is_empty() {
-            self.last.insert(route, self.gone + self.ticks.len() as u64);
-        }
+        let number = self.next;
+        self.next += 1;
+        let begins = OfRoute { first: number, last: number, count: 0, bytes: 0 };
+        let of_route = self.routes.entry(route).or_insert(begins);
+        of_route.last = number;
+        of_route.count += 1;
+        of_route.bytes += frame.len();
+        self.count += 1;
         self.bytes += frame.len();
-        self.ticks.push_back(Waiting { route, frame, skipped: 0 });
+        self.ticks.push_back(Waiting { number, route, frame, skipped: 0 });
     }
 
     /// Takes ticks out, the first first, until there are none or there are so many or so many bytes
-    /// of them; at least one. Each says how many before it were shed.
+    /// of them; at least one, if any waits. Each says how many before it were shed.
     pub fn take(&mut self, limits: BacklogLimits) -> Vec<(RouteId, Bytes)> {
         let (mut taken, mut bytes) = (Vec::new(), 0);
         while taken.len() < limits.ticks_max.max(1)
             && (taken.is_empty() || bytes < limits.bytes_max)
-            && let Some(Waiting { route, frame, skipped }) = self.ticks.pop_front()
+            && let Some(Waiting { route, frame, skipped, .. }) = self.pop()
         {
-            self.gone += 1;
-            self.bytes -= frame.len();
-            if self.dead.get(&route).is_some_and(|until| self.gone <= *until) {
-                continue;
-            }
             bytes += frame.len();
             let told = if skipped > 0 { frame::with_skipped(&frame, skipped) } else { frame };
             taken.push((route, told));
         }
-        if self.ticks.is_empty() {
-            self.last.clear();
-            self.dead.clear();
-        } else {
-            let gone = self.gone;
-            self.last.retain(|_, at| *at >= gone);
-            self.dead.retain(|_, until| *until > gone);
-        }
         taken
     }
 
+    fn pop(&mut self) -> Option<Waiting> {
+        loop {
+            let tick = self.ticks.pop_front()?;
+            let of_route = self.routes.get_mut(&tick.route);
+            let Some(of_route) = of_route.filter(|it| it.first <= tick.number) else { continue };
+            of_route.count -= 1;
+            of_route.bytes -= tick.frame.len();
+            if of_route.count == 0 {
+                self.routes.swap_remove(&tick.route);
+            }
+            self.count -= 1;
+            self.bytes -= tick.frame.len();
+            return Some(tick);
+        }
+    }
+
     /// Nobody wants this route any more: what waits of it is nobody's, and must not be taken for
-    /// the beginning should somebody come back. It goes when its turn comes or its room is needed:
-    /// a lost session ends thousands of routes at once.
+    /// the beginning should somebody come back. A lost session ends thousands of routes at once, so
+    /// what waits is not looked through for each.
     pub fn forget(&mut self, route: RouteId) {
-        if !self.ticks.is_empty() {
-            self.last.swap_remove(&route);
-            self.dead.insert(route, self.gone + self.ticks.len() as u64);
+        let Some(forgotten) = self.routes.swap_remove(&route) else { return };
+        self.count -= forgotten.count;
+        self.bytes -= forgotten.bytes;
+        if self.ticks.len() > 2 * self.count + FORGOTTEN_MAX {
+            let routes = &self.routes;
+            self.ticks
+                .retain(|tick| routes.get(&tick.route).is_some_and(|it| it.first <= tick.number));
         }
-    }
-
-    /// Takes out what is nobody's, because it needs the room.
-    fn bury(&mut self) {
-        let mut at = self.gone;
-        self.ticks.retain(|tick| {
-            let is_wanted = self.dead.get(&tick.route).is_none_or(|until| at >= *until);
-            at += 1;
-            is_wanted
-        });
-        self.bytes = self.ticks.iter().map(|tick| tick.frame.len()).sum();
-        self.dead.clear();
-        if !self.last.is_empty() {
-            self.last = self.places();
-        }
-    }
-
-    fn is_full(&self, limits: BacklogLimits) -> bool {
-        self.ticks.len() >= limits.ticks_max || self.bytes >= limits.bytes_max
-    }
-
-    /// Where the last tick of each route is.
-    fn places(&self) -> NumberMap<RouteId, u64> {
-        self.ticks.iter().zip(self.gone..).map(|(tick, at)| (tick.route, at)).collect()
     }
 
     /// Whether nothing waits.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.ticks.is_empty()
+    pub const fn is_empty(&self) -> bool {
+        self.count == 0
     }
 
     /// Ticks that wait.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.ticks.len()
+    pub const fn len(&self) -> usize {
+        self.count
     }
 
     /// Bytes that wait.
@@ -226,10 +220,7 @@ mod tests {
                 100 => &["2:0", "2:1", "2:2", "1:5", "1:6", "2:3"],
                 _ => &["2:0", "2:3+2", "1:6+1"],
             };
-            let one = tick(1, 0).len();
-            if ticks_max == 3 {
-                assert_eq!(backlog.bytes(), expected.len() * one, "without what is told");
-            }
+            assert_eq!(backlog.bytes(), expected.len() * tick(1, 0).len(), "without what is told");
             let first = backlog.take(BacklogLimits { ticks_max: 1, ..ALL });
             let rest = backlog.take(ALL);
             assert_eq!(shown(&[first, rest].concat()), expected);
@@ -252,6 +243,21 @@ mod tests {
             assert_eq!(backlog.len(), 5 - expected);
             assert_eq!(backlog.bytes(), (5 - expected) * tick(1, 0).len());
         }
+    }
+
+    #[test]
+    fn what_was_forgotten_takes_no_room_and_little_memory() {
+        let mut backlog = Backlog::default();
+        let limits = BacklogLimits { ticks_max: 100, bytes_max: usize::MAX };
+        for route in 0..10_000 {
+            backlog.push(limits, RouteId(route), tick(1, 0));
+            backlog.forget(RouteId(route));
+            assert_eq!((backlog.len(), backlog.bytes(), backlog.is_empty()), (0, 0, true));
+            assert!(backlog.ticks.len() <= FORGOTTEN_MAX && backlog.routes.is_empty());
+        }
+        backlog.push(limits, RouteId(1), tick(1, 1));
+        assert_eq!(shown(&backlog.take(ALL)), ["1:1"]);
+        assert_eq!((backlog.shed(), backlog.ticks.len(), backlog.routes.len()), (0, 0, 0));
     }
 
     #[test]

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::numbered::{NumberMap, NumberSet};
-use super::{RouteId, ShardId};
+use super::numbered::NumberMap;
+use super::{Epoch, RouteId, ShardId};
 use crate::marks::mark;
 use crate::protocol::frame;
 use crate::topic::ClientId;
@@ -67,7 +67,10 @@ pub struct Broadcast {
     /// The client lacks something, and asks for it when somebody listens again.
     lacks: bool,
     /// Routes of the topics that it has subscribed to.
-    expected: NumberSet<RouteId>,
+    /// Routes that may be ticked, and since when.
+    expected: NumberMap<RouteId, Epoch>,
+    /// What those had heard of routes who say what follows.
+    heard: Epoch,
     values: NumberMap<RouteId, Bytes>,
     changed: bool,
     next_ms: u64,
@@ -87,7 +90,8 @@ impl Broadcast {
             retry_at_ms: None,
             leave_at_ms: None,
             lacks: false,
-            expected: NumberSet::default(),
+            expected: NumberMap::default(),
+            heard: Epoch::default(),
             values: NumberMap::default(),
             changed: false,
             next_ms: 0,
@@ -152,9 +156,14 @@ impl Broadcast {
         }
     }
 
-    /// From now on ticks of this route may come.
-    pub fn expect(&mut self, route: RouteId) {
-        self.expected.insert(route);
+    /// Tells what those had heard of routes who sent the ticks that follow.
+    pub fn set_heard(&mut self, epoch: Epoch) {
+        self.heard = epoch;
+    }
+
+    /// From now on ticks of this route may come, from those who have heard of that.
+    pub fn expect(&mut self, route: RouteId, since: Epoch) {
+        self.expected.insert(route, since);
     }
 
     /// No more ticks of this route come.
@@ -168,7 +177,8 @@ impl Broadcast {
         let is_picked =
             || route.era().is_some_and(|era| self.audience.values().any(|it| *it == era));
         // While the client lingers, what it reads is kept for whoever comes back.
-        let is_own = self.own.is_some() && self.expected.contains(&route);
+        let is_expected = || self.expected.get(&route).is_some_and(|since| *since <= self.heard);
+        let is_own = self.own.is_some() && is_expected();
         if !(is_own || is_picked()) {
             return;
         }

@@ -85,7 +85,7 @@ pub struct ShardTotals {
     pub conflated: u64,
     /// Ticks that had to go because they were the oldest.
     pub dropped: u64,
-    /// Ticks that arrived for a route nobody wants any more.
+    /// Ticks that arrived for a route nobody wants any more, or did not when they were sent.
     pub unrouted: u64,
     /// Values that paced subscriptions did not get, because later ones came within the interval.
     pub withheld: u64,

@@ -101,9 +101,10 @@ impl<R: Runtime> Broadcaster<R> {
                 self.heard = epoch;
                 self.broadcast.audience(shard, route, wanted, effects);
             }
-            ShardMessage::Expect { route, .. } => self.broadcast.expect(route),
+            ShardMessage::Expect { route, since } => self.broadcast.expect(route, since),
             ShardMessage::Forget { route } => self.broadcast.forget(route),
-            ShardMessage::Ticks { ticks, .. } => {
+            ShardMessage::Ticks { heard, ticks, .. } => {
+                self.broadcast.set_heard(heard);
                 for (route, tick) in ticks {
                     self.broadcast.tick(route, &tick);
                 }

@@ -34,7 +34,7 @@ const BYTES_MAX: usize = 1 << 30;
 ///
 /// Fails if hub, feed, shard or outbox differ from the model, break a rule of their own, or panic.
 pub fn walk(seed: u64, options: Options) -> Result<Totals, Failure> {
-    walk_with(seed, options, Some)
+    walk_with(seed, options, Tamper::NONE)
 }
 
 fn walk_with(seed: u64, options: Options, tamper: Tamper) -> Result<Totals, Failure> {
@@ -266,7 +266,8 @@ impl Way {
 
     /// A shard reads a message, ticks first or what is said of clients, where it may choose.
     fn shard_reads_mail(&mut self, at: usize, ticks: bool) -> Result<(), String> {
-        let Some(mail) = self.to_shards[at].pop(ticks) else { return Ok(()) };
+        let mail = self.to_shards[at].pop(ticks).and_then(self.tamper.both);
+        let Some(mail) = mail else { return Ok(()) };
         match &mail {
             Mail::Detach(client) => {
                 self.homes.remove(client);
@@ -277,7 +278,7 @@ impl Way {
             }
             _ => {}
         }
-        let told = (self.tamper)(mail.clone());
+        let told = (self.tamper.shard)(mail.clone());
         tell_desk(&mut self.desks[at], &mail);
         let (shard, desk) = (&mut self.shards[at], &self.desks[at]);
         shard.set_now(self.walk.now_ms);

@@ -52,8 +52,19 @@ impl Mailbox {
     }
 }
 
-/// What a shard is told instead of its mail: tests show by it that each comparison can fail.
-pub(super) type Tamper = fn(Mail) -> Option<Mail>;
+/// What is told instead of mail: tests show by it that each comparison can fail.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tamper {
+    /// To model and shard.
+    pub both: fn(Mail) -> Option<Mail>,
+    /// To the shard alone.
+    pub shard: fn(Mail) -> Option<Mail>,
+}
+
+impl Tamper {
+    /// Both are told the truth.
+    pub(super) const NONE: Self = Self { both: Some, shard: Some };
+}
 
 /// The model's shard reads a message.
 pub(super) fn tell_desk(desk: &mut Desk, mail: &Mail) {

@@ -48,7 +48,7 @@ fn the_first_listener_opens_and_the_last_closes() {
 fn what_has_changed_is_sent_once_an_interval_and_nothing_else() {
     let mut broadcast = broadcast();
     audience(&mut broadcast, 0, true);
-    broadcast.expect(RouteId(1));
+    broadcast.expect(RouteId(1), Epoch(0));
     assert!(!due(&mut broadcast, 100).0, "there is nothing yet");
     broadcast.tick(RouteId(1), &tick("A", "1"));
     broadcast.tick(RouteId(1), &tick("A", "2"));
@@ -69,7 +69,7 @@ fn a_frame_holds_the_latest_of_each_topic_digit_for_digit() {
     let mut broadcast = broadcast();
     audience(&mut broadcast, 0, true);
     for route in [1, 2] {
-        broadcast.expect(RouteId(route));
+        broadcast.expect(RouteId(route), Epoch(0));
     }
     broadcast.tick(RouteId(1), &tick("A", r#"{"ltp":1.50}"#));
     broadcast.tick(RouteId(2), &tick("B", r#"{"ltp":1e999}"#));
@@ -126,10 +126,22 @@ fn whoever_was_late_is_back_in_step() {
 }
 
 #[test]
+fn a_route_that_began_anew_takes_nothing_of_those_who_have_not_heard_of_it() {
+    let mut broadcast = broadcast();
+    audience(&mut broadcast, 0, true);
+    broadcast.expect(RouteId(1), Epoch(3));
+    for (heard, topics) in [(2, 0), (3, 1)] {
+        broadcast.set_heard(Epoch(heard));
+        broadcast.tick(RouteId(1), &tick("A", "1"));
+        assert_eq!(broadcast.topics(), topics, "{heard}");
+    }
+}
+
+#[test]
 fn a_route_that_is_forgotten_leaves_no_value_and_takes_none() {
     let mut broadcast = broadcast();
     audience(&mut broadcast, 0, true);
-    broadcast.expect(RouteId(1));
+    broadcast.expect(RouteId(1), Epoch(0));
     broadcast.tick(RouteId(1), &tick("A", "1"));
     broadcast.forget(RouteId(1));
     assert_eq!(broadcast.topics(), 0);
@@ -157,7 +169,7 @@ fn a_client_that_lingers_asks_for_what_it_lacks_when_somebody_listens_again() {
         panic!("it opens: {effects:?}")
     };
     broadcast.answered(own, false);
-    broadcast.expect(RouteId(5));
+    broadcast.expect(RouteId(5), Epoch(0));
     effects.clear();
     broadcast.audience(0, RouteId(1), false, &mut effects);
     assert_eq!(effects, [], "it lingers");
@@ -183,7 +195,7 @@ fn a_client_that_lingers_asks_for_what_it_lacks_when_somebody_listens_again() {
 fn a_tick_in_a_broadcast_says_nothing_of_its_place_among_others() {
     let mut broadcast = broadcast();
     audience(&mut broadcast, 0, true);
-    broadcast.expect(RouteId(1));
+    broadcast.expect(RouteId(1), Epoch(0));
     let numbered = |seq| {
         let instrument = Instrument::new("NSE", "A");
         let tick = frame::numbered_tick_frame(&instrument, Mode::Ltp, "paper", Some(seq), b"1");

@@ -81,7 +81,8 @@ impl Stalled {
     /// Ticks that wait for the shard, and their bytes.
     fn waiting(&mut self) -> (usize, usize) {
         let (mut count, mut bytes) = (0, 0);
-        while let Ok(ShardMessage::Ticks { ticks, .. }) = self.shard.try_recv() {
+        while let Ok(ShardMessage::Ticks { heard, ticks, .. }) = self.shard.try_recv() {
+            assert_eq!(heard, Epoch(1), "it has heard of the interest");
             count += ticks.len();
             bytes += ticks.as_slice().iter().map(|(_, frame)| frame.len()).sum::<usize>();
         }

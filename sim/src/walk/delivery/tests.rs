@@ -2,8 +2,11 @@ use tickgate::protocol::frame::with_skipped;
 
 use super::*;
 
-fn complaint(tamper: Tamper) -> String {
-    complaint_within(50, tamper)
+type Lie = fn(Mail) -> Option<Mail>;
+
+/// What the walk says of a shard that is told something else than the model.
+fn complaint(shard: Lie) -> String {
+    complaint_within(50, Tamper { shard, ..Tamper::NONE })
 }
 
 fn complaint_within(seeds: u64, tamper: Tamper) -> String {
@@ -13,7 +16,7 @@ fn complaint_within(seeds: u64, tamper: Tamper) -> String {
 
 #[test]
 fn mail_that_a_shard_does_not_get_is_missed() {
-    let lost: [Tamper; 5] = [
+    let lost: [Lie; 5] = [
         |mail| Some(mail).filter(|mail| !matches!(mail, Mail::Tick { .. })),
         |mail| Some(mail).filter(|mail| !matches!(mail, Mail::Deliver { .. })),
         |mail| Some(mail).filter(|mail| !matches!(mail, Mail::Close(_))),
@@ -73,12 +76,27 @@ fn ticks_that_change_places_are_noticed() {
     assert!(said.contains("instead of"), "{said}");
 }
 
-#[test]
-fn a_feed_that_claims_to_know_more_than_it_does_is_noticed() {
-    complaint_within(3_000, |mail| match mail {
+fn claims_too_much(mail: Mail) -> Option<Mail> {
+    match mail {
         Mail::Tick { route, number, seq, frame, .. } => {
             Some(Mail::Tick { heard: u64::MAX, route, number, seq, frame })
         }
         other => Some(other),
-    });
+    }
+}
+
+#[test]
+fn a_feed_that_claims_to_have_heard_more_than_it_has_is_noticed() {
+    let said = complaint_within(3_000, Tamper { shard: claims_too_much, ..Tamper::NONE });
+    assert!(said.contains("instead of"), "{said}");
+}
+
+#[test]
+fn a_gap_that_nobody_is_told_of_is_noticed_although_model_and_shard_agree() {
+    let every_third_is_lost = |mail| match mail {
+        Mail::Tick { number, .. } if number % 3 == 0 => None,
+        other => Some(other),
+    };
+    let said = complaint_within(50, Tamper { both: every_third_is_lost, ..Tamper::NONE });
+    assert!(said.contains("after number"), "{said}");
 }
