@@ -233,11 +233,11 @@ mod tests {
     #[test]
     fn each_topic_has_one_source() {
         let mut wildcards = wildcards(&["NSE:*", "NSE:A*:Quote"], 10);
-        assert_eq!(picked(&mut wildcards, 0, "NSE:A", Mode::Depth), [2, 1]);
-        assert_eq!(picked(&mut wildcards, 1, "NSE:A", Mode::Ltp), [1]);
-        assert_eq!(picked(&mut wildcards, 2, "NSE:A", Mode::Depth), [2]);
-        assert_eq!(picked(&mut wildcards, 5_002, "NSE:A", Mode::Depth), [2, 1], "LTP is silent");
-        assert_eq!(picked(&mut wildcards, 5_002, "NSE:B", Mode::Quote), [1]);
+        assert_eq!(picked(&mut wildcards, 90_000, "NSE:A", Mode::Depth), [2, 1]);
+        assert_eq!(picked(&mut wildcards, 90_001, "NSE:A", Mode::Ltp), [1]);
+        assert_eq!(picked(&mut wildcards, 90_002, "NSE:A", Mode::Depth), [2]);
+        assert_eq!(picked(&mut wildcards, 95_002, "NSE:A", Mode::Depth), [2, 1], "LTP is silent");
+        assert_eq!(picked(&mut wildcards, 95_002, "NSE:B", Mode::Quote), [1]);
     }
 
     #[test]
@@ -261,14 +261,23 @@ mod tests {
     }
 
     #[test]
+    fn an_instrument_may_have_room_for_some_of_its_modes() {
+        let mut wildcards = wildcards(&["NSE:*", "NSE:*:Quote"], 1);
+        for left_out in 1..3 {
+            assert_eq!(picked(&mut wildcards, 0, "NSE:A", Mode::Quote), [2]);
+            assert_eq!(wildcards.left_out(), [(ChannelId(1), left_out)]);
+        }
+    }
+
+    #[test]
     fn a_tick_of_another_broker_is_not_picked() {
         let mut wildcards = wildcards(&["NSE:*"], 2);
         let mut out = Vec::new();
-        for broker in [Some("zerodha"), Some("paper"), None] {
+        for broker in [Some("zerodha"), Some("paper"), Some("paper"), None] {
             let tick = TickAddress { broker, exchange: "NSE", symbol: "A", mode: Mode::Ltp };
             wildcards.pick(0, tick, &mut out);
         }
-        assert_eq!(out.len(), 2);
+        assert_eq!(out.len(), 3);
         assert_eq!((out[0].outlet, out[0].route.era()), (4, Some(RouteId(7))));
         assert_eq!(RouteId(5).era(), None);
     }

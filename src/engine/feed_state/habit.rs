@@ -200,6 +200,37 @@ mod tests {
     }
 
     #[test]
+    fn ticks_of_one_millisecond_are_no_gaps() {
+        let mut habit = Habit::new(1);
+        (0..40).for_each(|_| assert_eq!(habit.ticked(1), 0));
+        habit.look(30_000, BOUNDS);
+        assert_eq!(habit.allowed_ms(BOUNDS), BOUNDS.max_ms);
+    }
+
+    #[test]
+    fn a_burst_is_no_habit() {
+        let mut habit = Habit::new(0);
+        (1..40).for_each(|at_ms| drop(habit.ticked(at_ms)));
+        habit.look(19_999, BOUNDS);
+        assert_eq!(habit.allowed_ms(BOUNDS), BOUNDS.max_ms);
+        habit.look(20_000, BOUNDS);
+        assert_eq!(habit.allowed_ms(BOUNDS), 4 * (20_000 - 39));
+    }
+
+    #[test]
+    fn one_silence_that_was_too_long_teaches_nothing() {
+        let bounds = Bounds { factor: 1, ..BOUNDS };
+        let mut habit = Habit::new(0);
+        habit.ticked(1);
+        habit.ticked_late(300_000, bounds);
+        for at_ms in (1..20).map(|gap| 300_000 + gap * 50_000) {
+            habit.ticked(at_ms);
+            habit.look(at_ms, bounds);
+        }
+        assert_eq!(habit.allowed_ms(bounds), bounds.max_ms);
+    }
+
+    #[test]
     fn a_topic_that_slows_down_is_stale_a_few_times_and_an_outage_is_soon_forgotten() {
         let (mut habit, mut now_ms) = habit(100, 60_000);
         let mut told = 0;

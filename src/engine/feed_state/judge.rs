@@ -156,8 +156,9 @@ impl FeedState {
         self.count(slot, old);
         let status = match state {
             State::Live if told => Some(Some(FeedStatus::Live)),
-            State::Waiting if told => Some(None),
-            State::Live | State::Waiting => None,
+            State::Live => None,
+            // It was closed, and that was told.
+            State::Waiting => Some(None),
             State::Stale | State::Recovering | State::Closed => Some(state.told_as()),
         };
         self.watched_mut(slot).told = match state {

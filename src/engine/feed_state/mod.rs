@@ -11,6 +11,8 @@
 //! a session that is up nor a market that opens says that data flows.
 
 mod broker;
+#[cfg(test)]
+mod edge_tests;
 mod habit;
 mod hours;
 mod judge;

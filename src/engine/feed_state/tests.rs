@@ -7,13 +7,15 @@ const MONDAY_10_MS: u64 = (20_780 * 24 * 60 + 10 * 60 - 330) * 60_000;
 const HOUR_MS: u64 = 3_600_000;
 
 /// A feed state and what it told, in words.
-struct Desk {
-    state: FeedState,
-    now_ms: u64,
+pub(super) struct Desk {
+    pub state: FeedState,
+    pub now_ms: u64,
 }
 
 impl Desk {
-    fn new() -> Self {
+    pub const BEGAN_MS: u64 = MONDAY_10_MS;
+
+    pub fn new() -> Self {
         let mut config = Config::default();
         config.market.push(MarketEntry {
             exchanges: vec!["NSE".into()],
@@ -33,7 +35,7 @@ impl Desk {
     }
 
     /// Goes on to a moment; deadlines on the way are looked at in time.
-    fn go(&mut self, to_ms: u64) -> Vec<String> {
+    pub fn go(&mut self, to_ms: u64) -> Vec<String> {
         let mut told = Vec::new();
         while let Some(at_ms) = self.state.next_deadline_ms().filter(|at_ms| *at_ms <= to_ms) {
             self.jump(at_ms.max(self.now_ms));
@@ -44,7 +46,7 @@ impl Desk {
         told
     }
 
-    fn jump(&mut self, to_ms: u64) {
+    pub fn jump(&mut self, to_ms: u64) {
         self.now_ms = to_ms;
         self.state.set_now(Moment { now_ms: to_ms, unix_ms: MONDAY_10_MS + to_ms });
     }
@@ -60,28 +62,34 @@ impl Desk {
         told
     }
 
-    fn want(&mut self, route: u64, topic: &str) -> Vec<String> {
+    pub fn want(&mut self, route: u64, topic: &str) -> Vec<String> {
         self.interest(route, topic, 0, true)
     }
 
-    fn interest(&mut self, route: u64, topic: &str, shard: ShardId, wanted: bool) -> Vec<String> {
+    pub fn interest(
+        &mut self,
+        route: u64,
+        topic: &str,
+        shard: ShardId,
+        wanted: bool,
+    ) -> Vec<String> {
         let (exchange, symbol) = topic.split_once(':').unwrap();
         let topic = Topic::new(Instrument::new(exchange, symbol), Mode::Ltp);
         self.state.set_interest(RouteId(route), &topic, &"paper".into(), shard, wanted);
         self.told()
     }
 
-    fn tick(&mut self, route: u64) -> Vec<String> {
+    pub fn tick(&mut self, route: u64) -> Vec<String> {
         self.state.ticked(RouteId(route), self.now_ms);
         self.told()
     }
 
-    fn serve(&mut self, route: u64, up: bool) {
+    pub fn serve(&mut self, route: u64, up: bool) {
         self.state.set_served(RouteId(route), up);
     }
 
     /// Ticks so often until then. Says what was told meanwhile.
-    fn ticks(&mut self, route: u64, every_ms: u64, until_ms: u64) -> Vec<String> {
+    pub fn ticks(&mut self, route: u64, every_ms: u64, until_ms: u64) -> Vec<String> {
         let mut told = Vec::new();
         while self.now_ms < until_ms {
             told.extend(self.go(self.now_ms + every_ms));
@@ -90,13 +98,13 @@ impl Desk {
         told
     }
 
-    fn counts(&self) -> [u64; 5] {
+    pub fn counts(&self) -> [u64; 5] {
         let TopicCounts { waiting, live, stale, recovering, closed } = self.state.counts();
         [waiting, live, stale, recovering, closed]
     }
 }
 
-const NOTHING: [String; 0] = [];
+pub(super) const NOTHING: [String; 0] = [];
 
 #[test]
 fn a_topic_that_never_ticks_is_stale_after_the_longest_silence_allowed() {

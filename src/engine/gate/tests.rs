@@ -166,6 +166,7 @@ fn whoever_waits_behind_attempts_that_fail_is_told_for_how_long() {
     assert_eq!(tried(&mut gate, 0, 1, Tried::Wrong), []);
     let told: Vec<_> = wait(3, 100).into_iter().chain(wait(4, 100)).collect();
     assert_eq!(tried(&mut gate, 0, 2, Tried::Wrong), told);
+    assert_eq!(gate.totals().attempts_refused, 2);
 }
 
 #[test]

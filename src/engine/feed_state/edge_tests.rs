@@ -1,0 +1,86 @@
+//! Limits that are just reached, and what is said of how a topic came to be as it is.
+
+use super::tests::{Desk, NOTHING};
+use super::*;
+
+#[test]
+fn a_new_topic_is_looked_at_when_it_may_have_been_learnt() {
+    let mut desk = Desk::new();
+    desk.jump(1_000);
+    desk.want(1, "CRYPTO:BTC");
+    // The wheel may be early.
+    let due_ms = desk.state.next_deadline_ms();
+    assert!(due_ms.is_some_and(|at_ms| (15_000..=21_000).contains(&at_ms)), "{due_ms:?}");
+}
+
+#[test]
+fn a_session_that_comes_back_with_a_tick_is_waited_for_as_any_other() {
+    let mut desk = Desk::new();
+    desk.want(1, "CRYPTO:BTC");
+    desk.ticks(1, 100, 60_000);
+    let at_ms = desk.now_ms;
+    desk.serve(1, false);
+    desk.serve(1, true);
+    assert_eq!(desk.go(at_ms + 119_999), NOTHING);
+    assert_eq!(desk.go(at_ms + 120_000), ["BTC stale: no tick since the session is up"]);
+    // It is no new topic: what it was like is known.
+    assert_eq!(desk.tick(1), ["BTC live: it ticks"]);
+    let at_ms = desk.now_ms;
+    let told = desk.go(at_ms + 60_000);
+    assert_eq!(told, ["BTC stale: no tick for longer than usual"]);
+}
+
+#[test]
+fn whoever_comes_while_a_topic_recovers_is_told_what_is_waited_for() {
+    let mut desk = Desk::new();
+    desk.want(1, "CRYPTO:BTC");
+    desk.ticks(1, 1_000, 60_000);
+    desk.serve(1, false);
+    desk.go(desk.now_ms + 2_000);
+    let due_ms = desk.state.next_deadline_ms();
+    assert!(due_ms > Some(desk.now_ms + 10_000), "only the calendar: {due_ms:?}");
+    assert_eq!(desk.counts(), [0, 0, 0, 1, 0]);
+    let told = desk.interest(1, "CRYPTO:BTC", 1, true);
+    assert_eq!(told, ["BTC recovering: the broker session is lost"]);
+    desk.serve(1, true);
+    let told = desk.interest(1, "CRYPTO:BTC", 2, true);
+    assert_eq!(told, ["BTC recovering: no tick since the session is up"]);
+}
+
+#[test]
+fn a_stale_topic_whose_session_is_lost_recovers_a_second_later() {
+    let mut desk = Desk::new();
+    desk.want(1, "CRYPTO:BTC");
+    desk.go(130_000);
+    desk.serve(1, false);
+    assert_eq!(desk.go(130_999), NOTHING);
+    assert_eq!(desk.go(131_000), ["BTC recovering: the broker session is lost"]);
+}
+
+#[test]
+fn whoever_ticks_a_second_after_its_session_was_lost_ticks_all_the_same() {
+    for (after_ms, still_ticks) in [(1_000, false), (1_001, true)] {
+        let mut desk = Desk::new();
+        desk.want(1, "CRYPTO:BTC");
+        desk.ticks(1, 10_000, 600_000);
+        let at_ms = desk.now_ms;
+        desk.serve(1, false);
+        desk.jump(at_ms + 500);
+        desk.tick(1);
+        desk.jump(at_ms + after_ms);
+        desk.tick(1);
+        let told = desk.go(at_ms + after_ms + 30_000);
+        assert_eq!(told.is_empty(), still_ticks, "{after_ms}: {told:?}");
+    }
+}
+
+#[test]
+fn it_is_told_since_when_by_the_calendar() {
+    let mut desk = Desk::new();
+    desk.want(1, "CRYPTO:BTC");
+    desk.go(130_000);
+    desk.state.ticked(RouteId(1), 130_500);
+    let news = desk.state.pop_news().unwrap();
+    let entry: serde_json::Value = serde_json::from_slice(&news.entry).unwrap();
+    assert_eq!(entry["since"], Desk::BEGAN_MS + 130_500);
+}
