@@ -27,16 +27,14 @@ pub(super) struct Blocks {
 }
 
 impl Blocks {
-    /// Adds or replaces a block. If there are more than `blocks_max` then, the one that ends first
-    /// is lifted; one without an end goes last.
+    /// Adds or replaces a block that ends. If there are more than `blocks_max` then, the one that
+    /// ends first is lifted.
     pub fn add_making_room(&mut self, network: IpNet, block: Block, blocks_max: usize) {
         self.add(network, block);
-        if self.by_network.len() > blocks_max {
-            let first = self.ends.pop_due(u64::MAX);
-            let first = first.or_else(|| self.by_network.keys().find(|n| **n != network).copied());
-            if let Some(first) = first {
-                self.remove(first);
-            }
+        if self.by_network.len() > blocks_max
+            && let Some(first) = self.ends.pop_due(u64::MAX)
+        {
+            self.remove(first);
         }
     }
 

@@ -70,3 +70,50 @@ impl Gate {
         assert!(!address.is_empty(), "{network} is kept for nothing");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::super::blocks::Block;
+    use super::super::tests::gate_with;
+    use super::*;
+    use crate::config::{ChannelEntry, ChannelKind, Config};
+    use crate::topic::ClientId;
+
+    fn is_noticed(drift: impl Fn(&mut Gate)) -> bool {
+        let mut config = Config::default();
+        config.channel = vec![ChannelEntry::new("/a", ChannelKind::Interactive)];
+        let mut gate = gate_with([1, 2]).with_channels(&config);
+        for id in [1, 2] {
+            gate.attempt(0, ClientId(id), &mut Vec::new());
+        }
+        gate.check();
+        drift(&mut gate);
+        catch_unwind(AssertUnwindSafe(|| gate.check())).is_err()
+    }
+
+    #[test]
+    fn a_gate_that_has_drifted_is_noticed() {
+        let drifts: [fn(&mut Gate); 5] = [
+            |gate| gate.admitted += 1,
+            |gate| gate.channels.taken[1] += 1,
+            |gate| gate.addresses.values_mut().next().unwrap().strikes = 1,
+            |gate| {
+                // Two attempts at once may both fail, and then there are too many.
+                let network = *gate.addresses.keys().next().unwrap();
+                gate.address(network).failures = 1;
+                gate.remember(network, 0);
+            },
+            |gate| {
+                let network = "10.0.0.9/32".parse().unwrap();
+                let block = Block { until_ms: Some(0), reason: None };
+                gate.ordered.add_if_room(network, block, 9);
+            },
+        ];
+        for (at, drift) in drifts.into_iter().enumerate() {
+            assert!(is_noticed(drift), "{at}");
+        }
+        assert!(!is_noticed(|_| ()));
+    }
+}

@@ -207,6 +207,18 @@ fn clients_closed_for_their_conduct_block_their_network_for_longer_each_time() {
         assert_eq!(effects[0], GateEffect::Blocked(net, block_ms));
         gate.check();
     }
+    assert_eq!((gate.totals().strikes, gate.totals().blocks), (6, 3));
+}
+
+#[test]
+fn nobody_is_blocked_where_strikes_do_not_count() {
+    let mut gate = Gate::new(GateOptions { strikes_max: 0, ..OPTIONS });
+    assert_eq!(gate.arrive(0, ClientId(1), Some(ip(1))), Arrival::Admitted);
+    let mut effects = Vec::new();
+    for _ in 0..5 {
+        gate.strike(0, ClientId(1), &mut effects);
+    }
+    assert_eq!(effects, []);
 }
 
 #[test]
@@ -237,6 +249,15 @@ fn a_proxy_says_later_for_whom_it_stands() {
         leave(&mut gate, 0, id);
     }
     assert_eq!((gate.admitted(), gate.networks()), (0, 0));
+}
+
+#[test]
+fn a_block_closes_those_of_its_network_and_counts_no_others() {
+    let mut gate = gate_with([1, 2]);
+    let mut effects = vec![GateEffect::Close(ClientId(9))];
+    let block = (network_of(ip(1)), Some(1_000));
+    assert_eq!(gate.block(0, None, block, None, &mut effects), Ok(2));
+    assert_eq!((effects.len(), gate.totals().blocks), (3, 1));
 }
 
 #[derive(Clone, Debug)]
