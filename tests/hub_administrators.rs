@@ -206,6 +206,53 @@ fn a_command_that_is_not_carried_out_in_time_is_answered_all_the_same() {
 }
 
 #[test]
+fn what_comes_of_a_command_too_late_is_no_answer_to_the_next() {
+    let mut story = Story::new();
+    story.enter(1, "root", Role::Admin);
+    story.ask(1, Request::Admin(AdminCommand::ListBlocks));
+    story.now_ms = story.hub.next_deadline_ms().expect("a deadline");
+    story.tell(Event::Timer);
+    story.ask(1, Request::Admin(AdminCommand::ListBlocks));
+    let count = story.answers.len();
+    for at in 0..2 {
+        let (client, number, ..) = story.asked[at];
+        let result = Ok(AdminAnswer::Blocks { rows: Vec::new(), total: 0 });
+        story.tell(Event::Administered { client, number, result });
+        assert_eq!(story.answers.len(), count + at);
+    }
+}
+
+#[test]
+fn nobody_sends_away_those_who_may_do_more() {
+    let mut story = Story::new();
+    for (id, user, role) in [
+        (1, "root", Role::Admin),
+        (2, "peer", Role::Admin),
+        (3, "boss", Role::SuperAdmin),
+        (4, "lord", Role::SuperAdmin),
+    ] {
+        story.enter(id, user, role);
+    }
+    let above = Err("That is somebody whose role is above yours".to_owned());
+    assert_eq!(story.close(Some(1), 3), above);
+    assert_eq!(story.remove(Some(1), "boss", None), above.map(|()| 0));
+    assert_eq!(story.close(Some(1), 2), Ok(()));
+    assert_eq!(story.remove(Some(3), "lord", None), Ok(1));
+    assert_eq!(story.close(Some(3), 1), Ok(()));
+    assert_eq!(story.closes, [(2, 4403), (4, 4403), (1, 4403)]);
+}
+
+#[test]
+fn nobody_locks_a_super_admin_out() {
+    let mut story = Story::new();
+    assert_eq!(story.remove(None, "boss", Some(60_000)), Ok(0));
+    story.open(1);
+    story.knock(1, "boss", Role::Admin);
+    assert_eq!(story.last().1, "FORBIDDEN");
+    story.enter(2, "boss", Role::SuperAdmin);
+}
+
+#[test]
 fn whoever_is_removed_is_closed_wherever_it_is_and_nobody_else() {
     let mut story = Story::new();
     story.enter(1, "root", Role::Admin);

@@ -4,7 +4,7 @@
 use tickgate::broker::{Answer, BrokerError, BrokerErrorCode, BrokerEvent, CommandId, Done};
 use tickgate::config::Config;
 use tickgate::engine::{ChannelId, Effect, Event, Hub, HubOptions, Identity, Note, Request};
-use tickgate::protocol::{Reject, SubscribeEntry};
+use tickgate::protocol::{AdminCommand, Reject, SubscribeEntry};
 use tickgate::topic::{ClientId, Instrument, Mode};
 
 const CLIENT: ClientId = ClientId(1);
@@ -72,6 +72,26 @@ impl Log {
         let event = BrokerEvent::Answer(Answer { id, result });
         self.event(Event::Broker { broker: "paper".into(), event });
     }
+}
+
+#[test]
+fn commands_that_a_role_does_not_allow_are_written_down_ever_less_often() {
+    let mut log = Log::new();
+    log.ask(Request::Admin(AdminCommand::ListBlocks));
+    assert_eq!(log.notes, [], "it is nobody yet");
+    log.authenticate();
+    log.answer(Ok(Done::default()));
+    log.notes.clear();
+    for _ in 0..9 {
+        log.ask(Request::Admin(AdminCommand::ListBlocks));
+    }
+    let counts = log.notes.iter().map(|note| match note {
+        Note::AdminForbidden { client: CLIENT, user, count, .. } if user.as_str() == "alice" => {
+            *count
+        }
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(counts.collect::<Vec<_>>(), [1, 2, 4, 8]);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::bugs::scratch::Scratch;
 
 /// Tests of the engine besides those beside its code, the quickest first. Those of `growth` measure
 /// time: on a busy machine they would blame anybody.
-const TESTS: [&str; 10] = [
+const TESTS: [&str; 11] = [
     "shard",
     "shard_news",
     "shard_slow",
@@ -24,6 +24,7 @@ const TESTS: [&str; 10] = [
     "hub_administrators",
     "hub_quirks",
     "roles",
+    "matrix",
     "hub",
 ];
 /// They are built once and run hundreds of times.
@@ -282,4 +283,28 @@ pub fn switch() -> String {
          #[inline]\n\
          pub fn is(number: u32) -> bool {{\n    *LIVING == number\n}}\n"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_test_of_the_engine_is_forgotten() {
+        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests");
+        let mut found = BTreeSet::new();
+        for file in std::fs::read_dir(directory).expect("the tests are there").flatten() {
+            let path = file.path();
+            if path.extension().is_none_or(|extension| extension != "rs") {
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).expect("it can be read");
+            let drives = ["tickgate::engine", "mod hub_support"].iter().any(|it| text.contains(it));
+            if drives {
+                found.insert(path.file_stem().expect("a name").to_string_lossy().into_owned());
+            }
+        }
+        assert!(found.remove("growth"), "it measures time");
+        assert_eq!(found, TESTS.map(str::to_owned).into());
+    }
 }
