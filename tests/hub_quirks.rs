@@ -517,3 +517,53 @@ fn what_cannot_be_part_of_a_call_is_a_call_of_its_own() {
         play.sent.iter().filter(|(_, command)| !command.more).map(|(at_ms, _)| *at_ms).collect();
     assert!(calls.windows(3).all(|three| three[2] - three[0] >= 1_000), "{calls:?}");
 }
+
+#[test]
+fn a_call_that_nobody_needs_any_more_keeps_nobody_waiting() {
+    let mut play = Play::new(Quirks { calls_per_second: Some(1.0), ..Quirks::default() });
+    play.enter(1, "alice");
+    play.enter(2, "alice");
+    play.subscribe(1, 0..3);
+    play.enter(3, "bob");
+    play.leave(1);
+    play.pass(3_000);
+    let connects = play.sent.iter().filter(|(_, command)| command.kind == CommandKind::Connect);
+    let at_ms: Vec<u64> = connects.map(|(at_ms, _)| *at_ms).collect();
+    assert_eq!(at_ms, [0, 1_000]);
+}
+
+#[test]
+fn subscribes_of_each_connection_are_calls_of_its_own() {
+    let quirks = Quirks {
+        calls_per_second: Some(2.0),
+        batch_max: 10,
+        connections_per_user: 2,
+        topics_per_connection: 20,
+        ..Quirks::default()
+    };
+    let mut play = Play::new(quirks);
+    play.enter(1, "alice");
+    play.subscribe(1, 0..40);
+    play.pass(60_000);
+    assert_eq!(play.rows(1), ["success"; 40]);
+    let calls = play.sent.iter().filter(|(_, command)| !command.more).count();
+    assert_eq!(calls, 2 + 4, "two connections, and ten topics a call");
+}
+
+#[test]
+fn a_broker_that_takes_one_topic_a_call_is_not_told_of_more_because_another_takes_them() {
+    let mut config = Config::default();
+    let of = |name: &str, batch_max| {
+        let quirks = Quirks { batch_max, ..Quirks::default() };
+        let (name, kind) = (name.to_owned(), BrokerKind::Remote);
+        BrokerEntry { name, kind, quirks, ..BrokerEntry::paper() }
+    };
+    config.brokers = vec![of(BROKER, 1), of("near", 25)];
+    let hub = HubOptions::new(&config, vec![BROKER.into(), "near".into()], 1);
+    let mut play = Play { hub: Hub::new(hub), ..Play::new(Quirks::default()) };
+    play.broker(BrokerEvent::Up);
+    play.enter(1, "alice");
+    play.subscribe(1, 0..3);
+    assert_eq!(play.rows(1), ["success"; 3]);
+    assert!(play.sent.iter().all(|(_, command)| !command.more));
+}

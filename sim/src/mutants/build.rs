@@ -14,12 +14,13 @@ use crate::bugs::scratch::Scratch;
 
 /// Tests of the engine besides those beside its code, the quickest first. Those of `growth` measure
 /// time: on a busy machine they would blame anybody.
-const TESTS: [&str; 11] = [
+const TESTS: [&str; 12] = [
     "shard",
     "shard_news",
     "shard_slow",
     "pace",
     "hub_notes",
+    "hub_audience",
     "hub_observed",
     "hub_administrators",
     "hub_quirks",

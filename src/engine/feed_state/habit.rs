@@ -210,7 +210,7 @@ mod tests {
     #[test]
     fn a_burst_is_no_habit() {
         let mut habit = Habit::new(0);
-        (1..40).for_each(|at_ms| drop(habit.ticked(at_ms)));
+        (1..40).for_each(|at_ms| _ = habit.ticked(at_ms));
         habit.look(19_999, BOUNDS);
         assert_eq!(habit.allowed_ms(BOUNDS), BOUNDS.max_ms);
         habit.look(20_000, BOUNDS);

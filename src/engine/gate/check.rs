@@ -82,8 +82,8 @@ mod tests {
     use crate::topic::ClientId;
 
     fn is_noticed(drift: impl Fn(&mut Gate)) -> bool {
-        let mut config = Config::default();
-        config.channel = vec![ChannelEntry::new("/a", ChannelKind::Interactive)];
+        let channel = vec![ChannelEntry::new("/a", ChannelKind::Interactive)];
+        let config = Config { channel, ..Config::default() };
         let mut gate = gate_with([1, 2]).with_channels(&config);
         for id in [1, 2] {
             gate.attempt(0, ClientId(id), &mut Vec::new());

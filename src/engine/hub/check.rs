@@ -231,7 +231,7 @@ mod tests {
     use crate::broker::{Answer, BrokerEvent, Done};
     use crate::config::Config;
     use crate::engine::hub::InFlight;
-    use crate::engine::{ChannelId, Event, HubOptions, Identity, Request};
+    use crate::engine::{ChannelId, Event, HubOptions, Identity, Request, RouteId};
     use crate::protocol::SubscribeEntry;
     use crate::topic::{Instrument, Mode};
 
@@ -280,10 +280,18 @@ mod tests {
     #[test]
     fn each_rule_notices_what_breaks_it() {
         let user = || UserId::from(ALICE);
-        let drifts: [(&str, Drift<'_>); 14] = [
+        let drifts: [(&str, Drift<'_>); 19] = [
             ("sessions are left", &|hub| _ = hub.work.sessions.insert((user(), 0))),
             ("topics are left", &|hub| hub.work.topics.push_back((user(), topic("TCS")))),
             ("clients are left", &|hub| hub.work.clients.push_back(IN)),
+            ("too many clients", &|hub| hub.options.clients_per_user_max = 0),
+            ("holds 1 topics", &|hub| hub.options.subscriptions_per_user_max = 0),
+            ("does not know of", &|hub| hub.clients[&IN].topics = [topic("INFY")].into()),
+            ("of alice: Some", &|hub| {
+                let user = hub.users.get_mut(&user()).expect("it is there");
+                user.topics.get_mut(&topic("TCS")).expect("it is wanted").upstream = Upstream::Off;
+            }),
+            ("nobody is heard", &|hub| hub.clients[&NOBODY].listens = Some(RouteId(1))),
             ("follows orders", &|hub| hub.clients[&NOBODY].orders = true),
             ("nobody for ever", &|hub| hub.timers.cancel(&TimerKey::Authenticate(NOBODY))),
             ("waits for ever", &|hub| hub.timers.cancel(&TimerKey::Request(IN))),
