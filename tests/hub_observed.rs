@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use tickgate::broker::{
     Answer, BrokerError, BrokerErrorCode, BrokerEvent, Command, CommandId, Done, SessionId,
 };
-use tickgate::config::Config;
+use tickgate::config::{ChannelEntry, ChannelKind, Config};
 use tickgate::engine::{
     ChannelId, Effect, Event, Hub, HubOptions, HubTotals, Identity, Request, SessionState, Upstream,
 };
@@ -493,4 +493,19 @@ fn what_a_client_asks_is_counted_with_the_state_that_it_is_in() {
         "the gateway stops while a request waits | 1",
     ];
     assert_eq!(met, expected);
+}
+
+#[test]
+fn clients_are_counted_where_they_have_come_in() {
+    let entry = ChannelEntry::new("/c", ChannelKind::Interactive);
+    let config = Config { channel: vec![entry], ..Config::default() };
+    let mut observed = Observed::new();
+    observed.hub = Hub::new(HubOptions::new(&config, vec!["paper".into()], 1));
+    for (client, channel) in [(1, 0), (2, 1), (3, 1)] {
+        let (client, channel) = (ClientId(client), ChannelId(channel));
+        observed.event(Event::Opened { client, shard: 0, channel });
+    }
+    let (client, channel) = (ClientId::own(0), ChannelId(1));
+    observed.event(Event::Opened { client, shard: 0, channel });
+    assert_eq!(observed.hub.snapshot(0, NO_LIMIT).channels, [1, 2], "the gateway's own is nobody");
 }

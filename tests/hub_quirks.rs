@@ -293,6 +293,7 @@ fn a_topic_that_is_refused_for_credentials_has_its_session_opened_anew() {
 #[test]
 fn a_session_that_is_ended_by_others_is_reopened_ever_more_rarely() {
     let mut play = Play::new(Quirks { single_session: true, ..Quirks::default() });
+    play.pass(10_000_000);
     play.enter(1, "alice");
     let mut pauses = Vec::new();
     for _ in 0..6 {
@@ -548,6 +549,8 @@ fn subscribes_of_each_connection_are_calls_of_its_own() {
     assert_eq!(play.rows(1), ["success"; 40]);
     let calls = play.sent.iter().filter(|(_, command)| !command.more).count();
     assert_eq!(calls, 2 + 4, "two connections, and ten topics a call");
+    let connections = |play: &Play| play.hub.snapshot(play.now_ms, 9).sessions[0].connections;
+    assert_eq!(connections(&play), 2);
 }
 
 #[test]
@@ -566,4 +569,56 @@ fn a_broker_that_takes_one_topic_a_call_is_not_told_of_more_because_another_take
     play.subscribe(1, 0..3);
     assert_eq!(play.rows(1), ["success"; 3]);
     assert!(play.sent.iter().all(|(_, command)| !command.more));
+}
+
+#[test]
+fn a_connection_that_is_just_full_takes_no_more() {
+    let mut play = Play::new(Quirks { topics_per_connection: 2, ..Quirks::default() });
+    play.enter(1, "alice");
+    play.subscribe(1, 0..2);
+    assert_eq!(play.rows(1), ["success"; 2]);
+    play.subscribe(1, 2..3);
+    assert_eq!(play.rows(1), ["LIMIT_EXCEEDED"]);
+    play.subscribe(1, 0..1);
+    assert_eq!(play.rows(1), ["success"], "that it has already");
+}
+
+#[test]
+fn a_connection_that_runs_empty_is_closed_and_one_that_does_not_is_kept() {
+    let quirks = Quirks { topics_per_connection: 2, connections_per_user: 3, ..Quirks::default() };
+    let mut play = Play::new(quirks);
+    play.enter(1, "alice");
+    play.subscribe(1, 0..6);
+    for (gone, connections) in [(1, 3), (2, 2), (3, 2), (4, 1), (5, 1), (6, 1)] {
+        // From the last to the first.
+        play.unsubscribe(1, 6 - gone..7 - gone);
+        assert_eq!(play.market.len(), connections, "{gone}");
+    }
+}
+
+#[test]
+fn a_connection_that_carries_something_is_kept_though_another_has_room() {
+    let quirks = Quirks { topics_per_connection: 2, connections_per_user: 2, ..Quirks::default() };
+    let mut play = Play::new(quirks);
+    play.enter(1, "alice");
+    play.subscribe(1, 0..4);
+    play.unsubscribe(1, 0..2);
+    play.pass(60_000);
+    assert_eq!((play.market.len(), play.topics(), play.counts()), (2, 2, [2, 4, 2, 0, 0]));
+}
+
+#[test]
+fn of_several_connections_one_is_kept() {
+    let quirks = Quirks {
+        topics_per_connection: 2,
+        connections_per_user: 2,
+        keep_session: true,
+        ..Quirks::default()
+    };
+    let mut play = Play::new(quirks);
+    play.enter(1, "alice");
+    play.subscribe(1, 0..4);
+    play.leave(1);
+    play.pass(60_000);
+    assert_eq!((play.market.len(), play.topics()), (1, 0));
 }

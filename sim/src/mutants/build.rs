@@ -14,13 +14,14 @@ use crate::bugs::scratch::Scratch;
 
 /// Tests of the engine besides those beside its code, the quickest first. Those of `growth` measure
 /// time: on a busy machine they would blame anybody.
-const TESTS: [&str; 12] = [
+const TESTS: [&str; 13] = [
     "shard",
     "shard_news",
     "shard_slow",
     "pace",
     "hub_notes",
     "hub_audience",
+    "hub_served",
     "hub_observed",
     "hub_administrators",
     "hub_quirks",
