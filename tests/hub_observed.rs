@@ -509,3 +509,26 @@ fn clients_are_counted_where_they_have_come_in() {
     observed.event(Event::Opened { client, shard: 0, channel });
     assert_eq!(observed.hub.snapshot(0, NO_LIMIT).channels, [1, 2], "the gateway's own is nobody");
 }
+
+#[test]
+fn it_is_counted_what_topics_do_while_credentials_change() {
+    let marked = |story: fn(&mut Observed)| {
+        let met = met(|observed| {
+            observed.enter(1, "alice");
+            observed.subscribe(1, "TCS");
+            story(observed);
+            observed.event(Event::Invalidate { user: "alice".into() });
+        });
+        let is_counted =
+            |mark: Mark| met.iter().any(|words| words.starts_with(&format!("{} |", mark.label())));
+        let marks = [Mark::CredentialsChangeInSubscribe, Mark::CredentialsChangeInUnsubscribe];
+        marks.map(is_counted)
+    };
+    assert_eq!(marked(|_| ()), [true, false]);
+    assert_eq!(marked(Observed::agree), [false, false]);
+    let unsubscribes = |observed: &mut Observed| {
+        observed.agree();
+        observed.unsubscribe(1, "TCS");
+    };
+    assert_eq!(marked(unsubscribes), [false, true]);
+}

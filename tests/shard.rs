@@ -167,6 +167,17 @@ fn who_comes_and_goes_is_work_as_ticks_are() {
 }
 
 #[test]
+fn whoever_has_an_answer_to_read_is_urgent_and_whoever_has_ticks_is_not() {
+    let mut shard = shard();
+    join(&mut shard, A);
+    assert!(shard.has_urgent());
+    assert_eq!((shard.pop_urgent(), shard.has_urgent()), (Some(A), false));
+    read(&mut shard, A);
+    shard.tick(ROUTE, &tick(1));
+    assert_eq!((shard.pop_urgent(), shard.has_dirty()), (None, true));
+}
+
+#[test]
 fn a_sleeper_gets_the_oldest_few_and_the_latest_and_disturbs_nobody() {
     let mut shard = shard();
     join(&mut shard, A);

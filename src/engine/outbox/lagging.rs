@@ -118,3 +118,14 @@ pub(super) fn told(frame: Bytes, skipped: u64) -> Bytes {
     mark!(SkippedTold);
     frame::with_skipped(&frame, skipped)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "bytes that lag")]
+    fn bytes_that_were_counted_wrong_are_noticed() {
+        Lagging { bytes: 1, ..Lagging::default() }.check();
+    }
+}

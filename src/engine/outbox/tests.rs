@@ -283,3 +283,23 @@ fn a_client_that_reads_a_little_now_and_then_costs_a_bounded_number_of_bytes() {
     assert!(most <= 40_000 + telling + 40_000, "{most} bytes wait");
     assert!(most > 50_000, "what it catches up with and what lags behind: {most} bytes");
 }
+
+#[test]
+fn the_latest_values_may_be_just_as_many_bytes_as_they_may() {
+    let limits = OutboxLimits { ticks_max: 0, latest_bytes_max: 4, ..LIMITS };
+    let mut outbox = Outbox::new(Content::Broadcasts);
+    assert_eq!(outbox.push_tick(&limits, RouteId(1), frame("aa")), Ok(false));
+    assert_eq!(outbox.push_tick(&limits, RouteId(2), frame("bb")), Ok(false));
+    assert_eq!(outbox.push_tick(&limits, RouteId(3), frame("c")), Err(Overflow));
+    assert_eq!(drained(&mut outbox), "aabb");
+}
+
+#[test]
+fn whoever_drops_broadcasts_has_nothing_to_tell() {
+    let mut outbox = Outbox::new(Content::Broadcasts);
+    for text in ["a", "b", "c"] {
+        outbox.push_tick_by(OutboxPolicy::DropOldest, &LIMITS, RouteId(1), frame(text)).unwrap();
+    }
+    assert_eq!(outbox.untold().count(), 0);
+    assert_eq!(drained(&mut outbox), "bc");
+}
