@@ -164,6 +164,13 @@ fn who_comes_and_goes_is_work_as_ticks_are() {
     assert!(0 < first && first < second, "{first} {second}");
     let (third, fourth) = worked();
     assert_eq!((third - second, fourth - third), (first, second - first));
+    join(&mut shard, A);
+    join(&mut shard, B);
+    let joined = shard.work();
+    assert_eq!(joined - fourth, 2 * first);
+    shard.tick(ROUTE, &tick(1));
+    assert_eq!(shard.work() - joined, 2, "a tick for each of two");
+    assert!(first > 2, "who comes is more work than a tick");
 }
 
 #[test]

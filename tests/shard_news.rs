@@ -212,3 +212,14 @@ fn of_a_route_that_began_anew_old_news_is_nobodys() {
     stale(&mut shard, 1);
     assert_eq!(read(&mut shard, A), ["stale S1"]);
 }
+
+#[test]
+fn how_a_topic_is_is_work_for_each_client_on_it() {
+    let mut shard = shard();
+    join(&mut shard, B, &[1]);
+    let before = shard.work();
+    stale(&mut shard, 1);
+    assert_eq!(shard.work() - before, 2);
+    tick(&mut shard, 1);
+    assert_eq!(shard.work() - before, 4);
+}
