@@ -261,6 +261,25 @@ mod tests {
     }
 
     #[test]
+    fn what_waits_outlives_what_was_forgotten_around_it() {
+        let mut backlog = Backlog::default();
+        for route in 1..=100 {
+            backlog.push(ALL, RouteId(route), tick(route, 0));
+            backlog.push(ALL, RouteId(500), tick(500, route));
+            backlog.push(ALL, RouteId(route), tick(route, 1));
+        }
+        let mut most = 0;
+        for route in 1..=100 {
+            backlog.forget(RouteId(route));
+            assert!(backlog.ticks.len() <= 2 * backlog.len() + FORGOTTEN_MAX);
+            most = most.max(backlog.ticks.len() - backlog.len());
+        }
+        assert_eq!((backlog.len(), most), (100, 182), "not looked through for each");
+        let expected: Vec<String> = (1..=100).map(|number| format!("500:{number}")).collect();
+        assert_eq!(shown(&backlog.take(ALL)), expected);
+    }
+
+    #[test]
     fn bytes_are_a_bound_too() {
         let mut backlog = Backlog::default();
         let limits = BacklogLimits { ticks_max: 100, bytes_max: tick(1, 0).len() };
