@@ -8,6 +8,7 @@ fn a_new_topic_is_looked_at_when_it_may_have_been_learnt() {
     let mut desk = Desk::new();
     desk.jump(1_000);
     desk.want(1, "CRYPTO:BTC");
+    assert_eq!(desk.counts(), [1, 0, 0, 0, 0]);
     // The wheel may be early.
     let due_ms = desk.state.next_deadline_ms();
     assert!(due_ms.is_some_and(|at_ms| (15_000..=21_000).contains(&at_ms)), "{due_ms:?}");
