@@ -78,12 +78,22 @@ impl Wheel {
     /// Takes the number whose deadline came first, if one has come. Of those that came at once, the
     /// one that was set first.
     pub fn pop_due(&mut self, now_ms: u64) -> Option<usize> {
+        let first = self.first_due(now_ms)?;
+        self.take(first);
+        self.len -= 1;
+        Some(first)
+    }
+
+    /// Whether a deadline has come, to the millisecond: [`Wheel::next_ms`] may be early.
+    pub fn is_due(&mut self, now_ms: u64) -> bool {
+        self.first_due(now_ms).is_some()
+    }
+
+    fn first_due(&mut self, now_ms: u64) -> Option<usize> {
         while let Some((level, slot, at_ms)) = self.next().filter(|(.., at_ms)| *at_ms <= now_ms) {
             self.now_ms = at_ms;
             let first = self.levels[level].lists[slot].first as usize;
             if level == 0 {
-                self.take(first);
-                self.len -= 1;
                 return Some(first);
             }
             // Whatever waits for a later millisecond of this place moves down, in its order.
@@ -181,8 +191,10 @@ mod tests {
             wheel.set(number, at_ms);
         }
         assert_eq!(wheel.next_ms(), Some(5));
-        assert!(due(&mut wheel, 4).is_empty());
+        assert!(due(&mut wheel, 4).is_empty() && !wheel.is_due(4));
+        assert!(wheel.is_due(5));
         assert_eq!(due(&mut wheel, 5), [1, 2]);
+        assert!(!wheel.is_due(63) && wheel.is_due(64) && wheel.len() == 3);
         assert_eq!(due(&mut wheel, 70), [4, 0]);
         assert!(due(&mut wheel, 3_599_999).is_empty());
         assert_eq!(due(&mut wheel, 4_000_000), [3]);

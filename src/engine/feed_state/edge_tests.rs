@@ -59,6 +59,18 @@ fn a_stale_topic_whose_session_is_lost_recovers_a_second_later() {
 }
 
 #[test]
+fn whoever_comes_after_a_quiet_while_is_judged_in_time() {
+    let mut config = Config::default();
+    (config.feed.stale_after_ms, config.feed.stale_max_ms) = (200, 200);
+    let at = Moment { now_ms: 0, unix_ms: Desk::BEGAN_MS };
+    let mut desk = Desk { state: FeedState::new(&config, at), now_ms: 0 };
+    desk.jump(1_000_000);
+    desk.want(1, "CRYPTO:BTC");
+    assert_eq!(desk.go(1_000_199), NOTHING);
+    assert_eq!(desk.go(1_000_200), ["BTC stale: no tick since subscribe"]);
+}
+
+#[test]
 fn whoever_ticks_a_second_after_its_session_was_lost_ticks_all_the_same() {
     for (after_ms, still_ticks) in [(1_000, false), (1_001, true)] {
         let mut desk = Desk::new();

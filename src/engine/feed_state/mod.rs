@@ -284,7 +284,7 @@ impl FeedState {
     /// Looks at what is due. Call it when [`FeedState::next_deadline_ms`] has come.
     pub fn fire(&mut self) {
         let now_ms = self.at.now_ms;
-        let late = self.wheel.next_ms().is_some_and(|due_ms| due_ms + LATE_MS < now_ms);
+        let late = now_ms > LATE_MS && self.wheel.is_due(now_ms - LATE_MS - 1);
         let has_listened = now_ms <= self.listens_until_ms + LATE_MS;
         if late && !has_listened {
             self.listens_until_ms = now_ms + LATE_MS;
