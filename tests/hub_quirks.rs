@@ -185,6 +185,16 @@ impl Play {
     }
 }
 
+fn two_connections_and_ten_topics_a_call() -> Quirks {
+    Quirks {
+        calls_per_second: Some(2.0),
+        batch_max: 10,
+        connections_per_user: 2,
+        topics_per_connection: 20,
+        ..Quirks::default()
+    }
+}
+
 fn instrument(number: u32) -> Instrument {
     Instrument::new("NSE", format!("S{number}"))
 }
@@ -499,14 +509,7 @@ fn what_begins_to_linger_while_another_waits_makes_room_at_once() {
 
 #[test]
 fn what_cannot_be_part_of_a_call_is_a_call_of_its_own() {
-    let quirks = Quirks {
-        calls_per_second: Some(2.0),
-        batch_max: 10,
-        connections_per_user: 2,
-        topics_per_connection: 20,
-        ..Quirks::default()
-    };
-    let mut play = Play::new(quirks);
+    let mut play = Play::new(two_connections_and_ten_topics_a_call());
     play.enter(1, "alice");
     play.subscribe(1, 0..15);
     play.pass(5_000);
@@ -535,14 +538,7 @@ fn a_call_that_nobody_needs_any_more_keeps_nobody_waiting() {
 
 #[test]
 fn subscribes_of_each_connection_are_calls_of_its_own() {
-    let quirks = Quirks {
-        calls_per_second: Some(2.0),
-        batch_max: 10,
-        connections_per_user: 2,
-        topics_per_connection: 20,
-        ..Quirks::default()
-    };
-    let mut play = Play::new(quirks);
+    let mut play = Play::new(two_connections_and_ten_topics_a_call());
     play.enter(1, "alice");
     play.subscribe(1, 0..40);
     play.pass(60_000);

@@ -34,6 +34,22 @@ impl Desk {
         desk
     }
 
+    /// One whose market MCX never closes and has a longest silence of its own.
+    fn around_the_clock(stale_after_ms: u64) -> Self {
+        let mut config = Config::default();
+        config.market.push(MarketEntry {
+            exchanges: vec!["MCX".into()],
+            utc_offset: "+00:00".into(),
+            days: crate::config::DAYS.map(String::from).to_vec(),
+            open: "00:00".into(),
+            close: "24:00".into(),
+            holidays: Vec::new(),
+            stale_after_ms: Some(stale_after_ms),
+        });
+        let at = Moment { now_ms: 0, unix_ms: MONDAY_10_MS };
+        Self { state: FeedState::new(&config, at), now_ms: 0 }
+    }
+
     /// Goes on to a moment; deadlines on the way are looked at in time.
     pub fn go(&mut self, to_ms: u64) -> Vec<String> {
         let mut told = Vec::new();
@@ -156,18 +172,7 @@ fn a_topic_rarer_than_the_longest_silence_is_told_stale_twice_and_then_known() {
 
 #[test]
 fn a_market_may_have_a_longest_silence_of_its_own() {
-    let mut config = Config::default();
-    config.market.push(MarketEntry {
-        exchanges: vec!["MCX".into()],
-        utc_offset: "+00:00".into(),
-        days: crate::config::DAYS.map(String::from).to_vec(),
-        open: "00:00".into(),
-        close: "24:00".into(),
-        holidays: Vec::new(),
-        stale_after_ms: Some(HOUR_MS),
-    });
-    let at = Moment { now_ms: 0, unix_ms: MONDAY_10_MS };
-    let mut desk = Desk { state: FeedState::new(&config, at), now_ms: 0 };
+    let mut desk = Desk::around_the_clock(HOUR_MS);
     desk.want(1, "MCX:COTTON");
     desk.want(2, "NSE:TCS");
     assert_eq!(desk.go(130_000), ["TCS stale: no tick since subscribe"]);
@@ -181,18 +186,7 @@ fn a_market_may_have_a_longest_silence_of_its_own() {
 
 #[test]
 fn whoever_may_be_silent_for_long_may_be_so_when_it_is_known_to_be_rare() {
-    let mut config = Config::default();
-    config.market.push(MarketEntry {
-        exchanges: vec!["MCX".into()],
-        utc_offset: "+05:30".into(),
-        days: ["mon", "tue"].map(String::from).to_vec(),
-        open: "00:00".into(),
-        close: "24:00".into(),
-        holidays: Vec::new(),
-        stale_after_ms: Some(2 * HOUR_MS),
-    });
-    let at = Moment { now_ms: 0, unix_ms: MONDAY_10_MS };
-    let mut desk = Desk { state: FeedState::new(&config, at), now_ms: 0 };
+    let mut desk = Desk::around_the_clock(2 * HOUR_MS);
     desk.want(1, "MCX:COTTON");
     for _ in 0..3 {
         desk.go(desk.now_ms + 150 * 60_000);
