@@ -9,7 +9,7 @@ use hub_support::{Story, anonymous_channel, identity, subscribe};
 use tickgate::auth::{KeyHash, KeyTable};
 use tickgate::config::{Action, ChannelAuth, ChannelEntry, ChannelKind, Config};
 use tickgate::engine::Request;
-use tickgate::topic::Role;
+use tickgate::topic::{ClientId, Role};
 
 const KINDS: [ChannelKind; 2] = [ChannelKind::Interactive, ChannelKind::Broadcast];
 const AUTHS: [ChannelAuth; 3] = [ChannelAuth::Message, ChannelAuth::Door, ChannelAuth::Anonymous];
@@ -115,6 +115,18 @@ fn an_anonymous_client_holds_three_topics_and_hears_no_orders() {
     story.now_ms = 10_000_000;
     story.tell(tickgate::engine::Event::Timer);
     assert_eq!(story.closes, [], "nobody asks it to authenticate");
+}
+
+#[test]
+fn whoever_need_not_authenticate_may_be_silent() {
+    let mut story = Story::new(anonymous_channel);
+    let own = ClientId::own(1);
+    story.open_in(1, 0);
+    story.open_in(2, 1);
+    story.open(own.0);
+    story.now_ms = 10_000_000;
+    story.tell(tickgate::engine::Event::Timer);
+    assert_eq!(story.closes, [(ClientId(1), 4401)]);
 }
 
 #[test]

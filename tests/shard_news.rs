@@ -124,6 +124,19 @@ fn many_topics_are_told_in_one_message() {
 }
 
 #[test]
+fn each_state_is_told_apart_and_the_same_state_once() {
+    let mut shard = shard();
+    stale(&mut shard, 1);
+    news(&mut shard, 2, Some(FeedStatus::Recovering));
+    assert_eq!(read(&mut shard, A), ["recovering S2", "stale S1"]);
+    stale(&mut shard, 1);
+    news(&mut shard, 2, Some(FeedStatus::Recovering));
+    assert_eq!(read(&mut shard, A), NOTHING);
+    stale(&mut shard, 2);
+    assert_eq!(read(&mut shard, A), ["stale S2"]);
+}
+
+#[test]
 fn a_newcomer_is_told_behind_its_answer() {
     let mut shard = shard();
     tick(&mut shard, 3);
@@ -198,6 +211,18 @@ fn little_is_written_at_a_time() {
     assert_eq!(shard.drain_into(A, &mut out, 1), 1);
     assert_eq!(words(&out), ["tick S2"]);
     assert_eq!(read(&mut shard, A), ["stale S1"]);
+}
+
+#[test]
+fn nothing_is_written_where_nothing_more_has_room() {
+    let mut shard = shard();
+    let full = |shard: &mut Shard| shard.drain_into(A, &mut Vec::new(), 0);
+    let one = |shard: &mut Shard| shard.drain_into(A, &mut Vec::new(), 1);
+    stale(&mut shard, 1);
+    assert_eq!((full(&mut shard), one(&mut shard)), (0, 1));
+    live(&mut shard, 1);
+    assert_eq!((full(&mut shard), one(&mut shard)), (0, 1));
+    assert_eq!(read(&mut shard, A), NOTHING);
 }
 
 #[test]

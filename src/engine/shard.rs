@@ -41,6 +41,20 @@ pub struct ShardOptions {
     pub stall_timeout_ms: u64,
 }
 
+#[cfg(test)]
+impl ShardOptions {
+    /// Little has room.
+    pub(crate) const fn of_tests() -> Self {
+        let outbox = OutboxLimits {
+            ticks_max: 9,
+            tick_bytes_max: 99,
+            latest_bytes_max: 99,
+            control_bytes_max: 99,
+        };
+        Self { outbox, close_timeout_ms: 9, stall_timeout_ms: 60_000 }
+    }
+}
+
 /// What changes for a client along with an answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Change {

@@ -14,7 +14,7 @@ use crate::bugs::scratch::Scratch;
 
 /// Tests of the engine besides those beside its code, the quickest first. Those of `growth` measure
 /// time: on a busy machine they would blame anybody.
-const TESTS: [&str; 13] = [
+const TESTS: [&str; 14] = [
     "shard",
     "shard_news",
     "shard_slow",
@@ -24,6 +24,7 @@ const TESTS: [&str; 13] = [
     "hub_served",
     "hub_observed",
     "hub_administrators",
+    "hub_connections",
     "hub_quirks",
     "roles",
     "matrix",

@@ -4,7 +4,6 @@
 //! what a lost one carried goes to the others as far as they have room, and waits for its return
 //! beyond that.
 
-use super::topics::TopicState;
 use super::user::{Session, User};
 use super::{Effect, Hub, reject};
 use crate::broker::BrokerError;
@@ -96,14 +95,8 @@ impl Hub {
             mark!(SessionRunsEmpty);
             self.work.sessions.insert((user_id.clone(), at));
         }
-        // Whoever is wanted no more, or bound elsewhere, has no use for the place.
-        while let Some(waiting) = user.homeless.pop_first() {
-            let takes = |state: &TopicState| !state.wants.is_empty() && state.bound.is_none();
-            if user.topics.get(&waiting).is_some_and(takes) {
-                self.work.topics.push_back((user_id.clone(), waiting));
-                break;
-            }
-        }
+        let waiting = user.homeless.pop_first();
+        self.work.topics.extend(waiting.map(|waiting| (user_id.clone(), waiting)));
     }
 
     /// No session can be had for the topics that wait for one.

@@ -66,6 +66,11 @@ impl TopicState {
         (self.seat, self.lingers_until_ms) = (None, None);
     }
 
+    /// Whether any session with room may carry it, and none does.
+    pub fn needs_room(&self) -> bool {
+        !self.wants.is_empty() && self.seat.is_none() && self.bound.is_none()
+    }
+
     fn waiting(&self) -> Vec<(ClientId, Mode)> {
         let waiting = self.wants.iter().filter(|(_, want)| **want == Want::Waiting);
         waiting.map(|(who, _)| *who).collect()

@@ -70,27 +70,28 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::engine::{Change, Epoch, OutboxLimits, RouteId, ShardOptions};
+    use crate::config::OutboxPolicy;
+    use crate::engine::{Change, Epoch, RouteId, ShardOptions};
     use crate::topic::ClientId;
 
     #[test]
     fn a_shard_that_has_drifted_is_noticed() {
-        let limits = OutboxLimits {
-            ticks_max: 9,
-            tick_bytes_max: 99,
-            latest_bytes_max: 99,
-            control_bytes_max: 99,
-        };
-        let options =
-            ShardOptions { outbox: limits, close_timeout_ms: 9, stall_timeout_ms: 60_000 };
-        let drifts: [fn(&mut Shard); 4] = [
+        let drifts: [fn(&mut Shard); 5] = [
             |shard| shard.free.push(0),
             |shard| shard.slots[0].as_mut().unwrap().queued = true,
             |shard| shard.closing.set(ClientId(1), 9),
             |shard| shard.routes.entry(RouteId(1)).or_default().subscribers.push(0),
+            |shard| {
+                let client = shard.slots[0].as_mut().unwrap();
+                let (oldest, limits) = (OutboxPolicy::DropOldest, client.limits);
+                for _ in 0..=limits.ticks_max {
+                    let tick = Bytes::from_static(b"x");
+                    client.outbox.push_tick_by(oldest, &limits, RouteId(7), tick).unwrap();
+                }
+            },
         ];
         for drift in drifts {
-            let mut shard = Shard::new(options);
+            let mut shard = Shard::new(ShardOptions::of_tests());
             shard.attach(ClientId(1));
             shard.check();
             drift(&mut shard);
@@ -100,14 +101,6 @@ mod tests {
 
     #[test]
     fn paces_that_have_drifted_are_noticed() {
-        let limits = OutboxLimits {
-            ticks_max: 9,
-            tick_bytes_max: 99,
-            latest_bytes_max: 99,
-            control_bytes_max: 99,
-        };
-        let options =
-            ShardOptions { outbox: limits, close_timeout_ms: 9, stall_timeout_ms: 60_000 };
         let drifts: [fn(&mut Shard); 6] = [
             |shard| shard.routes[&RouteId(1)].paces = None,
             |shard| assert!(shard.paces.pop_due(10).is_some()),
@@ -117,7 +110,7 @@ mod tests {
             |shard| shard.paces.group_mut(1).route = RouteId(1),
         ];
         for drift in drifts {
-            let mut shard = Shard::new(options);
+            let mut shard = Shard::new(ShardOptions::of_tests());
             shard.attach(ClientId(1));
             for route in [1, 2] {
                 shard.expect(RouteId(route), Epoch(0));

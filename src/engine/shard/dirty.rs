@@ -131,19 +131,12 @@ impl Shard {
 mod tests {
     use bytes::Bytes;
 
-    use crate::engine::{Epoch, OutboxLimits, RouteId, Shard, ShardOptions};
+    use crate::engine::{Epoch, RouteId, Shard, ShardOptions};
     use crate::topic::ClientId;
 
     /// Three clients on one route, none of them dirty.
     fn shard() -> Shard {
-        let outbox = OutboxLimits {
-            ticks_max: 9,
-            tick_bytes_max: 99,
-            latest_bytes_max: 99,
-            control_bytes_max: 99,
-        };
-        let options = ShardOptions { outbox, close_timeout_ms: 9, stall_timeout_ms: 60_000 };
-        let mut shard = Shard::new(options);
+        let mut shard = Shard::new(ShardOptions::of_tests());
         shard.expect(RouteId(1), Epoch(0));
         for client in 1..=3 {
             shard.attach(ClientId(client));

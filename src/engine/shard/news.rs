@@ -104,9 +104,7 @@ impl Shard {
             return client.outbox.drain_into(out, bytes_max);
         }
         let mut frames = client.tell_live(out, bytes_max);
-        if out.len() < bytes_max {
-            frames += client.outbox.drain_into(out, bytes_max);
-        }
+        frames += client.outbox.drain_into(out, bytes_max);
         if client.outbox.is_empty() {
             frames += client.tell_silent(&self.routes, out, bytes_max);
         }
@@ -185,4 +183,63 @@ fn write<'a>(standings: impl Iterator<Item = &'a Standing> + Clone, out: &mut Ve
     let entries = standings.map(|standing| &standing.entry);
     out.extend_from_slice(&status_frame(*status, broker.as_str(), entries));
     1
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+    use crate::engine::{Change, Epoch, ShardOptions};
+
+    const CLIENT: ClientId = ClientId(1);
+    const ROUTE: RouteId = RouteId(1);
+
+    /// A shard with a client on one route.
+    fn shard() -> Shard {
+        let mut shard = Shard::new(ShardOptions::of_tests());
+        shard.attach(CLIENT);
+        shard.expect(ROUTE, Epoch(0));
+        shard.deliver(CLIENT, Change { add: vec![ROUTE], ..Change::default() }, None);
+        shard
+    }
+
+    fn standing(status: FeedStatus) -> Standing {
+        Standing { status, broker: "paper".into(), entry: Bytes::from_static(b"{}") }
+    }
+
+    #[test]
+    fn nothing_is_kept_of_a_silence_that_is_over() {
+        let mut shard = shard();
+        for (status, knows) in [(FeedStatus::Stale, true), (FeedStatus::Live, false)] {
+            let Standing { status, broker, entry } = standing(status);
+            let status = Some(status);
+            shard.news(RouteNews { route: ROUTE, shards: 1, status, broker, entry });
+            assert_eq!(shard.drain_into(CLIENT, &mut Vec::new(), usize::MAX), 1);
+            let client = shard.slots[0].as_ref().expect("a client");
+            assert_eq!(client.untold.is_some(), knows);
+        }
+    }
+
+    #[test]
+    fn what_is_told_of_routes_that_are_left_is_noticed() {
+        const OTHER: RouteId = RouteId(2);
+        let drifts: [fn(&mut Untold); 4] = [
+            |untold| _ = untold.silent.insert(OTHER),
+            |untold| _ = untold.told.insert(OTHER, FeedStatus::Stale),
+            |untold| {
+                untold.live.insert(OTHER, standing(FeedStatus::Live));
+                untold.told.insert(OTHER, FeedStatus::Stale);
+            },
+            // Of a silence that it was not told it need not hear the end.
+            |untold| _ = untold.live.insert(ROUTE, standing(FeedStatus::Live)),
+        ];
+        for drift in drifts {
+            let mut shard = shard();
+            shard.check();
+            let client = shard.slots[0].as_mut().expect("a client");
+            drift(client.untold.get_or_insert_default());
+            assert!(catch_unwind(AssertUnwindSafe(|| shard.check())).is_err(), "{shard:?}");
+        }
+    }
 }

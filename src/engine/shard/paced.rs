@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Lost, Overflow, RouteId, Shard};
+use super::{Overflow, RouteId, Shard};
 use crate::marks::mark;
 use crate::protocol::frame;
 
@@ -63,10 +63,7 @@ impl Shard {
         let client = self.client_mut(slot);
         mark!(PacedLags if client.outbox.ticks() >= client.limits.ticks_max);
         match client.push_tick(route, frame) {
-            Ok(Lost { replaced, dropped }) => {
-                self.totals.conflated += replaced;
-                self.totals.dropped += dropped;
-            }
+            Ok(lost) => self.totals.add(lost),
             Err(Overflow) => {
                 let id = client.id;
                 self.overflowed.push(id);
