@@ -22,6 +22,8 @@ pub struct Backlog {
     /// Ticks that wait, and bytes of them, without what was forgotten.
     count: usize,
     bytes: usize,
+    /// Bytes of `ticks`, with what was forgotten.
+    held: usize,
     /// The number of the next tick.
     next: u64,
     shed: u64,
@@ -50,12 +52,13 @@ struct OfRoute {
 pub struct BacklogLimits {
     /// Ticks.
     pub ticks_max: usize,
-    /// Bytes of them; the last one may exceed it.
+    /// Bytes of them; the last one of each route may exceed it.
     pub bytes_max: usize,
 }
 
-/// Forgotten ticks that may stay besides as many as wait.
+/// Forgotten ticks, and bytes of them, that may stay besides as many as wait, if any waits.
 const FORGOTTEN_MAX: usize = 64;
+const FORGOTTEN_BYTES_MAX: usize = 65_536;
 
 impl Backlog {
     /// Adds a tick. Beyond the bound it replaces the one of its route that waits; with none of each
@@ -68,6 +71,7 @@ impl Backlog {
             let waiting = &mut self.ticks[place.expect("the last tick of a route waits")];
             of_route.bytes = of_route.bytes + frame.len() - waiting.frame.len();
             self.bytes = self.bytes + frame.len() - waiting.frame.len();
+            self.held = self.held + frame.len() - waiting.frame.len();
             waiting.frame = frame;
             waiting.skipped += 1;
             self.shed += 1;
@@ -82,6 +86,7 @@ impl Backlog {
         of_route.bytes += frame.len();
         self.count += 1;
         self.bytes += frame.len();
+        self.held += frame.len();
         self.ticks.push_back(Waiting { number, route, frame, skipped: 0 });
     }
 
@@ -103,6 +108,7 @@ impl Backlog {
     fn pop(&mut self) -> Option<Waiting> {
         loop {
             let tick = self.ticks.pop_front()?;
+            self.held -= tick.frame.len();
             let of_route = self.routes.get_mut(&tick.route);
             let Some(of_route) = of_route.filter(|it| it.first <= tick.number) else { continue };
             of_route.count -= 1;
@@ -112,6 +118,7 @@ impl Backlog {
             }
             self.count -= 1;
             self.bytes -= tick.frame.len();
+            self.drop_forgotten();
             return Some(tick);
         }
     }
@@ -123,10 +130,19 @@ impl Backlog {
         let Some(forgotten) = self.routes.swap_remove(&route) else { return };
         self.count -= forgotten.count;
         self.bytes -= forgotten.bytes;
-        if self.ticks.len() > 2 * self.count + FORGOTTEN_MAX {
+        self.drop_forgotten();
+    }
+
+    /// Keeps no more of what was forgotten than may stay.
+    fn drop_forgotten(&mut self) {
+        if self.count == 0
+            || self.ticks.len() > 2 * self.count + FORGOTTEN_MAX
+            || self.held > 2 * self.bytes + FORGOTTEN_BYTES_MAX
+        {
             let routes = &self.routes;
             self.ticks
                 .retain(|tick| routes.get(&tick.route).is_some_and(|it| it.first <= tick.number));
+            self.held = self.bytes;
         }
     }
 
@@ -253,7 +269,7 @@ mod tests {
             backlog.push(limits, RouteId(route), tick(1, 0));
             backlog.forget(RouteId(route));
             assert_eq!((backlog.len(), backlog.bytes(), backlog.is_empty()), (0, 0, true));
-            assert!(backlog.ticks.len() <= FORGOTTEN_MAX && backlog.routes.is_empty());
+            assert!(backlog.ticks.is_empty() && backlog.routes.is_empty());
         }
         backlog.push(limits, RouteId(1), tick(1, 1));
         assert_eq!(shown(&backlog.take(ALL)), ["1:1"]);
@@ -277,6 +293,33 @@ mod tests {
         assert_eq!((backlog.len(), most), (100, 182), "not looked through for each");
         let expected: Vec<String> = (1..=100).map(|number| format!("500:{number}")).collect();
         assert_eq!(shown(&backlog.take(ALL)), expected);
+    }
+
+    #[test]
+    fn large_ticks_that_were_forgotten_are_dropped_sooner() {
+        let large = Bytes::from(vec![0; FORGOTTEN_BYTES_MAX / 4]);
+        let mut backlog = Backlog::default();
+        for route in 0..20 {
+            backlog.push(ALL, RouteId(route), large.clone());
+        }
+        for route in 0..19 {
+            backlog.forget(RouteId(route));
+            let held: usize = backlog.ticks.iter().map(|tick| tick.frame.len()).sum();
+            assert_eq!(held, backlog.held);
+            assert!(held <= 2 * backlog.bytes() + FORGOTTEN_BYTES_MAX);
+        }
+        assert!(backlog.ticks.len() <= 6);
+        assert_eq!(backlog.take(ALL).len(), 1);
+        assert!(backlog.ticks.is_empty());
+    }
+
+    #[test]
+    fn where_nothing_waits_any_more_nothing_forgotten_is_left() {
+        let mut backlog = Backlog::default();
+        (0..10).for_each(|route| backlog.push(ALL, RouteId(route), tick(route, 0)));
+        (1..10).for_each(|route| backlog.forget(RouteId(route)));
+        assert_eq!(backlog.take(BacklogLimits { ticks_max: 1, ..ALL }).len(), 1);
+        assert!(backlog.is_empty() && backlog.ticks.is_empty());
     }
 
     #[test]

@@ -66,7 +66,6 @@ pub struct Broadcast {
     leave_at_ms: Option<u64>,
     /// The client lacks something, and asks for it when somebody listens again.
     lacks: bool,
-    /// Routes of the topics that it has subscribed to.
     /// Routes that may be ticked, and since when.
     expected: NumberMap<RouteId, Epoch>,
     /// What those had heard of routes who say what follows.
