@@ -146,9 +146,9 @@ pub(super) async fn run_feed<S: Send + 'static>(
     };
     let moment = || Moment { now_ms: clock.now_ms(), unix_ms: (outlets.unix_ms)() };
     loop {
-        let behind = feed.shards.iter().position(ToShard::is_behind);
+        let room = to_shard::room_of_any(&feed.shards);
+        let is_behind = room.is_some();
         let look_ms = feed.tables.state.next_deadline_ms();
-        let room = behind.map(|shard| feed.shards[shard].room());
         tokio::select! {
             biased;
             message = mailbox.recv() => match message {
@@ -169,9 +169,9 @@ pub(super) async fn run_feed<S: Send + 'static>(
                     permit.send(HubMessage::Event(Event::Invalidate { user }));
                 }
             }
-            room = OptionFuture::from(room), if behind.is_some() => {
+            room = OptionFuture::from(room), if is_behind => {
                 // Without a shard the gateway is ending; there will never be room.
-                let (Some(shard), Some(Some(room))) = (behind, room) else { return };
+                let Some((shard, Some(room))) = room else { return };
                 feed.shards[shard].send(room);
             }
             batch = bus.recv(), if feed.invalidated.len() < INVALIDATED_MAX => {
@@ -181,7 +181,7 @@ pub(super) async fn run_feed<S: Send + 'static>(
                     feed.route(now_ms, &message);
                 }
                 feed.hand_over(now_ms).await;
-                if behind.is_some() {
+                if is_behind {
                     // Whoever is behind needs this core more.
                     tokio::task::yield_now().await;
                 }

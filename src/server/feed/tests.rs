@@ -10,16 +10,23 @@ use crate::runtime::{Runtime, Task, TokioRuntime};
 use crate::topic::{Instrument, Mode};
 use crate::zmtp::{Options, Pub};
 
-/// A feed with one publisher, and a shard whose mailbox nobody empties.
+type Mailbox = mpsc::Receiver<ShardMessage<tokio::io::DuplexStream>>;
+
+/// A feed with one publisher, and shards whose mailboxes nobody empties.
 struct Stalled {
     publisher: Pub,
     to_feed: mpsc::Sender<FeedMessage>,
-    shard: mpsc::Receiver<ShardMessage<tokio::io::DuplexStream>>,
+    shard: Mailbox,
+    others: Vec<Mailbox>,
     _hub: mpsc::Receiver<HubMessage>,
     _feed: Task,
 }
 
 async fn stalled() -> Stalled {
+    stalled_of(1).await
+}
+
+async fn stalled_of(shards: usize) -> Stalled {
     let runtime = TokioRuntime::new();
     let bind = ["127.0.0.1:0".to_owned()];
     let everything = [Bytes::new()];
@@ -27,14 +34,14 @@ async fn stalled() -> Stalled {
     let bus = bus.await.expect("a free port");
     let address = bus.bound()[0].to_string();
     let (to_feed, mailbox) = mpsc::channel(1_024);
-    let (to_shard, shard) = mpsc::channel(1_024);
+    let (to_shards, mut mailboxes): (_, Vec<_>) = (0..shards).map(|_| mpsc::channel(1_024)).unzip();
     let (to_hub, hub) = mpsc::channel(1_024);
     let clock = Clock::start();
     let verifier = Verifier::new(runtime.clone(), clock, KeyTable::new(), &Auth::default());
     let keeper = Arc::new(verifier).keeper();
     let unix_ms = Box::new(|| 0);
-    let (shards, audit) = (vec![to_shard], Audit::off());
-    let outlets = FeedOutlets { shards, hub: to_hub, keeper, audit, unix_ms };
+    let audit = Audit::off();
+    let outlets = FeedOutlets { shards: to_shards, hub: to_hub, keeper, audit, unix_ms };
     let tables = FeedTables {
         index: Index::new(5_000),
         wildcards: Wildcards::default(),
@@ -47,16 +54,19 @@ async fn stalled() -> Stalled {
     };
     let feed = run_feed(bus, mailbox, tables, clock, outlets);
     let feed = runtime.spawn("feed", feed);
-    let topic = Topic::new(Instrument::new("NSE", "TCS"), Mode::Ltp);
-    let broker = "paper".into();
-    let (route, epoch) = (RouteId(1), Epoch(1));
-    let interest = FeedMessage::Interest { route, topic, broker, shard: 0, wanted: true, epoch };
-    to_feed.send(interest).await.expect("the feed runs");
+    for shard in 0..shards {
+        let topic = Topic::new(Instrument::new("NSE", "TCS"), Mode::Ltp);
+        let broker = "paper".into();
+        let (route, epoch, wanted) = (RouteId(1), Epoch(1), true);
+        let interest = FeedMessage::Interest { route, topic, broker, shard, wanted, epoch };
+        to_feed.send(interest).await.expect("the feed runs");
+    }
     let publisher = Pub::connect(&runtime, Options::default(), 1_000_000, &address);
     while publisher.stats().subscriptions == 0 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    Stalled { publisher, to_feed, shard, _hub: hub, _feed: feed }
+    let shard = mailboxes.remove(0);
+    Stalled { publisher, to_feed, shard, others: mailboxes, _hub: hub, _feed: feed }
 }
 
 impl Stalled {
@@ -76,6 +86,13 @@ impl Stalled {
             }
             before = waiting;
         }
+    }
+
+    /// Messages that the feed has read.
+    async fn read(&self) -> u64 {
+        let (answer, counts) = oneshot::channel();
+        self.to_feed.send(FeedMessage::Query(answer)).await.expect("the feed runs");
+        counts.await.expect("it answers").messages
     }
 
     /// Ticks that wait for the shard, and their bytes.
@@ -99,6 +116,28 @@ async fn few_ticks_wait_for_a_shard_however_many_are_published() {
 }
 
 #[tokio::test]
+async fn a_shard_with_room_does_not_wait_for_one_that_has_none() {
+    let mut stalled = stalled_of(2).await;
+    stalled.flood(20_000, 0).await;
+    stalled.publisher.publish(Message::pair("NSE_TCS_LTP", r#"{"ltp":2}"#));
+    while stalled.read().await < 20_001 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    // Nothing more is published: what has been is sent as soon as there is room.
+    let is_last = |frame: &Bytes| frame.windows(8).any(|part| part == br#""ltp":2}"#);
+    let quick = async {
+        loop {
+            let message = stalled.others[0].recv().await.expect("the feed runs");
+            let ShardMessage::Ticks { mut ticks, .. } = message else { continue };
+            if ticks.any(|(_, frame)| is_last(&frame)) {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), quick).await.expect("the last comes");
+}
+
+#[tokio::test]
 async fn a_feed_whose_shard_is_gone_ends_instead_of_asking_for_room_for_ever() {
     let Stalled { publisher, shard, _feed: feed, .. } = &mut stalled().await;
     shard.close();
@@ -116,9 +155,7 @@ async fn invalidations_that_the_hub_has_no_time_for_wait_on_the_bus() {
     let mut taken = (0, u64::MAX);
     while taken.0 != taken.1 {
         tokio::time::sleep(Duration::from_millis(200)).await;
-        let (answer, counts) = oneshot::channel();
-        stalled.to_feed.send(FeedMessage::Query(answer)).await.expect("the feed runs");
-        taken = (counts.await.expect("it answers").messages, taken.0);
+        taken = (stalled.read().await, taken.0);
     }
     assert!(taken.0 <= 8_192, "{} invalidations wait for the hub", taken.0);
 }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
+use futures_util::future::select_all;
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -133,6 +135,17 @@ impl<S> ToShard<S> {
         let ticks = self.backlog.take(limits).into_iter();
         place.send(ShardMessage::Ticks { heard: self.heard, ticks, room });
     }
+}
+
+/// Waits until something can be sent to one of those that are behind, and says to which; `None` in
+/// it: the gateway is ending. `None`: nobody is behind.
+pub(super) fn room_of_any<S: Send + 'static>(
+    shards: &[ToShard<S>],
+) -> Option<impl Future<Output = (usize, Option<Room<S>>)> + use<S>> {
+    let behind = shards.iter().enumerate().filter(|(_, shard)| shard.is_behind());
+    let rooms = behind.map(|(at, shard)| shard.room().map(move |room| (at, room)).boxed());
+    let rooms: Vec<_> = rooms.collect();
+    (!rooms.is_empty()).then(|| select_all(rooms).map(|(first, _, _)| first))
 }
 
 fn message<S>(heard: Epoch, news: &mut News) -> ShardMessage<S> {
