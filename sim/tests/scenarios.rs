@@ -120,6 +120,7 @@ scenarios! {
     old_news_of_lost_sessions => "scenarios/late_news.yaml",
     requests_wait_for_their_turn => "scenarios/rush.yaml",
     routes_are_begun_anew => "scenarios/begun_anew.yaml",
+    sessions_that_are_lost_and_back_at_once => "scenarios/flapping.yaml",
     routes_are_begun_anew_while_ticks_wait => "scenarios/begun_anew_behind.yaml",
 }
 

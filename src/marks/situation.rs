@@ -149,6 +149,7 @@ words! {
         TopicStale = "a topic is silent for longer than it should be",
         TopicClosed = "a topic is silent because its market is closed",
         TopicRecovering = "a topic is silent because its session is lost",
+        TicksOnWithSession = "a topic ticks on when its session is back at once",
         TopicAliveAgain = "a topic ticks after a silence that clients were told of",
         JoinsSilent = "a client comes to a topic that is silent",
         SilencesTogether = "a client is told of several silences at once",

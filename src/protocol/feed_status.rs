@@ -3,8 +3,8 @@
 //! `{"type":"feed_status","status":"stale","broker":"zerodha","topics":[…]}`, where each of the
 //! topics is `{"exchange":"NSE","symbol":"TCS","mode":1,"since":1732186800000,"reason":"…"}`. A
 //! message speaks of [`TOPICS_MAX`] topics at most; of more, several messages do. `since` is in
-//! milliseconds since 1970: the last tick before the silence, or where silence is no fault, the
-//! moment from which on the state holds.
+//! milliseconds since 1970: of a stale topic the last tick, or from when on one was due if none has
+//! come since; of others, from when on the state holds.
 //!
 //! An entry is written once for all clients; a message is a head and entries, joined.
 

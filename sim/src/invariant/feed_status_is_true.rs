@@ -26,8 +26,9 @@ const MINUTE_MS: u64 = 60_000;
 /// hours and stale or recovering within them; it is recovering if a session was lost. Where nothing
 /// interrupts the way from the feed to a client: what is stale was not published for as long as
 /// every silence is allowed, what is live was published, and of what is not published for longer
-/// than any silence is allowed, its clients have been told. A topic that was silent for too long
-/// twice running is not stale again before it has been so for as long.
+/// than any silence is allowed, its clients have been told; of one with a habit sooner, whatever
+/// its session did before. A topic that was silent for too long twice running is not stale again
+/// before it has been so for as long.
 pub(super) struct FeedStatusIsTrue {
     min_us: u64,
     silences: Silences,
@@ -45,6 +46,8 @@ pub(super) struct FeedStatusIsTrue {
     since_us: BTreeMap<ClientName, BTreeMap<TopicName, u64>>,
     /// When something was up with a session last.
     session_us: Option<u64>,
+    /// When a broker said last that it had opened or closed one.
+    replied_us: u64,
     /// A session has been lost, or closed.
     lost: bool,
     /// Clients to whom messages may be slow; `None` in it: all.
@@ -73,6 +76,7 @@ impl FeedStatusIsTrue {
             told: BTreeMap::new(),
             since_us: BTreeMap::new(),
             session_us: None,
+            replied_us: 0,
             lost: false,
             spared: BTreeSet::new(),
         }
@@ -220,10 +224,13 @@ impl FeedStatusIsTrue {
                 let published = self.published.get(topic);
                 let last_us = published.and_then(|at| at.last()).copied();
                 let last_us = last_us.unwrap_or_default().max(*since_us).max(session_us);
-                if now_us <= last_us + self.silences.max_us(topic).max(GRACE_US) + slack_us {
+                let usual_us = self.usual_us(topic, *since_us, last_us);
+                let max_us = usual_us.unwrap_or_else(|| self.silences.max_us(topic));
+                if now_us <= last_us + max_us.max(GRACE_US) + slack_us {
                     continue;
                 }
-                let longest_us = self.silences.longest_us(topic, published);
+                let longest_us = usual_us
+                    .unwrap_or_else(|| self.silences.longest_us(topic, self.published.get(topic)));
                 let too_long_us = longest_us.max(GRACE_US) + slack_us;
                 let opened = match self.hours.get(&*topic.instrument().exchange) {
                     Some(hours) => (0..=10)
@@ -239,6 +246,20 @@ impl FeedStatusIsTrue {
             }
         }
         Ok(())
+    }
+
+    /// The longest silence that a topic's own gaps explain, if the gateway surely knows them and no
+    /// session has come since its last tick.
+    fn usual_us(&self, topic: &TopicName, since_us: u64, last_us: u64) -> Option<u64> {
+        let session_us = self.session_us.unwrap_or_default().max(self.replied_us);
+        let published = self.published.get(topic)?;
+        let always_open = !self.hours.contains_key(&*topic.instrument().exchange);
+        let is_settled = published.last() == Some(&last_us) && session_us + self.way_us < last_us;
+        if !always_open || !is_settled {
+            return None;
+        }
+        let usual_us = self.silences.usual_us(topic, published, since_us)?;
+        Some(usual_us.min(self.silences.longest_us(topic, Some(published))))
     }
 
     /// A client has left a topic, maybe as the last.
@@ -331,6 +352,11 @@ impl Invariant for FeedStatusIsTrue {
                 if matches!(call.op, Op::Connect | Op::Disconnect) {
                     self.session_us = Some(at_us);
                     self.lost |= call.op == Op::Disconnect;
+                }
+            }
+            (_, Seen::Replied { call, .. }) => {
+                if matches!(call.op, Op::Connect | Op::Disconnect) {
+                    self.replied_us = at_us;
                 }
             }
             (_, Seen::SessionLost { .. } | Seen::BrokerDied { .. }) => {

@@ -1,6 +1,6 @@
 //! What can be said of a broker's whole feed.
 
-use super::{FeedState, State};
+use super::{FeedState, State, Watched};
 use crate::topic::BrokerName;
 
 /// Routes by how they are.
@@ -41,12 +41,29 @@ pub enum FeedNote {
 #[derive(Debug, Default)]
 pub(super) struct Broker {
     pub counts: TopicCounts,
-    /// When its whole feed counts as silent, if nothing ticks before.
-    pub silent_at_ms: Option<u64>,
+    /// When it is judged next whether its whole feed is silent. It is set while some route is
+    /// silent for too long, until it has been said that all are.
+    pub judge_at_ms: Option<u64>,
     /// That it is silent has been said.
     silent: bool,
-    /// Something of `counts` has changed since it was judged.
-    touched: bool,
+}
+
+impl Broker {
+    /// One of its routes ticks. Says whether that ends a silence that has been told.
+    fn ticks(&mut self, now_ms: u64, max_ms: u64) -> bool {
+        let was_silent = std::mem::take(&mut self.silent);
+        self.judge_at_ms.get_or_insert(now_ms + max_ms);
+        self.forgets_silence();
+        was_silent
+    }
+
+    /// Where nothing should have ticked, nothing is silent: its market has closed, its session is
+    /// lost, or nobody wants it any more.
+    fn forgets_silence(&mut self) {
+        if self.counts.stale == 0 {
+            (self.judge_at_ms, self.silent) = (None, false);
+        }
+    }
 }
 
 impl TopicCounts {
@@ -90,16 +107,17 @@ impl FeedState {
 
     /// A route of a broker was `old` before.
     pub(super) fn count(&mut self, slot: usize, old: State) {
+        let now_ms = self.at.now_ms;
         let watched = self.topics[slot].as_ref().expect("a slot in use");
         let broker = self.brokers.get_mut(&watched.broker).expect("its broker is known");
         *broker.counts.of(old) -= 1;
         broker.counts.add(watched.state);
-        broker.touched = true;
-        if watched.state == State::Live {
-            broker.silent_at_ms = None;
-            if std::mem::take(&mut broker.silent) {
-                self.notes.push(FeedNote::Audible { broker: watched.broker.clone() });
-            }
+        if watched.state == State::Stale && !broker.silent {
+            broker.judge_at_ms.get_or_insert(now_ms);
+        }
+        // What ticks says so itself.
+        if watched.state != State::Live {
+            broker.forgets_silence();
         }
     }
 
@@ -107,50 +125,53 @@ impl FeedState {
     pub(super) fn left_broker(&mut self, name: &BrokerName, state: State) {
         let Some(broker) = self.brokers.get_mut(name) else { return };
         *broker.counts.of(state) -= 1;
-        broker.touched = true;
+        broker.forgets_silence();
         if broker.counts == TopicCounts::default() {
             self.brokers.swap_remove(name);
         }
     }
 
-    /// A tick has ended a silence that was long, though no longer than is usual of its route.
+    /// A tick has ended a silence that was long, or may have been.
     pub(super) fn heard(&mut self, slot: usize) {
+        let (now_ms, max_ms) = (self.at.now_ms, self.bounds.max_ms);
         let watched = self.topics[slot].as_ref().expect("a slot in use");
         let broker = self.brokers.get_mut(&watched.broker).expect("its broker is known");
-        if std::mem::take(&mut broker.silent) {
+        if broker.ticks(now_ms, max_ms) {
             self.notes.push(FeedNote::Audible { broker: watched.broker.clone() });
         }
-        broker.touched = true;
     }
 
     /// Finds feeds that are silent as a whole: something should have ticked, and nothing has, rare
-    /// as it may be. A broker has as many routes as it likes; they are gone through when something
-    /// has changed or time is up, and while one of them is silent for too long.
+    /// as it may be. A broker has as many routes as it likes; they are gone through when one of
+    /// them is silent for too long, and then no sooner than all may be.
     pub(super) fn judge_brokers(&mut self) {
         let (now_ms, max_ms) = (self.at.now_ms, self.bounds.max_ms);
         for (name, broker) in &mut self.brokers {
-            let stale = broker.counts.stale;
-            if stale == 0 {
-                broker.silent_at_ms = None;
-                // Nothing has ticked, but nothing should: its market has closed, or it has gone.
-                broker.silent = false;
-            }
-            let is_due = match broker.silent_at_ms {
-                None => std::mem::take(&mut broker.touched),
-                Some(at_ms) => at_ms <= now_ms,
-            };
-            if stale == 0 || broker.silent || !is_due {
+            if broker.judge_at_ms.is_none_or(|at_ms| at_ms > now_ms) {
                 continue;
             }
             let own = self.topics.iter().flatten().filter(|topic| topic.broker == *name);
-            let last_ms = own.map(|topic| topic.habit.last_ms.max(topic.due_from_ms)).max();
-            broker.silent_at_ms = last_ms.map(|last_ms| last_ms + max_ms);
-            if broker.silent_at_ms.is_some_and(|at_ms| at_ms <= now_ms) {
-                broker.silent_at_ms = None;
+            let last_ms = own.filter_map(Watched::sign_ms).max();
+            broker.judge_at_ms = last_ms.map(|ms| ms + max_ms).filter(|at_ms| *at_ms > now_ms);
+            if broker.judge_at_ms.is_none() {
                 broker.silent = true;
-                let note = FeedNote::Silent { broker: name.clone(), topics: stale, for_ms: max_ms };
-                self.notes.push(note);
+                let topics = broker.counts.stale;
+                self.notes.push(FeedNote::Silent { broker: name.clone(), topics, for_ms: max_ms });
             }
+        }
+    }
+}
+
+impl Watched {
+    /// When it last ticked; or, where it should have ticked and has not, from when on. That
+    /// somebody wants it is no sign of life.
+    fn sign_ms(&self) -> Option<u64> {
+        if self.habit.last_ms > self.due_from_ms {
+            return Some(self.habit.last_ms);
+        }
+        match self.state {
+            State::Waiting | State::Closed => None,
+            State::Live | State::Stale | State::Recovering => Some(self.due_from_ms),
         }
     }
 }

@@ -97,3 +97,65 @@ fn it_is_told_since_when_by_the_calendar() {
     let entry: serde_json::Value = serde_json::from_slice(&news.entry).unwrap();
     assert_eq!(entry["since"], Desk::BEGAN_MS + 130_500);
 }
+
+fn silent(topics: u64) -> FeedNote {
+    FeedNote::Silent { broker: "paper".into(), topics, for_ms: 120_000 }
+}
+
+#[test]
+fn whoever_subscribes_is_no_tick_of_a_feed_that_is_silent() {
+    let mut desk = Desk::new();
+    desk.want(1, "CRYPTO:BTC");
+    desk.ticks(1, 100, 60_000);
+    let at_ms = desk.now_ms;
+    for route in 2..10 {
+        desk.go(desk.now_ms + 30_000);
+        desk.want(route, &format!("CRYPTO:C{route}"));
+        let is_silent = desk.now_ms >= at_ms + 120_000;
+        assert_eq!(desk.state.silent_brokers().count(), usize::from(is_silent), "{route}");
+    }
+    assert_eq!(desk.state.take_notes(), [silent(1)]);
+}
+
+#[test]
+fn a_gateway_that_was_away_listens_before_it_calls_a_feed_silent() {
+    let mut desk = Desk::without_markets();
+    desk.want(1, "CRYPTO:BTC");
+    desk.ticks(1, 100, 60_000);
+    desk.go(70_000);
+    assert_eq!(desk.counts()[2], 1);
+    desk.jump(260_000);
+    desk.state.fire();
+    assert_eq!(desk.state.take_notes(), []);
+    desk.tick(1);
+    desk.go(300_000);
+    assert_eq!(desk.state.take_notes(), []);
+}
+
+#[test]
+fn a_feed_of_which_nothing_should_tick_any_more_is_not_silent() {
+    let mut desk = Desk::without_markets();
+    desk.want(1, "CRYPTO:BTC");
+    desk.want(2, "CRYPTO:ETH");
+    desk.go(200_000);
+    assert_eq!(desk.state.take_notes(), [silent(2)]);
+    desk.serve(2, false);
+    desk.go(desk.now_ms + 2_000);
+    assert_eq!((desk.counts(), desk.state.silent_brokers().count()), ([0, 0, 1, 1, 0], 1));
+    desk.interest(1, "CRYPTO:BTC", 0, false);
+    assert_eq!(desk.state.silent_brokers().count(), 0, "a session is lost, and that is told");
+}
+
+#[test]
+fn a_feed_is_silent_again_after_the_only_topic_that_ticked_was_given_up() {
+    let mut desk = Desk::without_markets();
+    desk.want(1, "CRYPTO:BTC");
+    desk.want(2, "CRYPTO:ETH");
+    desk.go(200_000);
+    desk.tick(2);
+    desk.interest(2, "CRYPTO:ETH", 0, false);
+    let audible = FeedNote::Audible { broker: "paper".into() };
+    assert_eq!(desk.state.take_notes(), [silent(2), audible]);
+    desk.go(desk.now_ms + 130_000);
+    assert_eq!(desk.state.take_notes(), [silent(1)]);
+}

@@ -67,14 +67,15 @@ impl FeedState {
         if *served {
             return Some(overdue_ms);
         }
-        // Whoever has lost its session is waited for no longer than that takes to show, unless
-        // ticks come all the same.
+        // Whoever has lost its session is waited for as long as that takes to show and no longer,
+        // unless ticks come all the same.
+        let shows_ms = lost_ms + RECOVERY_GRACE_MS;
         if watched.state == State::Stale {
-            return Some(lost_ms + RECOVERY_GRACE_MS);
+            return Some(shows_ms);
         }
-        let grace_ms = lost_ms.max(&habit.last_ms) + RECOVERY_GRACE_MS;
-        let still_ticks = habit.last_ms > lost_ms + RECOVERY_GRACE_MS;
-        Some(if still_ticks { overdue_ms } else { overdue_ms.min(grace_ms) })
+        let still_ticks = habit.last_ms > shows_ms;
+        let last_ms = habit.last_ms + RECOVERY_GRACE_MS;
+        Some(if still_ticks { overdue_ms } else { overdue_ms.min(last_ms).max(shows_ms) })
     }
 
     /// Sets when a route is to be looked at.
@@ -119,7 +120,7 @@ impl FeedState {
         }
     }
 
-    /// A route that was not live ticks.
+    /// A route ticks that was not live, or of which a tick was due anew.
     pub(super) fn revives(&mut self, slot: usize, now_ms: u64) {
         self.at.unix_ms += now_ms.saturating_sub(self.at.now_ms);
         self.at.now_ms = self.at.now_ms.max(now_ms);
@@ -131,13 +132,18 @@ impl FeedState {
             // A pause that somebody else made says nothing of the topic.
             State::Recovering => watched.habit.last_ms = now_ms,
             State::Stale if watched.due == Due::Served => watched.habit.last_ms = now_ms,
-            State::Waiting | State::Live | State::Stale | State::Closed => {
+            State::Live => {
+                mark!(TicksOnWithSession);
+                watched.habit.last_ms = now_ms;
+            }
+            State::Waiting | State::Stale | State::Closed => {
                 watched.habit = Habit::new(now_ms);
             }
         }
         // Two ticks of one millisecond, or one in that of the subscribe, are ticks all the same.
         watched.due_from_ms = watched.due_from_ms.min(now_ms.saturating_sub(1));
         self.becomes(slot, State::Live);
+        self.heard(slot);
         self.set_deadline(slot);
     }
 

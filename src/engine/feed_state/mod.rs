@@ -17,6 +17,8 @@ mod habit;
 mod hours;
 mod judge;
 #[cfg(test)]
+mod session_tests;
+#[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
@@ -43,8 +45,11 @@ pub use hours::Hours;
 pub const RECOVERY_GRACE_MS: u64 = 1_000;
 
 /// How much later than its time a deadline may be looked at before silence means nothing, because
-/// this process has not listened either; and how long it then listens first.
-const LATE_MS: u64 = 1_000;
+/// this process has not listened either.
+const LATE_MS: u64 = 100;
+
+/// How long it then listens first; and how much later than that it may look.
+const LISTEN_MS: u64 = 1_000;
 
 /// Deadlines that are looked at before ticks get their turn again.
 const LOOKS_PER_TURN: usize = 1_024;
@@ -254,7 +259,7 @@ impl FeedState {
     pub fn ticked(&mut self, route: RouteId, now_ms: u64) {
         let Some(&slot) = self.by_route.get(&route) else { return };
         let watched = self.topics[slot].as_mut().expect("a route that is watched");
-        if watched.state == State::Live {
+        if watched.state == State::Live && watched.habit.last_ms > watched.due_from_ms {
             let gap_ms = watched.habit.ticked(now_ms);
             if gap_ms >= self.bounds.max_ms {
                 self.heard(slot);
@@ -273,10 +278,11 @@ impl FeedState {
             return;
         }
         watched.served = up;
-        if up {
-            (watched.due_from_ms, watched.due) = (now_ms, Due::Served);
-        } else {
+        if !up {
             watched.lost_ms = now_ms;
+        } else if watched.state != State::Stale {
+            // What was silent before and all along is so still.
+            (watched.due_from_ms, watched.due) = (now_ms, Due::Served);
         }
         self.set_deadline(slot);
     }
@@ -284,10 +290,9 @@ impl FeedState {
     /// Looks at what is due. Call it when [`FeedState::next_deadline_ms`] has come.
     pub fn fire(&mut self) {
         let now_ms = self.at.now_ms;
-        let late = now_ms > LATE_MS && self.wheel.is_due(now_ms - LATE_MS - 1);
-        let has_listened = now_ms <= self.listens_until_ms + LATE_MS;
-        if late && !has_listened {
-            self.listens_until_ms = now_ms + LATE_MS;
+        let has_listened = now_ms <= self.listens_until_ms + LISTEN_MS;
+        if !has_listened && self.is_late() {
+            self.listens_until_ms = now_ms + LISTEN_MS;
         }
         if self.listens_until_ms > now_ms {
             return;
@@ -302,11 +307,19 @@ impl FeedState {
         self.judge_brokers();
     }
 
+    /// Whether something should have been judged a while ago.
+    fn is_late(&mut self) -> bool {
+        let Some(before_ms) = self.at.now_ms.checked_sub(LATE_MS + 1) else { return false };
+        let mut brokers = self.brokers.values();
+        self.wheel.is_due(before_ms)
+            || brokers.any(|broker| broker.judge_at_ms.is_some_and(|at_ms| at_ms <= before_ms))
+    }
+
     /// When [`FeedState::fire`] has something to do.
     #[must_use]
     pub fn next_deadline_ms(&self) -> Option<u64> {
         let calendar_ms = (!self.open.is_empty()).then_some(self.calendar_ms);
-        let brokers_ms = self.brokers.values().filter_map(|broker| broker.silent_at_ms).min();
+        let brokers_ms = self.brokers.values().filter_map(|broker| broker.judge_at_ms).min();
         let first = [self.wheel.next_ms(), calendar_ms, brokers_ms].into_iter().flatten().min();
         first.map(|at_ms| at_ms.max(self.listens_until_ms))
     }

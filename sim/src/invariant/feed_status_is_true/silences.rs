@@ -12,8 +12,12 @@ const HANDED_ON_US: u64 = 1_000_000;
 /// Silences that were too long after which a topic is known to be rare.
 const LATE_MIN: usize = 2;
 
+/// Ticks behind which the gateway has surely seen as many gaps as teach it a habit.
+const TICKS_MANY: usize = 100;
+
 /// What the gateway allows, and since when somebody has held each topic.
 pub(super) struct Silences {
+    min_us: u64,
     max_us: u64,
     rare_us: u64,
     factor: u64,
@@ -28,6 +32,7 @@ impl Silences {
         let markets = plan.gateway.markets.iter();
         let own = markets.filter_map(|market| Some((market, market.stale_after_ms? * 1_000)));
         Self {
+            min_us: plan.gateway.stale_min_ms * 1_000,
             max_us: plan.gateway.stale_after_ms * 1_000,
             rare_us: plan.gateway.stale_max_ms * 1_000,
             factor: plan.gateway.stale_factor as u64,
@@ -77,6 +82,30 @@ impl Silences {
         }
         let usual_us = (longest_us + TOLERANCE_US).saturating_mul(self.factor);
         usual_us.min(self.rare_us).max(max_us)
+    }
+
+    /// The longest silence that the gaps of a topic explain, if somebody has held it since
+    /// `since_us` and the gateway has surely learnt them by its last tick.
+    pub fn usual_us(
+        &self,
+        topic: &TopicName,
+        published: &BTreeSet<u64>,
+        since_us: u64,
+    ) -> Option<u64> {
+        let learning_us = (self.min_us * self.factor).min(self.max_us(topic));
+        let last_us = published.last().copied()?;
+        // It has looked at them since, and the silence after the last tick is not among them.
+        let learnt_us = last_us.saturating_sub(2 * learning_us + HANDED_ON_US);
+        if since_us + learning_us > learnt_us
+            || published.range(since_us..learnt_us).take(TICKS_MANY).count() < TICKS_MANY
+        {
+            return None;
+        }
+        let from_us = self.from_us.get(topic).copied().unwrap_or_default();
+        let seen = published.range(from_us.saturating_sub(HANDED_ON_US)..);
+        let gaps = seen.clone().zip(seen.skip(1)).map(|(before, us)| us - before);
+        let usual_us = (gaps.max()? + TOLERANCE_US).saturating_mul(self.factor);
+        Some(usual_us.max(self.min_us))
     }
 
     /// The moment at which the last two silences before this one began, and a silence that is

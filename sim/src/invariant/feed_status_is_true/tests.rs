@@ -168,3 +168,21 @@ fn whoever_is_left_without_a_word_is_noticed_unless_messages_are_slow() {
     assert!(left(3_000, false).is_err_and(|problem| problem.contains("told nothing")));
     assert_eq!(left(3_000, true), Ok(()));
 }
+
+#[test]
+fn whoever_is_told_late_of_a_topic_with_a_habit_is_noticed() {
+    /// It ticks a hundred times a second for so long, of which the last two seconds come after a
+    /// session was lost; then it is silent.
+    fn silent(ticks_ms: u64, after_session_ms: u64, silent_ms: u64) -> Result<(), String> {
+        let mut story = story();
+        (0..ticks_ms / 10).for_each(|seq| story.publish(A, seq));
+        story.good(&Actor::BROKER, Seen::SessionLost { user: "alice".into(), session: 1 });
+        (0..after_session_ms / 10).for_each(|seq| story.publish(A, ticks_ms + seq));
+        story.later(silent_ms, &Actor::Operator, Seen::Phase(Phase::Rest))
+    }
+    assert_eq!(silent(8_000, 2_000, 990), Ok(()));
+    let problem = silent(8_000, 2_000, 1_500);
+    assert!(problem.is_err_and(|problem| problem.contains("told nothing")));
+    assert_eq!(silent(4_000, 2_000, 1_500), Ok(()), "nobody knows whether it has a habit");
+    assert_eq!(silent(8_000, 0, 1_500), Ok(()), "it may have its session to blame");
+}
