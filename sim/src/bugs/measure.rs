@@ -17,7 +17,7 @@ const LOOK_PAUSE: Duration = Duration::from_millis(50);
 const ENGINE: &str = "src/engine/";
 
 /// What one sweep has found first.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// The scenario.
     pub file: String,

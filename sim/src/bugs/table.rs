@@ -1,11 +1,14 @@
 //! What was measured, for people and for programs.
 
-use serde::Serialize;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 
 use super::Bug;
 use super::judgement::{Judgement, Measured};
 use super::measure::Finding;
 use super::techniques::Techniques;
+use crate::shrink::Size;
 
 /// One bug and what was measured of it.
 #[derive(Clone, Debug)]
@@ -119,6 +122,39 @@ pub fn page(rows: &[Row], command: &str) -> String {
     text
 }
 
+/// What [`json`] has written of a bug, as far as it was measured.
+#[derive(Deserialize)]
+struct Read {
+    bug: String,
+    starts: Vec<Option<Finding>>,
+    shrunk_steps: Option<usize>,
+    shrunk_clients: Option<usize>,
+    shrink_problem: Option<String>,
+    techniques: Option<Techniques>,
+}
+
+/// What [`json`] has written, by the names of bugs: those that were found from each of at least so
+/// many starts. What explains them is judged anew.
+///
+/// # Errors
+///
+/// Fails if it was not written by [`json`].
+pub fn settled(text: &str, starts: u64) -> Result<BTreeMap<String, Measured>, String> {
+    let rows: Vec<Read> =
+        serde_json::from_str(text).map_err(|error| format!("no results of bugs: {error}"))?;
+    let found = rows
+        .into_iter()
+        .filter(|row| row.starts.len() as u64 >= starts && row.starts.iter().all(Option::is_some));
+    let measured = found.map(|row| {
+        let size = row.shrunk_steps.zip(row.shrunk_clients);
+        let size = size.map(|(steps, clients)| Ok(Size { clients, steps, ..Size::default() }));
+        let shrunk = size.or_else(|| row.shrink_problem.map(Err));
+        let (starts, techniques) = (row.starts, row.techniques);
+        (row.bug, Measured { broken: None, starts, shrunk, techniques })
+    });
+    Ok(measured.collect())
+}
+
 #[derive(Serialize)]
 struct Written<'a> {
     bug: &'a str,
@@ -169,7 +205,6 @@ mod tests {
     use super::*;
     use crate::bugs::preamble::Preamble;
     use crate::bugs::techniques::Reach;
-    use crate::shrink::Size;
 
     fn row(name: &str, measured: Measured) -> Row {
         let preamble = Preamble {
@@ -226,6 +261,36 @@ a    >100     12            3               ?     1
         assert_eq!(techniques(&rows[1..]), "");
         let page = page(&rows, "cargo sim bugs a b");
         assert!(page.contains("Made by `cargo sim bugs a b`") && page.contains(expected), "{page}");
+    }
+
+    #[test]
+    fn what_was_written_settles_what_was_found() {
+        let shrunk = |measured: &Measured| {
+            let size = measured.shrunk.clone()?.ok()?;
+            Some((size.steps, size.clients))
+        };
+        let techniques = Some(Techniques {
+            network: Reach::NotWithin(20),
+            task_order: Reach::After(1),
+            yields: Reach::After(1),
+            walk: Reach::Failed("it hangs".into()),
+            delivery: Reach::After(9),
+        });
+        let whole = Measured { techniques, ..found() };
+        let missed = Measured { starts: vec![None], ..Measured::default() };
+        let large = Measured { shrunk: Some(Err("too slow".into())), ..found() };
+        let broken = Measured { broken: Some("it does not apply".into()), ..Measured::default() };
+        let rows =
+            [row("a", whole.clone()), row("b", missed), row("c", large.clone()), row("d", broken)];
+        let text = json(&rows).expect("it can be written");
+        let settled = settled(&text, 1).expect("it can be read");
+        assert_eq!(settled.keys().collect::<Vec<_>>(), ["a", "c"]);
+        assert_eq!(settled["a"].starts, whole.starts);
+        assert_eq!(settled["a"].techniques, whole.techniques);
+        assert_eq!(shrunk(&settled["a"]), Some((3, 2)));
+        assert_eq!(settled["c"].shrunk, large.shrunk);
+        assert!(super::settled(&text, 2).expect("it can be read").is_empty(), "one start each");
+        assert!(super::settled("{}", 1).is_err());
     }
 
     #[test]

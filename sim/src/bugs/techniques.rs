@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How far one technique had to go.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reach {
     /// It found something at its so manyth seed.
@@ -41,7 +41,7 @@ impl fmt::Display for Reach {
 
 /// One bug, technique by technique. All begin at the first seed; the first three sweep the ordinary
 /// scenarios.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Techniques {
     /// Only the network and the story follow the seed.
     pub network: Reach,

@@ -1,6 +1,6 @@
 //! `cargo sim bugs`
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -50,6 +50,8 @@ Examples:
   cargo sim bugs rc_001_second_subscribe rc_012_invalidation_while_connecting
   cargo sim bugs --quick --json bugs.json
   cargo sim bugs --technique-seeds 0          without the columns of techniques: much sooner
+  cargo sim bugs --settled bugs.json --json bugs.json        goes on where it was interrupted
+  cargo sim bugs rc_001_second_subscribe --shrink-seconds 60 --settled bugs.json --json bugs.json
   cargo sim bugs --list")]
 pub(super) struct Arguments {
     /// The bugs, by the names of their files; none: all
@@ -74,6 +76,10 @@ pub(super) struct Arguments {
     /// Seeds of every scenario that the healthy tree must pass
     #[arg(long, default_value_t = NonZeroU64::new(20).expect("not zero"))]
     healthy_seeds: NonZeroU64,
+    /// Take over what this file, written with --json, has as found, and measure the others; or
+    /// those that are named, whatever it has of them
+    #[arg(long, value_name = "FILE")]
+    settled: Option<PathBuf>,
     /// Write the results for programs to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -107,12 +113,15 @@ fn measure_all(arguments: &Arguments) -> Result<ExitCode, String> {
     if arguments.quick && arguments.names.is_empty() {
         bugs = bugs.into_iter().step_by(QUICK_EACH).collect();
     }
+    let starts = if arguments.quick { QUICK_STARTS } else { arguments.starts.get() };
+    let mut rows = settled(arguments, starts)?;
+    bugs.retain(|bug| rows.iter().all(|row| row.bug.name != bug.name));
     let scenarios = ordinary_scenarios()?;
     let scratch = Scratch::open(PLACE)?;
     let mut bench = Bench {
         suspect: Suspect { program: scratch.program(), tree: scratch.tree(), scenarios },
         scratch,
-        starts: if arguments.quick { QUICK_STARTS } else { arguments.starts.get() },
+        starts,
         seeds: if arguments.quick { QUICK_SEEDS } else { arguments.seeds_max.get() },
         shrink_seconds: if arguments.quick { 0 } else { arguments.shrink_seconds },
         technique_seeds: if arguments.quick { 0 } else { arguments.technique_seeds },
@@ -120,7 +129,6 @@ fn measure_all(arguments: &Arguments) -> Result<ExitCode, String> {
         done: 0,
         total: bugs.len() as u64,
     };
-    let mut rows = Vec::new();
     if arguments.names.is_empty() {
         bench.total += 2;
         if let Err(why) = bench.canary(arguments.healthy_seeds.get()) {
@@ -129,19 +137,13 @@ fn measure_all(arguments: &Arguments) -> Result<ExitCode, String> {
             return Ok(ExitCode::FAILURE);
         }
     }
+    write(arguments, &mut rows)?;
     for bug in bugs {
         let row = bench.row(bug);
         bench.progress.say(table::table(std::slice::from_ref(&row)).lines().nth(1).unwrap_or(""));
         rows.push(row);
         // After each, so that what was measured outlives an interruption.
-        if let Some(path) = &arguments.json {
-            write_whole(path, table::json(&rows)?.as_bytes())?;
-        }
-        if let Some(path) = &arguments.page {
-            let words: Vec<String> = std::env::args().skip(1).collect();
-            let page = table::page(&rows, &format!("cargo sim {}", words.join(" ")));
-            write_whole(path, page.as_bytes())?;
-        }
+        write(arguments, &mut rows)?;
     }
     bench.progress.end();
     print!("{}", table::table(&rows));
@@ -153,6 +155,35 @@ fn measure_all(arguments: &Arguments) -> Result<ExitCode, String> {
     let seconds = bench.progress.elapsed().as_secs();
     say!("{good} of {} bugs found and explained, in {seconds} s", rows.len());
     Ok(if good == rows.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What need not be measured again: all that was found, but for those that are named.
+fn settled(arguments: &Arguments, starts: u64) -> Result<Vec<Row>, String> {
+    let Some(file) = &arguments.settled else { return Ok(Vec::new()) };
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| format!("cannot read {}: {error}", file.display()))?;
+    let mut settled: BTreeMap<String, Measured> = table::settled(&text, starts)
+        .map_err(|problem| format!("{}: {problem}", file.display()))?;
+    let unnamed = chosen(&[])?.into_iter().filter(|bug| !arguments.names.contains(&bug.name));
+    let rows = unnamed.filter_map(|bug| {
+        let measured = settled.remove(&bug.name)?;
+        Some(Row { bug, measured })
+    });
+    Ok(rows.collect())
+}
+
+/// Writes down what was measured, by name.
+fn write(arguments: &Arguments, rows: &mut [Row]) -> Result<(), String> {
+    rows.sort_by(|a, b| a.bug.name.cmp(&b.bug.name));
+    if let Some(path) = &arguments.json {
+        write_whole(path, table::json(rows)?.as_bytes())?;
+    }
+    if let Some(path) = &arguments.page {
+        let words: Vec<String> = std::env::args().skip(1).collect();
+        let page = table::page(rows, &format!("cargo sim {}", words.join(" ")));
+        write_whole(path, page.as_bytes())?;
+    }
+    Ok(())
 }
 
 /// The bugs that were named, also those that are known not to be found; none: all that must be.
