@@ -259,3 +259,20 @@ fn a_connection_that_is_left_with_what_was_refused_is_closed() {
     play.pass(60_000);
     assert_eq!((play.market.len(), play.topics()), (1, 2));
 }
+
+#[test]
+fn a_place_that_was_meant_for_a_topic_that_is_given_up_goes_to_the_next() {
+    let mut play = Play::new(Quirks { calls_per_second: Some(1.0), ..small(2, 2) });
+    play.enter(1, "alice");
+    play.subscribe(1, 0..4);
+    play.pass(60_000);
+    assert_eq!(play.topics(), 4);
+    play.expired.0 = usize::MAX;
+    play.lose(1);
+    play.pass(60_000);
+    // The third has the place of the first, and waits for its turn to call.
+    play.unsubscribe(1, 0..1);
+    play.unsubscribe(1, 2..3);
+    play.pass(60_000);
+    assert_eq!((play.market.len(), play.topics()), (1, 2));
+}

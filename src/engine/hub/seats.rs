@@ -4,12 +4,20 @@
 //! what a lost one carried goes to the others as far as they have room, and waits for its return
 //! beyond that.
 
+use super::topics::TopicState;
 use super::user::{Session, User};
 use super::{Effect, Hub, reject};
 use crate::broker::BrokerError;
 use crate::marks::mark;
 use crate::protocol::Reject;
 use crate::topic::{Topic, UserId};
+
+impl TopicState {
+    /// Whether any session with room may carry it, and none does.
+    pub fn needs_room(&self) -> bool {
+        !self.wants.is_empty() && self.seat.is_none() && self.bound.is_none()
+    }
+}
 
 impl Hub {
     /// How many sessions a user's topics need.

@@ -66,11 +66,6 @@ impl TopicState {
         (self.seat, self.lingers_until_ms) = (None, None);
     }
 
-    /// Whether any session with room may carry it, and none does.
-    pub fn needs_room(&self) -> bool {
-        !self.wants.is_empty() && self.seat.is_none() && self.bound.is_none()
-    }
-
     fn waiting(&self) -> Vec<(ClientId, Mode)> {
         let waiting = self.wants.iter().filter(|(_, want)| **want == Want::Waiting);
         waiting.map(|(who, _)| *who).collect()
@@ -367,6 +362,9 @@ impl Hub {
         if let Some(user) = self.users.get_mut(user_id) {
             user.topics.swap_remove(topic);
             user.homeless.remove(topic);
+            // It may have been waiting to take a place that another one waits for.
+            let next = user.homeless.first().cloned();
+            self.work.topics.extend(next.map(|next| (user_id.clone(), next)));
             // Fewer sessions may do now.
             for at in 1..user.sessions.len() {
                 if user.sessions[at].topics == 0 {
