@@ -203,6 +203,28 @@ fn paced_clients_are_told_too() {
 }
 
 #[test]
+fn paced_clients_are_told_of_a_silence_behind_the_last_value() {
+    let mut shard = shard();
+    let mut change = Change { add: vec![RouteId(1)], ..Change::default() };
+    change.paces.insert(RouteId(1), 1_000);
+    shard.deliver(B, change, None);
+    tick(&mut shard, 1);
+    stale(&mut shard, 1);
+    assert_eq!(read(&mut shard, B), NOTHING);
+    shard.set_now(1_000);
+    shard.fire_paces();
+    assert_eq!(read(&mut shard, B), ["tick S1", "stale S1"]);
+    live(&mut shard, 1);
+    tick(&mut shard, 1);
+    assert_eq!(read(&mut shard, B), ["live S1"]);
+    stale(&mut shard, 1);
+    live(&mut shard, 1);
+    shard.set_now(2_000);
+    shard.fire_paces();
+    assert_eq!(read(&mut shard, B), ["tick S1"], "it was over before it was told");
+}
+
+#[test]
 fn little_is_written_at_a_time() {
     let mut shard = shard();
     stale(&mut shard, 1);

@@ -152,6 +152,7 @@ words! {
         TicksOnWithSession = "a topic ticks on when its session is back at once",
         TopicAliveAgain = "a topic ticks after a silence that clients were told of",
         JoinsSilent = "a client comes to a topic that is silent",
+        PacedLearnsLater = "a client hears of a silence behind the value that its interval held back",
         SilencesTogether = "a client is told of several silences at once",
         LinkDown = "a command is given while the broker cannot be reached",
         LinkSilent = "a broker is given up for its silence",

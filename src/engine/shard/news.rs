@@ -35,6 +35,13 @@ pub(super) struct Untold {
     told: NumberMap<RouteId, FeedStatus>,
 }
 
+impl Standing {
+    /// Whether it is silent.
+    pub(super) fn is_silent(&self) -> bool {
+        self.status != FeedStatus::Live
+    }
+}
+
 impl Untold {
     /// A route that it has left is nothing to it.
     pub(super) fn forget(&mut self, route: RouteId) {
@@ -82,8 +89,12 @@ impl Shard {
         let state = self.routes.get_mut(&route).filter(|at| at.since <= heard);
         let Some(state) = state else { return };
         state.standing = status.map(|status| Box::new(Standing { status, broker, entry }));
-        let paced = state.paces.iter().flat_map(|paces| paces.groups());
-        let paced = paced.flat_map(|group| self.paces.group(group).members.iter());
+        let is_silent = state.standing.as_ref().is_some_and(|standing| standing.is_silent());
+        let paced = state.paces.iter().flat_map(|paces| {
+            let members = paces.groups().flat_map(|no| self.paces.group(no).members.iter());
+            // Whoever has a value to come hears of a silence behind it: at its boundary.
+            members.filter(|member| !is_silent || member.seen == paces.values)
+        });
         let slots = state.subscribers.iter().copied().chain(paced.map(|member| member.slot));
         for slot in slots {
             self.totals.news += 1;
@@ -121,8 +132,8 @@ impl Client {
         is_news
     }
 
-    fn note(&mut self, route: RouteId, standing: Option<&Standing>) -> bool {
-        let is_silent = standing.is_some_and(|standing| standing.status != FeedStatus::Live);
+    pub(super) fn note(&mut self, route: RouteId, standing: Option<&Standing>) -> bool {
+        let is_silent = standing.is_some_and(Standing::is_silent);
         if self.untold.is_none() && !is_silent {
             return false;
         }
