@@ -3,6 +3,10 @@
 use super::{FeedState, State, Watched};
 use crate::topic::BrokerName;
 
+/// What falls silent within this time is told as one feed; within a tenth of the longest silence
+/// allowed, if that is less.
+const TOGETHER_MS: u64 = 1_000;
+
 /// Routes by how they are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TopicCounts {
@@ -30,7 +34,7 @@ pub enum FeedNote {
         /// For how long.
         for_ms: u64,
     },
-    /// One of them ticks again.
+    /// One of them ticks again, for the first time since that was told.
     Audible {
         /// Whose.
         broker: BrokerName,
@@ -44,17 +48,21 @@ pub(super) struct Broker {
     /// When it is judged next whether its whole feed is silent. It is set while some route is
     /// silent for too long, until it has been said that all are.
     pub judge_at_ms: Option<u64>,
-    /// That it is silent has been said.
+    /// None of its routes ticks that should.
     silent: bool,
+    /// That has been told, and no tick has ended it.
+    told: bool,
+    /// The last tick of those that are no more, and of markets before they opened.
+    ticked_ms: Option<u64>,
 }
 
 impl Broker {
     /// One of its routes ticks. Says whether that ends a silence that has been told.
     fn ticks(&mut self, now_ms: u64, max_ms: u64) -> bool {
-        let was_silent = std::mem::take(&mut self.silent);
+        self.silent = false;
         self.judge_at_ms.get_or_insert(now_ms + max_ms);
         self.forgets_silence();
-        was_silent
+        std::mem::take(&mut self.told)
     }
 
     /// Where nothing should have ticked, nothing is silent: its market has closed, its session is
@@ -107,13 +115,14 @@ impl FeedState {
 
     /// A route of a broker was `old` before.
     pub(super) fn count(&mut self, slot: usize, old: State) {
-        let now_ms = self.at.now_ms;
+        let together_ms = TOGETHER_MS.min(self.bounds.max_ms / 10);
+        let judge_at_ms = self.at.now_ms + together_ms;
         let watched = self.topics[slot].as_ref().expect("a slot in use");
         let broker = self.brokers.get_mut(&watched.broker).expect("its broker is known");
         *broker.counts.of(old) -= 1;
         broker.counts.add(watched.state);
         if watched.state == State::Stale && !broker.silent {
-            broker.judge_at_ms.get_or_insert(now_ms);
+            broker.judge_at_ms.get_or_insert(judge_at_ms);
         }
         // What ticks says so itself.
         if watched.state != State::Live {
@@ -122,13 +131,22 @@ impl FeedState {
     }
 
     /// A route of a broker is gone.
-    pub(super) fn left_broker(&mut self, name: &BrokerName, state: State) {
-        let Some(broker) = self.brokers.get_mut(name) else { return };
-        *broker.counts.of(state) -= 1;
+    pub(super) fn left_broker(&mut self, gone: &Watched) {
+        let Some(broker) = self.brokers.get_mut(&gone.broker) else { return };
+        broker.ticked_ms = broker.ticked_ms.max(gone.ticked_ms());
+        *broker.counts.of(gone.state) -= 1;
         broker.forgets_silence();
-        if broker.counts == TopicCounts::default() {
-            self.brokers.swap_remove(name);
+        // What was told has an end, whoever tells it.
+        if broker.counts == TopicCounts::default() && !broker.told {
+            self.brokers.swap_remove(&gone.broker);
         }
+    }
+
+    /// A route of a broker begins anew.
+    pub(super) fn remember_tick(&mut self, slot: usize) {
+        let watched = self.topics[slot].as_ref().expect("a slot in use");
+        let broker = self.brokers.get_mut(&watched.broker).expect("its broker is known");
+        broker.ticked_ms = broker.ticked_ms.max(watched.ticked_ms());
     }
 
     /// A tick has ended a silence that was long, or may have been.
@@ -146,17 +164,23 @@ impl FeedState {
     /// them is silent for too long, and then no sooner than all may be.
     pub(super) fn judge_brokers(&mut self) {
         let (now_ms, max_ms) = (self.at.now_ms, self.bounds.max_ms);
+        if self.wheel.is_due(now_ms) {
+            // Of some it is not known yet whether they are silent too.
+            return;
+        }
         for (name, broker) in &mut self.brokers {
             if broker.judge_at_ms.is_none_or(|at_ms| at_ms > now_ms) {
                 continue;
             }
             let own = self.topics.iter().flatten().filter(|topic| topic.broker == *name);
-            let last_ms = own.filter_map(Watched::sign_ms).max();
+            let last_ms = own.filter_map(Watched::sign_ms).chain(broker.ticked_ms).max();
             broker.judge_at_ms = last_ms.map(|ms| ms + max_ms).filter(|at_ms| *at_ms > now_ms);
             if broker.judge_at_ms.is_none() {
                 broker.silent = true;
-                let topics = broker.counts.stale;
-                self.notes.push(FeedNote::Silent { broker: name.clone(), topics, for_ms: max_ms });
+                if !std::mem::replace(&mut broker.told, true) {
+                    let (broker, topics) = (name.clone(), broker.counts.stale);
+                    self.notes.push(FeedNote::Silent { broker, topics, for_ms: max_ms });
+                }
             }
         }
     }
@@ -166,12 +190,14 @@ impl Watched {
     /// When it last ticked; or, where it should have ticked and has not, from when on. That
     /// somebody wants it is no sign of life.
     fn sign_ms(&self) -> Option<u64> {
-        if self.habit.last_ms > self.due_from_ms {
-            return Some(self.habit.last_ms);
-        }
-        match self.state {
+        self.ticked_ms().or(match self.state {
             State::Waiting | State::Closed => None,
             State::Live | State::Stale | State::Recovering => Some(self.due_from_ms),
-        }
+        })
+    }
+
+    /// When it last ticked, if it has since that was due.
+    fn ticked_ms(&self) -> Option<u64> {
+        (self.habit.last_ms > self.due_from_ms).then_some(self.habit.last_ms)
     }
 }

@@ -159,3 +159,57 @@ fn a_feed_is_silent_again_after_the_only_topic_that_ticked_was_given_up() {
     desk.go(desk.now_ms + 130_000);
     assert_eq!(desk.state.take_notes(), [silent(1)]);
 }
+
+#[test]
+fn the_end_of_a_silence_that_was_told_is_told_whatever_happened_in_between() {
+    let audible = FeedNote::Audible { broker: "paper".into() };
+    let in_between: [fn(&mut Desk); 3] = [
+        // The market closes, and opens the next day.
+        |desk| _ = desk.go(desk.now_ms + 24 * 3_600_000 - 600_000),
+        |desk| {
+            desk.serve(1, false);
+            desk.go(desk.now_ms + 2_000);
+            desk.serve(1, true);
+            desk.go(desk.now_ms + 600_000);
+        },
+        |desk| {
+            desk.interest(1, "NSE:TCS", 0, false);
+            desk.want(1, "NSE:TCS");
+            desk.go(desk.now_ms + 600_000);
+        },
+    ];
+    for happens in in_between {
+        let mut desk = Desk::new();
+        desk.want(1, "NSE:TCS");
+        desk.go(600_000);
+        assert_eq!(desk.state.take_notes(), [silent(1)]);
+        happens(&mut desk);
+        assert_eq!(desk.state.take_notes(), [], "it has been told");
+        desk.tick(1);
+        assert_eq!(desk.state.take_notes(), std::slice::from_ref(&audible));
+    }
+}
+
+#[test]
+fn a_topic_that_ticked_and_was_given_up_has_ticked() {
+    let mut desk = Desk::without_markets();
+    desk.want(1, "CRYPTO:MUTE");
+    desk.want(2, "CRYPTO:BTC");
+    desk.ticks(2, 100, 239_900);
+    desk.interest(2, "CRYPTO:BTC", 0, false);
+    desk.go(359_899);
+    assert_eq!(desk.state.take_notes(), []);
+    desk.go(359_900);
+    assert_eq!(desk.state.take_notes(), [silent(1)]);
+}
+
+#[test]
+fn of_a_feed_that_dies_all_topics_are_counted() {
+    let mut desk = Desk::without_markets();
+    for route in 1..=3_000 {
+        desk.go(route / 10);
+        desk.want(route, &format!("CRYPTO:C{route}"));
+    }
+    desk.go(200_000);
+    assert_eq!(desk.state.take_notes(), [silent(3_000)]);
+}

@@ -17,6 +17,18 @@ impl State {
 }
 
 impl Watched {
+    /// Whether it was silent before its session was lost for less than a second, and is so still: a
+    /// session that is lost and back over and over is no excuse.
+    pub(super) fn is_silent_all_along(&self) -> bool {
+        match self.state {
+            State::Stale => true,
+            State::Waiting | State::Live => {
+                self.due == Due::Served && self.habit.last_ms <= self.due_from_ms
+            }
+            State::Recovering | State::Closed => false,
+        }
+    }
+
     /// Since when its state holds, and why.
     pub(super) fn story(&self, now_ms: u64) -> (u64, &'static str) {
         let has_ticked = self.habit.last_ms > self.due_from_ms;
@@ -200,6 +212,10 @@ impl FeedState {
             if watched.market != Some(market) {
                 continue;
             }
+            if is_open {
+                self.remember_tick(slot);
+            }
+            let watched = self.watched_mut(slot);
             match (watched.state, is_open) {
                 // The habit of yesterday is not that of an opening.
                 (State::Closed, true) => {

@@ -46,7 +46,7 @@ pub const RECOVERY_GRACE_MS: u64 = 1_000;
 
 /// How much later than its time a deadline may be looked at before silence means nothing, because
 /// this process has not listened either.
-const LATE_MS: u64 = 100;
+const LATE_MS: u64 = 250;
 
 /// How long it then listens first; and how much later than that it may look.
 const LISTEN_MS: u64 = 1_000;
@@ -249,8 +249,8 @@ impl FeedState {
         self.wheel.cancel(slot);
         self.by_route.swap_remove(&route);
         self.free.push(slot);
-        if let Some(Watched { broker, state, .. }) = self.topics[slot].take() {
-            self.left_broker(&broker, state);
+        if let Some(gone) = self.topics[slot].take() {
+            self.left_broker(&gone);
         }
     }
 
@@ -280,8 +280,7 @@ impl FeedState {
         watched.served = up;
         if !up {
             watched.lost_ms = now_ms;
-        } else if watched.state != State::Stale {
-            // What was silent before and all along is so still.
+        } else if !watched.is_silent_all_along() {
             (watched.due_from_ms, watched.due) = (now_ms, Due::Served);
         }
         self.set_deadline(slot);

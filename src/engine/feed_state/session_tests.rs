@@ -74,3 +74,25 @@ fn what_is_said_of_a_stale_topic_holds_when_its_session_is_lost_and_back_at_once
     assert_eq!(entry["since"], Desk::BEGAN_MS + at_ms);
     assert_eq!(desk.go(desk.now_ms + 600_000), NOTHING);
 }
+
+#[test]
+fn a_session_that_is_lost_and_back_over_and_over_hides_no_silence() {
+    for ticks_before in [true, false] {
+        let mut desk = Desk::new();
+        desk.want(1, "CRYPTO:BTC");
+        if ticks_before {
+            desk.ticks(1, 100, 60_000);
+        }
+        let mut told = Vec::new();
+        let at_ms = desk.now_ms;
+        while desk.now_ms < at_ms + 300_000 {
+            desk.serve(1, false);
+            told.extend(desk.go(desk.now_ms + 400));
+            desk.serve(1, true);
+            told.extend(desk.go(desk.now_ms + 30_000));
+        }
+        assert_eq!(told, ["BTC stale: no tick since the session is up"], "{ticks_before}");
+        let silent = FeedNote::Silent { broker: "paper".into(), topics: 1, for_ms: 120_000 };
+        assert_eq!(desk.state.take_notes(), [silent]);
+    }
+}
