@@ -9,6 +9,7 @@ pub mod calendar;
 #[cfg(unix)]
 pub mod local_socket;
 mod task;
+mod tcp_connection;
 mod tokio_runtime;
 
 use std::future::Future;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use task::{Task, TaskEnded, TaskGroup, TaskHandle, TaskRegistry};
+pub use tcp_connection::TcpConnection;
 pub use tokio_runtime::TokioRuntime;
 
 /// Sockets, tasks, entropy and the wall clock of one process.

@@ -15,6 +15,7 @@ use rand::rand_core::TryRng;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::tcp_connection::TcpConnection;
 use super::{Listener, Runtime, Task, TaskRegistry};
 
 /// Real sockets on the current tokio runtime.
@@ -64,7 +65,7 @@ fn prepared(stream: TcpStream) -> io::Result<TcpStream> {
 }
 
 impl Runtime for TokioRuntime {
-    type Stream = TcpStream;
+    type Stream = TcpConnection;
     type Listener = TcpListener;
 
     async fn bind(&self, addr: &str) -> io::Result<TcpListener> {
@@ -74,8 +75,8 @@ impl Runtime for TokioRuntime {
         Ok(listener)
     }
 
-    async fn connect(&self, addr: &str) -> io::Result<TcpStream> {
-        prepared(TcpStream::connect(addr).await?)
+    async fn connect(&self, addr: &str) -> io::Result<TcpConnection> {
+        Ok(prepared(TcpStream::connect(addr).await?)?.into())
     }
 
     fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) -> Task {
@@ -110,11 +111,11 @@ impl Runtime for TokioRuntime {
 }
 
 impl Listener for TcpListener {
-    type Stream = TcpStream;
+    type Stream = TcpConnection;
 
-    async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
+    async fn accept(&mut self) -> io::Result<(TcpConnection, SocketAddr)> {
         let (stream, peer) = Self::accept(self).await?;
-        Ok((prepared(stream)?, peer))
+        Ok((prepared(stream)?.into(), peer))
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {

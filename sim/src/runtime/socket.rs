@@ -39,7 +39,7 @@ impl Socket {
         match self {
             Self::Turmoil(stream) => stream.local_addr(),
             Self::Events(connection) => Ok(connection.local_addr()),
-            Self::Real(stream) => stream.local_addr(),
+            Self::Real(stream) => stream.get_ref().local_addr(),
         }
     }
 }

@@ -80,7 +80,7 @@ async fn outward(gateway: SimRuntime, broker: String, place: SocketAddr) {
 async fn carry(near: impl AsyncRead + AsyncWrite + Send, mut far: RealStream) {
     let (mut near_read, mut near_write) = tokio::io::split(near);
     let broken = {
-        let (mut far_read, mut far_write) = far.split();
+        let (mut far_read, mut far_write) = far.get_mut().split();
         let there = pump(&mut near_read, &mut far_write, Broken::Simulated, Broken::Real);
         let back = pump(&mut far_read, &mut near_write, Broken::Real, Broken::Simulated);
         tokio::try_join!(there, back).err()
@@ -111,5 +111,5 @@ async fn pump(
 /// Has the other end of a real connection see a reset when this end is dropped.
 fn reset(stream: &RealStream) {
     // One that is gone already needs none.
-    let _ = SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO));
+    let _ = SockRef::from(stream.get_ref()).set_linger(Some(std::time::Duration::ZERO));
 }
