@@ -276,3 +276,29 @@ fn a_place_that_was_meant_for_a_topic_that_is_given_up_goes_to_the_next() {
     play.pass(60_000);
     assert_eq!((play.market.len(), play.topics()), (1, 2));
 }
+
+#[test]
+fn places_that_are_given_up_one_after_the_other_go_to_one_each() {
+    let mut play = Play::new(Quirks { calls_per_second: Some(1.0), ..small(4, 2) });
+    play.enter(1, "alice");
+    play.subscribe(1, 0..8);
+    play.pass(60_000);
+    assert_eq!(play.topics(), 8);
+    play.expired.0 = usize::MAX;
+    play.lose(1);
+    // By then its next attempt is far away.
+    play.pass(600_000);
+    let connects = play.counts()[0];
+    while play.counts()[0] == connects {
+        play.pass(100);
+    }
+    play.pass(1_000);
+    // Two of those that wait for room have the places of these two, and wait for their turn to call.
+    play.unsubscribe(1, 0..2);
+    while play.topics() > 2 {
+        play.pass(100);
+    }
+    play.unsubscribe(1, 4..6);
+    play.pass(60_000);
+    assert_eq!((play.market.len(), play.topics()), (1, 4));
+}

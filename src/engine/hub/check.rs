@@ -164,6 +164,13 @@ impl Hub {
             let waits = user.topics.get(topic).is_some_and(TopicState::needs_room);
             assert!(waits, "{topic} of {id} does not wait for room");
         }
+        if let Some(topic) = user.homeless.first() {
+            let has_room = user.sessions.iter().any(|it| it.is_usable() && it.topics < room);
+            let mut others = user.topics.iter();
+            let may_take =
+                others.any(|(it, state)| state.needs_room() && !user.homeless.contains(it));
+            assert!(may_take || !has_room, "{topic} of {id} waits for room that is there");
+        }
     }
 
     /// A command in flight of a topic or session is on the books as that.
@@ -281,7 +288,7 @@ mod tests {
     #[test]
     fn each_rule_notices_what_breaks_it() {
         let user = || UserId::from(ALICE);
-        let drifts: [(&str, Drift<'_>); 20] = [
+        let drifts: [(&str, Drift<'_>); 21] = [
             ("sessions are left", &|hub| _ = hub.work.sessions.insert((user(), 0))),
             ("topics are left", &|hub| hub.work.topics.push_back((user(), topic("TCS")))),
             ("clients are left", &|hub| hub.work.clients.push_back(IN)),
@@ -301,6 +308,12 @@ mod tests {
             }),
             ("does not wait for room", &|hub| {
                 hub.users.get_mut(&user()).expect("it is there").homeless = [topic("TCS")].into();
+            }),
+            ("waits for room that is there", &|hub| {
+                let user = hub.users.get_mut(&user()).expect("it is there");
+                user.topics.get_mut(&topic("TCS")).expect("it is wanted").seat = None;
+                user.sessions[0].topics = 0;
+                user.homeless = [topic("TCS")].into();
             }),
             ("is booked as", &|hub| {
                 hub.in_flight.get_mut(&SUBSCRIBE).expect("it is there").topic = None;

@@ -38,7 +38,10 @@ impl Hub {
         };
         mark!(TopicBound if bound.is_some());
         let seat = user.sessions.iter().enumerate().position(has_room);
-        if seat.is_none() {
+        if seat.is_some() {
+            // It may have to wait for its turn to call, but not for room.
+            self.users.get_mut(user_id).expect("the user exists").homeless.remove(topic);
+        } else {
             self.make_room(user_id, topic);
         }
         seat
@@ -86,7 +89,6 @@ impl Hub {
     /// A topic is carried by a session from now on.
     pub(super) fn sit(&mut self, user_id: &UserId, topic: &Topic, at: usize) {
         let user = self.users.get_mut(user_id).expect("the user exists");
-        user.homeless.remove(topic);
         let state = user.topics.get_mut(topic).expect("the topic exists");
         if state.seat.replace(at).is_none() {
             user.sessions[at].topics += 1;

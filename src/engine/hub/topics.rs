@@ -363,7 +363,7 @@ impl Hub {
             user.topics.swap_remove(topic);
             user.homeless.remove(topic);
             // It may have been waiting to take a place that another one waits for.
-            let next = user.homeless.first().cloned();
+            let next = user.homeless.pop_first();
             self.work.topics.extend(next.map(|next| (user_id.clone(), next)));
             // Fewer sessions may do now.
             for at in 1..user.sessions.len() {
