@@ -270,3 +270,16 @@ fn how_a_topic_is_is_work_for_each_client_on_it() {
     tick(&mut shard, 1);
     assert_eq!(shard.work() - before, 4);
 }
+
+#[test]
+fn a_client_that_is_to_hear_of_it_later_is_work_too() {
+    let mut shard = shard();
+    let mut change = Change { add: vec![RouteId(1)], ..Change::default() };
+    change.paces.insert(RouteId(1), 1_000);
+    shard.deliver(B, change, None);
+    tick(&mut shard, 1);
+    let before = shard.work();
+    stale(&mut shard, 1);
+    assert_eq!(shard.work() - before, 2);
+    assert_eq!(shard.totals().news, 1, "it has not been told");
+}

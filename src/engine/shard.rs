@@ -140,6 +140,8 @@ pub struct Shard {
     paces: Paces,
     /// Routes joined and left since the start.
     moves: u64,
+    /// States of topics that were left for later since the start, one for each client.
+    put_off: u64,
     totals: ShardTotals,
 }
 
@@ -190,6 +192,7 @@ impl Shard {
             overflowed: Vec::new(),
             paces: Paces::default(),
             moves: 0,
+            put_off: 0,
             totals: ShardTotals::default(),
         }
     }

@@ -7,6 +7,10 @@ use crate::topic::BrokerName;
 /// allowed, if that is less.
 const TOGETHER_MS: u64 = 1_000;
 
+/// A silence that has been told is told again when it is one of so many times as many topics: that
+/// of a symbol which nobody trades does not stand for that of a whole market a day later.
+const GROWN: u64 = 10;
+
 /// Routes by how they are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TopicCounts {
@@ -25,7 +29,8 @@ pub struct TopicCounts {
 /// Something about a whole broker that an operator should know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FeedNote {
-    /// None of a broker's topics that should tick has ticked for as long as any may be silent.
+    /// None of a broker's topics that should tick has ticked for as long as any may be silent. It is
+    /// told again if it comes to ten times as many topics.
     Silent {
         /// Whose.
         broker: BrokerName,
@@ -50,9 +55,9 @@ pub(super) struct Broker {
     pub judge_at_ms: Option<u64>,
     /// None of its routes ticks that should.
     silent: bool,
-    /// That has been told, and no tick has ended it.
-    told: bool,
-    /// The last tick of those that are no more, and of markets before they opened.
+    /// Of how many topics that has been told, if no tick has ended it.
+    told: u64,
+    /// The last tick of those that are no more, or of which one is due anew.
     ticked_ms: Option<u64>,
 }
 
@@ -62,7 +67,12 @@ impl Broker {
         self.silent = false;
         self.judge_at_ms.get_or_insert(now_ms + max_ms);
         self.forgets_silence();
-        std::mem::take(&mut self.told)
+        std::mem::take(&mut self.told) > 0
+    }
+
+    /// Whether what is silent is so much that it is to be told, or told again.
+    const fn is_news(&self) -> bool {
+        self.counts.stale >= GROWN.saturating_mul(self.told)
     }
 
     /// Where nothing should have ticked, nothing is silent: its market has closed, its session is
@@ -121,7 +131,7 @@ impl FeedState {
         let broker = self.brokers.get_mut(&watched.broker).expect("its broker is known");
         *broker.counts.of(old) -= 1;
         broker.counts.add(watched.state);
-        if watched.state == State::Stale && !broker.silent {
+        if watched.state == State::Stale && (!broker.silent || broker.is_news()) {
             broker.judge_at_ms.get_or_insert(judge_at_ms);
         }
         // What ticks says so itself.
@@ -137,7 +147,7 @@ impl FeedState {
         *broker.counts.of(gone.state) -= 1;
         broker.forgets_silence();
         // What was told has an end, whoever tells it.
-        if broker.counts == TopicCounts::default() && !broker.told {
+        if broker.counts == TopicCounts::default() && broker.told == 0 {
             self.brokers.swap_remove(&gone.broker);
         }
     }
@@ -177,7 +187,8 @@ impl FeedState {
             broker.judge_at_ms = last_ms.map(|ms| ms + max_ms).filter(|at_ms| *at_ms > now_ms);
             if broker.judge_at_ms.is_none() {
                 broker.silent = true;
-                if !std::mem::replace(&mut broker.told, true) {
+                if broker.is_news() {
+                    broker.told = broker.counts.stale;
                     let (broker, topics) = (name.clone(), broker.counts.stale);
                     self.notes.push(FeedNote::Silent { broker, topics, for_ms: max_ms });
                 }
@@ -187,12 +198,12 @@ impl FeedState {
 }
 
 impl Watched {
-    /// When it last ticked; or, where it should have ticked and has not, from when on. That
-    /// somebody wants it is no sign of life.
+    /// When it last ticked; or, where it should have ticked and has not, from when on. Neither that
+    /// somebody wants it nor that a session is up is a sign of life.
     fn sign_ms(&self) -> Option<u64> {
         self.ticked_ms().or(match self.state {
-            State::Waiting | State::Closed => None,
-            State::Live | State::Stale | State::Recovering => Some(self.due_from_ms),
+            State::Waiting | State::Closed | State::Recovering => None,
+            State::Live | State::Stale => Some(self.due_from_ms),
         })
     }
 

@@ -204,6 +204,60 @@ fn a_topic_that_ticked_and_was_given_up_has_ticked() {
 }
 
 #[test]
+fn a_topic_that_ticked_before_its_session_was_lost_and_back_has_ticked() {
+    let mut desk = Desk::without_markets();
+    desk.want(1, "CRYPTO:MUTE");
+    desk.want(2, "CRYPTO:BTC");
+    desk.ticks(2, 100, 239_900);
+    desk.serve(2, false);
+    desk.go(desk.now_ms + 400);
+    desk.serve(2, true);
+    desk.interest(2, "CRYPTO:BTC", 0, false);
+    desk.go(359_899);
+    assert_eq!(desk.state.take_notes(), []);
+    desk.go(359_900);
+    assert_eq!(desk.state.take_notes(), [silent(1)]);
+}
+
+#[test]
+fn a_topic_whose_session_comes_and_goes_is_no_sign_of_a_feed_that_ticks() {
+    let mut desk = Desk::without_markets();
+    desk.want(1, "CRYPTO:MUTE");
+    desk.want(2, "CRYPTO:BTC");
+    while desk.now_ms < 600_000 {
+        desk.serve(2, false);
+        desk.go(desk.now_ms + 2_000);
+        desk.serve(2, true);
+        desk.go(desk.now_ms + 30_000);
+    }
+    assert_eq!(desk.state.take_notes(), [silent(1)]);
+}
+
+#[test]
+fn a_silence_of_ten_times_as_many_topics_is_told_again() {
+    let mut desk = Desk::without_markets();
+    let mut wanted = 0;
+    // Nobody wants what was silent any more, and the next day all want something.
+    for more in [1, 9, 1, 88] {
+        desk.interest(1, "CRYPTO:C1", 0, false);
+        for route in wanted + 1..=wanted + more {
+            desk.want(route, &format!("CRYPTO:C{route}"));
+        }
+        wanted += more;
+        desk.go(desk.now_ms + 200_000);
+    }
+    assert_eq!(desk.state.take_notes(), [silent(1), silent(10)]);
+    desk.want(1, "CRYPTO:C1");
+    desk.go(desk.now_ms + 200_000);
+    assert_eq!(desk.state.take_notes(), []);
+    desk.tick(1);
+    desk.interest(1, "CRYPTO:C1", 0, false);
+    desk.go(desk.now_ms + 200_000);
+    let audible = FeedNote::Audible { broker: "paper".into() };
+    assert_eq!(desk.state.take_notes(), [audible, silent(98)]);
+}
+
+#[test]
 fn of_a_feed_that_dies_all_topics_are_counted() {
     let mut desk = Desk::without_markets();
     for route in 1..=3_000 {

@@ -19,13 +19,14 @@ impl State {
 impl Watched {
     /// Whether it was silent before its session was lost for less than a second, and is so still: a
     /// session that is lost and back over and over is no excuse.
-    pub(super) fn is_silent_all_along(&self) -> bool {
+    pub(super) fn is_silent_all_along(&self, now_ms: u64) -> bool {
+        let is_due = self.due == Due::Served && self.habit.last_ms <= self.due_from_ms;
         match self.state {
             State::Stale => true,
-            State::Waiting | State::Live => {
-                self.due == Due::Served && self.habit.last_ms <= self.due_from_ms
-            }
-            State::Recovering | State::Closed => false,
+            State::Waiting | State::Live => is_due,
+            // One that is lost for longer is to be recovered from anew.
+            State::Recovering => is_due && now_ms < self.lost_ms + RECOVERY_GRACE_MS,
+            State::Closed => false,
         }
     }
 
@@ -36,8 +37,13 @@ impl Watched {
             State::Live => (now_ms, "it ticks"),
             State::Waiting => (self.due_from_ms, "no tick yet"),
             State::Closed => (now_ms, "the market is closed"),
-            State::Recovering if self.served => (self.lost_ms, "no tick since the session is up"),
-            State::Recovering => (self.lost_ms, "the broker session is lost"),
+            State::Recovering => {
+                let reason = match self.served {
+                    true => "no tick since the session is up",
+                    false => "the broker session is lost",
+                };
+                (self.recovers_since_ms, reason)
+            }
             State::Stale if has_ticked => (self.habit.last_ms, "no tick for longer than usual"),
             State::Stale => {
                 let reason = match self.due {
@@ -165,6 +171,9 @@ impl FeedState {
         let old = std::mem::replace(&mut watched.state, state);
         if old == state {
             return;
+        }
+        if state == State::Recovering {
+            watched.recovers_since_ms = watched.lost_ms;
         }
         mark!(TopicStale if state == State::Stale);
         mark!(TopicClosed if state == State::Closed);

@@ -123,6 +123,8 @@ struct Watched {
     served: bool,
     /// Since when not.
     lost_ms: u64,
+    /// Since when it has been recovering, if it is.
+    recovers_since_ms: u64,
     /// Clients have been told of a silence that has not ended.
     told: bool,
 }
@@ -224,6 +226,7 @@ impl FeedState {
             due: Due::Subscribed,
             served: true,
             lost_ms: 0,
+            recovers_since_ms: 0,
             told: false,
         };
         let slot = self.free.pop().unwrap_or_else(|| {
@@ -280,7 +283,9 @@ impl FeedState {
         watched.served = up;
         if !up {
             watched.lost_ms = now_ms;
-        } else if !watched.is_silent_all_along() {
+        } else if !watched.is_silent_all_along(now_ms) {
+            self.remember_tick(slot);
+            let watched = self.watched_mut(slot);
             (watched.due_from_ms, watched.due) = (now_ms, Due::Served);
         }
         self.set_deadline(slot);
@@ -328,10 +333,10 @@ impl FeedState {
         self.news.pop_front()
     }
 
-    /// Whether there is something to tell.
+    /// Whether there is something to tell, to shards or to an operator.
     #[must_use]
     pub fn has_news(&self) -> bool {
-        !self.news.is_empty()
+        !self.news.is_empty() || !self.notes.is_empty()
     }
 
     /// What an operator should know since the last call.

@@ -65,11 +65,7 @@ fn what_is_said_of_a_stale_topic_holds_when_its_session_is_lost_and_back_at_once
     let at_ms = desk.now_ms;
     assert_eq!(desk.go(at_ms + 600_000), ["BTC stale: no tick for longer than usual"]);
     flap(&mut desk, 300);
-    desk.interest(1, "CRYPTO:BTC", 1, false);
-    let topic = Topic::new(crate::topic::Instrument::new("CRYPTO", "BTC"), crate::topic::Mode::Ltp);
-    desk.state.set_interest(RouteId(1), &topic, &"paper".into(), 1, true);
-    let news = desk.state.pop_news().unwrap();
-    let entry: serde_json::Value = serde_json::from_slice(&news.entry).unwrap();
+    let entry = desk.told_to_another("CRYPTO:BTC");
     assert_eq!(entry["reason"], "no tick for longer than usual");
     assert_eq!(entry["since"], Desk::BEGAN_MS + at_ms);
     assert_eq!(desk.go(desk.now_ms + 600_000), NOTHING);
@@ -95,4 +91,42 @@ fn a_session_that_is_lost_and_back_over_and_over_hides_no_silence() {
         let silent = FeedNote::Silent { broker: "paper".into(), topics: 1, for_ms: 120_000 };
         assert_eq!(desk.state.take_notes(), [silent]);
     }
+}
+
+#[test]
+fn a_recovery_is_not_put_off_by_a_session_that_is_lost_and_back_over_and_over() {
+    let mut desk = quick();
+    let lost_ms = desk.now_ms;
+    desk.serve(1, false);
+    let mut told = desk.go(lost_ms + 2_000);
+    desk.serve(1, true);
+    let up_ms = desk.now_ms;
+    while desk.now_ms < up_ms + 300_000 {
+        told.extend(desk.go(desk.now_ms + 30_000));
+        desk.serve(1, false);
+        told.extend(desk.go(desk.now_ms + 400));
+        desk.serve(1, true);
+        if desk.now_ms < up_ms + 120_000 {
+            let entry = desk.told_to_another("CRYPTO:BTC");
+            assert_eq!(entry["since"], Desk::BEGAN_MS + lost_ms, "whoever asks, and when");
+        }
+    }
+    let stale = "BTC stale: no tick since the session is up";
+    assert_eq!(told, ["BTC recovering: the broker session is lost", stale]);
+    assert_eq!(desk.state.take_notes().len(), 1);
+}
+
+#[test]
+fn a_recovery_begins_anew_with_a_session_that_was_lost_for_long_again() {
+    let mut desk = quick();
+    desk.serve(1, false);
+    assert_eq!(desk.go(desk.now_ms + 2_000), ["BTC recovering: the broker session is lost"]);
+    desk.serve(1, true);
+    assert_eq!(desk.go(desk.now_ms + 60_000), NOTHING);
+    desk.serve(1, false);
+    assert_eq!(desk.go(desk.now_ms + 1_000), NOTHING);
+    desk.serve(1, true);
+    let up_ms = desk.now_ms;
+    assert_eq!(desk.go(up_ms + 119_999), NOTHING);
+    assert_eq!(desk.go(up_ms + 120_000), ["BTC stale: no tick since the session is up"]);
 }

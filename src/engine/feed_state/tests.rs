@@ -101,6 +101,16 @@ impl Desk {
         self.told()
     }
 
+    /// What another shard is told of a topic that is route 1, when somebody there wants it too.
+    pub fn told_to_another(&mut self, topic: &str) -> serde_json::Value {
+        let (exchange, symbol) = topic.split_once(':').unwrap();
+        let topic = Topic::new(Instrument::new(exchange, symbol), Mode::Ltp);
+        self.state.set_interest(RouteId(1), &topic, &"paper".into(), 1, true);
+        let news = self.state.pop_news().unwrap();
+        self.state.set_interest(RouteId(1), &topic, &"paper".into(), 1, false);
+        serde_json::from_slice(&news.entry).unwrap()
+    }
+
     pub fn tick(&mut self, route: u64) -> Vec<String> {
         self.state.ticked(RouteId(route), self.now_ms);
         self.told()

@@ -31,7 +31,7 @@ impl Shard {
     /// topics, and routes joined and left.
     #[must_use]
     pub const fn work(&self) -> u64 {
-        self.totals.ticks + self.totals.news + self.moves * MOVE_WORK
+        self.totals.ticks + self.totals.news + self.put_off + self.moves * MOVE_WORK
     }
 
     /// Bytes that wait in all outboxes. Costs time in proportion to what waits.

@@ -93,10 +93,13 @@ impl Shard {
         let paced = state.paces.iter().flat_map(|paces| {
             let members = paces.groups().flat_map(|no| self.paces.group(no).members.iter());
             // Whoever has a value to come hears of a silence behind it: at its boundary.
-            members.filter(|member| !is_silent || member.seen == paces.values)
+            members.map(|member| (member.slot, !is_silent || member.seen == paces.values))
         });
-        let slots = state.subscribers.iter().copied().chain(paced.map(|member| member.slot));
-        for slot in slots {
+        for (slot, hears_now) in state.subscribers.iter().map(|&slot| (slot, true)).chain(paced) {
+            if !hears_now {
+                self.put_off += 1;
+                continue;
+            }
             self.totals.news += 1;
             let client = self.slots[slot].as_mut().expect("a subscriber exists");
             if client.note(route, state.standing.as_deref()) {

@@ -32,7 +32,7 @@ impl Shard {
         let paces = state.paces.as_deref_mut().expect("a group has its route's count");
         let values = paces.values;
         let last = state.last.clone().expect("a value has come");
-        let silence = state.standing.clone().filter(|standing| standing.is_silent());
+        let silence = state.standing.as_deref().filter(|it| it.is_silent()).cloned();
         self.paces.rest(paces, no);
         let mut told = (frame::skipped(&last), last.clone());
         let mut ticks = 0;
@@ -53,7 +53,7 @@ impl Shard {
             mark!(PaceWithheld if skipped > 0);
             self.totals.withheld += skipped;
             self.give(member.slot, route, told.1.clone());
-            if let Some(silence) = silence.as_deref() {
+            if let Some(silence) = &silence {
                 mark!(PacedLearnsLater);
                 self.totals.news += 1;
                 self.client_mut(member.slot).note(route, Some(silence));

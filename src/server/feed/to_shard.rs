@@ -60,6 +60,10 @@ impl<S> ToShard<S> {
     pub fn push_news(&mut self, news: RouteNews) {
         let route = news.route;
         match news.status {
+            // A tick that came before the market closed and opened may still be on its way.
+            None if self.ends.get(&route).is_some_and(|end| end.status.is_some()) => {
+                self.silences.swap_remove(&route);
+            }
             None | Some(FeedStatus::Live) => {
                 self.silences.swap_remove(&route);
                 self.ends.insert(route, news);
@@ -151,4 +155,44 @@ pub(super) fn room_of_any<S: Send + 'static>(
 fn message<S>(heard: Epoch, news: &mut News) -> ShardMessage<S> {
     let news: Vec<RouteNews> = std::mem::take(news).into_values().collect();
     ShardMessage::News { heard, news: news.into_iter() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How a route is told of, in their order.
+    fn told(statuses: &[Option<FeedStatus>]) -> Vec<Option<FeedStatus>> {
+        let (mailbox, mut sent) = mpsc::channel::<ShardMessage<tokio::io::DuplexStream>>(1);
+        let mut way = ToShard::new(mailbox, 100);
+        for status in statuses {
+            let (broker, entry) = ("paper".into(), Bytes::new());
+            way.push_news(RouteNews {
+                route: RouteId(1),
+                shards: 1,
+                status: *status,
+                broker,
+                entry,
+            });
+        }
+        way.try_send();
+        let mut told = Vec::new();
+        while let Ok(message) = sent.try_recv() {
+            if let ShardMessage::News { news, .. } = message {
+                told.extend(news.map(|news| news.status));
+            }
+            way.try_send();
+        }
+        told
+    }
+
+    #[test]
+    fn the_end_of_a_silence_is_told_though_the_market_has_closed_and_opened_since() {
+        use FeedStatus::{Closed, Live};
+        assert_eq!(told(&[Some(Closed), None]), [None]);
+        assert_eq!(told(&[Some(Live), None]), [Some(Live)]);
+        assert_eq!(told(&[Some(Live), Some(Closed), None]), [Some(Live)]);
+        assert_eq!(told(&[None, Some(Live)]), [Some(Live)]);
+        assert_eq!(told(&[Some(Live), Some(Closed)]), [Some(Live), Some(Closed)]);
+    }
 }
