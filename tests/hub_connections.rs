@@ -293,7 +293,7 @@ fn places_that_are_given_up_one_after_the_other_go_to_one_each() {
         play.pass(100);
     }
     play.pass(1_000);
-    // Two of those that wait for room have the places of these two, and wait for their turn to call.
+    // Two of those that wait have the places of these two, and wait for their turn to call.
     play.unsubscribe(1, 0..2);
     while play.topics() > 2 {
         play.pass(100);

@@ -29,8 +29,8 @@ pub struct TopicCounts {
 /// Something about a whole broker that an operator should know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FeedNote {
-    /// None of a broker's topics that should tick has ticked for as long as any may be silent. It is
-    /// told again if it comes to ten times as many topics.
+    /// None of a broker's topics that should tick has ticked for as long as any may be silent. Told
+    /// again if it comes to ten times as many topics.
     Silent {
         /// Whose.
         broker: BrokerName,
