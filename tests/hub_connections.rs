@@ -302,3 +302,36 @@ fn places_that_are_given_up_one_after_the_other_go_to_one_each() {
     play.pass(60_000);
     assert_eq!((play.market.len(), play.topics()), (1, 4));
 }
+
+#[test]
+fn a_topic_that_is_not_tried_yet_keeps_no_place_from_one_that_is_waited_for() {
+    let mut play = Play::new(Quirks { linger_ms: 600_000, ..small(2, 1) });
+    play.enter(1, "alice");
+    play.enter(2, "alice");
+    play.subscribe(1, 0..1);
+    play.subscribe(2, 0..1);
+    // It is refused when it is to be restored, and its next attempt is far away.
+    play.expired.1 = usize::MAX;
+    play.lose(0);
+    play.pass(300_000);
+    let attempts = play.counts()[1];
+    while play.counts()[1] == attempts {
+        play.pass(100);
+    }
+    play.expired.1 = 0;
+    for lingers in [1..2, 2..3] {
+        play.subscribe(1, lingers.clone());
+        play.unsubscribe(1, lingers);
+    }
+    assert_eq!(play.topics(), 2);
+    play.silent = true;
+    // One that holds it leaves it, and what lingers makes room for the other.
+    play.unsubscribe(2, 0..1);
+    let turned_off = play.sent.len();
+    play.subscribe(1, 3..4);
+    let (_, first) = play.sent[turned_off - 2].clone();
+    assert!(matches!(first.kind, CommandKind::Unsubscribe { .. }), "{first:?}");
+    play.do_now(&first);
+    let next = play.asked();
+    assert!(matches!(next.kind, CommandKind::Subscribe { .. }), "{next:?}");
+}

@@ -10,14 +10,15 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use rustix::io::Errno;
-use rustix::net::SendFlags;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use rustix::{io::Errno, net::SendFlags};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 /// A connected TCP stream.
 ///
-/// Writes take nothing from tokio's budget of a task: whoever writes in a loop gives way itself.
+/// Writes of one buffer take nothing from tokio's budget of a task: whoever writes in a loop gives
+/// way itself. Vectored ones, which TLS and hyper make, go through tokio as ever.
 #[derive(Debug)]
 pub struct TcpConnection(TcpStream);
 
@@ -56,12 +57,15 @@ impl AsyncWrite for TcpConnection {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
         match rustix::net::send(&self.0, buf, SendFlags::NOSIGNAL) {
-            Ok(written) => Poll::Ready(Ok(written)),
+            Ok(written) => return Poll::Ready(Ok(written)),
             // tokio finds the same, unless there is room by now, and knows how to wait.
-            Err(Errno::AGAIN | Errno::INTR) => Pin::new(&mut self.0).poll_write(cx, buf),
-            Err(error) => Poll::Ready(Err(error.into())),
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(error) => return Poll::Ready(Err(error.into())),
         }
+        // Elsewhere a system has other ways to say that a broken connection is no signal.
+        Pin::new(&mut self.0).poll_write(cx, buf)
     }
 
     fn poll_write_vectored(

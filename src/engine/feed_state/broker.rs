@@ -203,7 +203,7 @@ impl Watched {
     fn sign_ms(&self) -> Option<u64> {
         self.ticked_ms().or(match self.state {
             State::Waiting | State::Closed | State::Recovering => None,
-            State::Live | State::Stale => Some(self.due_from_ms),
+            State::Live | State::Stale => Some(self.wanted_from_ms),
         })
     }
 

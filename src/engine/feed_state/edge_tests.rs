@@ -221,16 +221,18 @@ fn a_topic_that_ticked_before_its_session_was_lost_and_back_has_ticked() {
 
 #[test]
 fn a_topic_whose_session_comes_and_goes_is_no_sign_of_a_feed_that_ticks() {
-    let mut desk = Desk::without_markets();
-    desk.want(1, "CRYPTO:MUTE");
-    desk.want(2, "CRYPTO:BTC");
-    while desk.now_ms < 600_000 {
-        desk.serve(2, false);
-        desk.go(desk.now_ms + 2_000);
-        desk.serve(2, true);
-        desk.go(desk.now_ms + 30_000);
+    let desks = [(Desk::without_markets(), 1), (Desk::around_the_clock(10_000), 2)];
+    for (mut desk, stale) in desks {
+        desk.want(1, "MCX:MUTE");
+        desk.want(2, "MCX:GOLD");
+        while desk.now_ms < 600_000 {
+            desk.serve(2, false);
+            desk.go(desk.now_ms + 2_000);
+            desk.serve(2, true);
+            desk.go(desk.now_ms + 30_000);
+        }
+        assert_eq!(desk.state.take_notes(), [silent(stale)]);
     }
-    assert_eq!(desk.state.take_notes(), [silent(1)]);
 }
 
 #[test]

@@ -23,9 +23,10 @@ impl Watched {
         let is_due = self.due == Due::Served && self.habit.last_ms <= self.due_from_ms;
         match self.state {
             State::Stale => true,
-            State::Waiting | State::Live => is_due,
-            // One that is lost for longer is to be recovered from anew.
-            State::Recovering => is_due && now_ms < self.lost_ms + RECOVERY_GRACE_MS,
+            // One that was lost for longer is to be recovered from, anew if it has been.
+            State::Waiting | State::Live | State::Recovering => {
+                is_due && now_ms < self.lost_ms + RECOVERY_GRACE_MS
+            }
             State::Closed => false,
         }
     }
@@ -229,6 +230,7 @@ impl FeedState {
                 // The habit of yesterday is not that of an opening.
                 (State::Closed, true) => {
                     (watched.due_from_ms, watched.due) = (now_ms, Due::Opened);
+                    watched.wanted_from_ms = now_ms;
                     watched.habit = Habit::new(now_ms);
                     if !watched.served {
                         watched.lost_ms = now_ms;

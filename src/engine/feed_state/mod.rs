@@ -119,6 +119,8 @@ struct Watched {
     due_from_ms: u64,
     /// Why a tick was due from then on.
     due: Due,
+    /// The same, whatever its session did since.
+    wanted_from_ms: u64,
     /// A session serves it, as far as we know.
     served: bool,
     /// Since when not.
@@ -224,6 +226,7 @@ impl FeedState {
             state: State::Waiting,
             due_from_ms: now_ms,
             due: Due::Subscribed,
+            wanted_from_ms: now_ms,
             served: true,
             lost_ms: 0,
             recovers_since_ms: 0,

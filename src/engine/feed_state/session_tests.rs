@@ -130,3 +130,17 @@ fn a_recovery_begins_anew_with_a_session_that_was_lost_for_long_again() {
     assert_eq!(desk.go(up_ms + 119_999), NOTHING);
     assert_eq!(desk.go(up_ms + 120_000), ["BTC stale: no tick since the session is up"]);
 }
+
+#[test]
+fn a_session_that_was_lost_while_nobody_looked_was_lost() {
+    let mut desk = quick();
+    flap(&mut desk, 400);
+    assert_eq!(desk.go(desk.now_ms + 60_000), NOTHING);
+    desk.serve(1, false);
+    // The process was stopped.
+    desk.jump(desk.now_ms + 4_000);
+    desk.serve(1, true);
+    let up_ms = desk.now_ms;
+    assert_eq!(desk.go(up_ms + 119_999), NOTHING);
+    assert_eq!(desk.go(up_ms + 121_000), ["BTC stale: no tick since the session is up"]);
+}

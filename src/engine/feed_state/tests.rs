@@ -41,7 +41,7 @@ impl Desk {
     }
 
     /// One whose market MCX never closes and has a longest silence of its own.
-    fn around_the_clock(stale_after_ms: u64) -> Self {
+    pub fn around_the_clock(stale_after_ms: u64) -> Self {
         let mut config = Config::default();
         config.market.push(MarketEntry {
             exchanges: vec!["MCX".into()],
