@@ -2,8 +2,8 @@
 //!
 //! tokio keeps what it knows of a socket, whether it may be written to for one, in memory of its
 //! own. Between two ticks the kernel goes through so much memory for thousands of sockets that this
-//! is in no near cache any more: to ask before each write costs more than the rest of a delivery
-//! outside the kernel. A socket that takes what is written needs nobody who knows how to wait.
+//! is in no near cache any more: of what a delivery costs outside the kernel, no function took more
+//! than that look. A socket that takes what is written needs nobody who knows how to wait.
 #![expect(clippy::disallowed_types, reason = "sockets of production are made here")]
 
 use std::io::{self, IoSlice};

@@ -260,6 +260,20 @@ fn a_silence_of_ten_times_as_many_topics_is_told_again() {
 }
 
 #[test]
+fn what_an_operator_should_know_is_news_though_no_client_is_told_of_it() {
+    let mut desk = Desk::without_markets();
+    desk.want(1, "CRYPTO:BTC");
+    desk.go(200_000);
+    desk.state.take_notes();
+    desk.want(2, "CRYPTO:ETH");
+    desk.state.ticked(RouteId(2), desk.now_ms);
+    assert!(desk.state.has_news());
+    assert_eq!(desk.state.pop_news(), None);
+    assert_eq!(desk.state.take_notes(), [FeedNote::Audible { broker: "paper".into() }]);
+    assert!(!desk.state.has_news());
+}
+
+#[test]
 fn of_a_feed_that_dies_all_topics_are_counted() {
     let mut desk = Desk::without_markets();
     for route in 1..=3_000 {
