@@ -1,5 +1,6 @@
 //! What it costs to know who somebody is, by each kind of credential.
 
+#[expect(dead_code, reason = "its tests use the rest")]
 #[path = "../tests/auth_support/mod.rs"]
 mod auth_support;
 

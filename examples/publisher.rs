@@ -1,7 +1,7 @@
 //! An independent publisher: the `zeromq` crate, not the gateway's own ZMTP. Publishes a random
 //! walk, as a broker adapter would.
 //!
-//! `cargo run --example publisher -- NSE:RELIANCE NSE_INDEX:NIFTY --mode quote --rate 10`
+//! `cargo run --release --example publisher -- NSE:RELIANCE NSE_INDEX:NIFTY --mode quote --rate 10`
 
 use std::error::Error;
 use std::time::Duration;

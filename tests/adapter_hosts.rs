@@ -1,23 +1,18 @@
 //! The adapter hosts of `examples/`, one in Python and one in Rust, as processes behind a gateway.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[expect(dead_code, reason = "each test file uses its own part")]
-mod broker_support;
-mod common;
-#[path = "openalgo_support/places.rs"]
-mod places;
-
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use broker_support::{Bus, Caller, FixedRuntime, no_task_is_left, subscribe, unsubscribe};
-use common::{Client, TestGateway};
-use places::{free_port, here, python};
 use tickgate::broker::remote::{Remote, RemoteOptions};
 use tickgate::broker::{BrokerErrorCode, CommandKind};
 use tickgate::config::{BrokerEntry, BrokerKind};
 use tickgate::topic::Mode;
+
+use crate::broker_support::{Bus, Caller, FixedRuntime, no_task_is_left, subscribe, unsubscribe};
+use crate::common::{Client, TestGateway};
+use crate::openalgo_support::places::{free_port, here, python};
 
 /// A host that is ended with the test.
 struct Host(Child);
@@ -46,11 +41,12 @@ fn in_python() -> Command {
     command
 }
 
-/// Built with the tests, unless these are the only ones.
+/// Built with the tests, unless these are the only ones. Without the other package tokio, and all
+/// that depends on it, would be built once more.
 fn in_rust() -> Command {
     let program = Path::new(env!("CARGO_BIN_EXE_tickgate"));
     let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--example", "adapter_host"]);
+    build.args(["build", "--quiet", "--workspace", "--example", "adapter_host"]);
     if program.parent().unwrap().ends_with("release") {
         build.arg("--release");
     }

@@ -1,11 +1,8 @@
 //! Administrators and those whom they block, remove and tell something, on real sockets.
 #![expect(clippy::unwrap_used, clippy::disallowed_types, reason = "a client on real sockets")]
 
-mod common;
-
 use std::time::Duration;
 
-use common::{Client, TestGateway, quiet_market};
 use serde_json::{Value, json};
 use tickgate::auth::{KeyHash, KeyTable};
 use tickgate::config::{BrokerEntry, BrokerKind, Config};
@@ -14,6 +11,8 @@ use tickgate::topic::Role;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+
+use crate::common::{Client, TestGateway, quiet_market};
 
 /// Everybody's key is its name with `-key` behind it; those of roles are called as their roles.
 fn keys() -> KeyTable {

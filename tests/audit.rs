@@ -1,13 +1,12 @@
 //! The audit log of a real gateway, and `tickgate audit` which reads it back.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod common;
-
 use std::path::Path;
 use std::process::{Command, Output};
 
-use common::{Client, TestGateway, quiet_market};
 use serde_json::Value;
+
+use crate::common::{self, Client, TestGateway, quiet_market};
 
 const SUBSCRIBE: &str = r#"{"action":"subscribe","exchange":"NSE","symbol":"TCS","mode":1}"#;
 const UNSUBSCRIBE: &str = r#"{"action":"unsubscribe","exchange":"NSE","symbol":"TCS","mode":1}"#;

@@ -1,14 +1,12 @@
 //! What clients of a gateway are told about their credentials.
 
-mod auth_support;
-mod common;
-
-use auth_support::{Database, cheap_hash, claims_with, environment, private_jwks, token};
-use common::{Client, Publisher, TestGateway};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tickgate::auth::Credentials;
 use tickgate::config::Config;
+
+use crate::auth_support::{Database, cheap_hash, claims_with, environment, private_jwks, token};
+use crate::common::{self, Client, Publisher, TestGateway};
 
 /// A gateway that knows JWTs, and OpenAlgo's keys of alice (with the broker `paper`), bob (logged
 /// in nowhere) and carol (with a broker that is not configured).

@@ -1,14 +1,15 @@
 //! JWTs: every way to be good, and every way not to be, with its reason.
 
-mod auth_support;
-
-use auth_support::{JWKS, NOW_UNIX_MS, SECRET, claims, claims_with, jwt, rules, signer, token};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 use tickgate::auth::jwt::{Jwt, JwtFault, JwtRules, KeySet, TOKEN_BYTES_MAX};
 use tickgate::topic::Role;
+
+use crate::auth_support::{
+    JWKS, NOW_UNIX_MS, SECRET, claims, claims_with, jwt, rules, signer, token,
+};
 
 fn fault(token: &str) -> JwtFault {
     jwt().verify(token, NOW_UNIX_MS).expect_err("refused")

@@ -1,7 +1,5 @@
 //! Keys checked in OpenAlgo's own database: what it says, when it changes, when it is not there.
 
-mod auth_support;
-
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use auth_support::{Database, NOW_UNIX_MS, PEPPER, cheap_hash, environment};
 use futures_util::future::join_all;
 use tempfile::TempDir;
 use tickgate::auth::{
@@ -19,6 +16,8 @@ use tickgate::config::{Auth, Config};
 use tickgate::runtime::{Clock, Runtime, Task, TaskRegistry, TokioRuntime};
 use tickgate::topic::Role;
 use tokio::time::sleep;
+
+use crate::auth_support::{self, Database, NOW_UNIX_MS, PEPPER, cheap_hash, environment};
 
 /// How long any work takes off the async threads.
 const WORK: Duration = Duration::from_millis(100);

@@ -1,11 +1,8 @@
 //! Files of credentials that change while they are in use.
 
-mod auth_support;
-
 use std::fs;
 use std::path::Path;
 
-use auth_support::{JWKS, NOW_UNIX_MS, claims_with, token};
 use serde_json::{Value, json};
 use tickgate::auth::keys_file::{self, KeyEntry};
 use tickgate::auth::{
@@ -15,6 +12,8 @@ use tickgate::auth::{
 use tickgate::config::Config;
 use tickgate::runtime::{Clock, TokioRuntime};
 use tickgate::topic::Role;
+
+use crate::auth_support::{JWKS, NOW_UNIX_MS, claims_with, token};
 
 fn entry(user: &str, key: &str) -> KeyEntry {
     KeyEntry {

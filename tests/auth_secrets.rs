@@ -1,13 +1,7 @@
 //! Formats everything that the module of credentials hands out, and looks for secrets in it.
 
-mod auth_support;
-
 use std::fmt::{Debug, Write as _};
 
-use auth_support::{
-    Database, JWKS, NOW_UNIX_MS, PEPPER, SECRET, cheap_hash, claims, claims_with, environment, jwt,
-    private_jwks, rules, token,
-};
 use hyper::header::AUTHORIZATION;
 use hyper::{HeaderMap, Uri};
 use serde_json::{Value, json};
@@ -18,6 +12,11 @@ use tickgate::config::Config;
 use tickgate::protocol::{Credential, Reject};
 use tickgate::runtime::{Clock, TokioRuntime};
 use tickgate::topic::Role;
+
+use crate::auth_support::{
+    Database, JWKS, NOW_UNIX_MS, PEPPER, SECRET, cheap_hash, claims, claims_with, environment, jwt,
+    private_jwks, rules, token,
+};
 
 const KEY: &str = "key-of-alice-to-be-found-nowhere";
 

@@ -1,12 +1,11 @@
 //! A broadcast channel on real sockets.
 
-mod common;
-
 use std::time::Duration;
 
-use common::{Client, Publisher, TestGateway};
 use serde_json::Value;
 use tickgate::config::{ChannelAuth, ChannelEntry, ChannelKind};
+
+use crate::common::{self, Client, Publisher, TestGateway};
 
 fn broadcast(topics: &[&str]) -> ChannelEntry {
     ChannelEntry {

@@ -2,20 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-#[expect(dead_code, reason = "each test file uses its own part")]
-mod broker_support;
-
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use broker_support::{
-    A_WHILE, Bus, Caller, FixedRuntime, PATIENCE, UNIX_MS, no_task_is_left, subscribe, unsubscribe,
-};
 use tickgate::broker::paper::{Paper, PaperOptions};
 use tickgate::broker::{BrokerErrorCode, CommandKind};
 use tickgate::runtime::Clock;
 use tickgate::topic::Mode;
 use tokio::time::timeout;
+
+use crate::broker_support::{
+    A_WHILE, Bus, Caller, FixedRuntime, PATIENCE, UNIX_MS, no_task_is_left, subscribe, unsubscribe,
+};
 
 fn paper(runtime: &FixedRuntime, bus: &Bus) -> Paper<FixedRuntime> {
     let options =

@@ -4,18 +4,16 @@
 //! either the test says so and passes.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-#[expect(dead_code, reason = "each test file uses its own part")]
-mod broker_support;
-
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use broker_support::{Caller, FixedRuntime, no_task_is_left, subscribe, unsubscribe};
 use tickgate::broker::remote::{Remote, RemoteOptions};
 use tickgate::broker::{BrokerErrorCode, CommandKind};
 use tickgate::topic::Mode;
+
+use crate::broker_support::{Caller, FixedRuntime, no_task_is_left, subscribe, unsubscribe};
 
 /// What the documentation leaves to the reader.
 const BROKER: &str = r#"

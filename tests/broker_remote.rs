@@ -2,14 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-mod broker_support;
-
 use std::time::Duration;
 
-use broker_support::{
-    A_WHILE, Bus, Caller, FixedRuntime, PATIENCE, Puppet, Strings, no_task_is_left, puppet,
-    subscribe, unsubscribe,
-};
 use tickgate::broker::host::{Host, HostOptions, serve};
 use tickgate::broker::paper::{Paper, PaperOptions};
 use tickgate::broker::remote::{Remote, RemoteOptions, RemoteStats};
@@ -19,6 +13,11 @@ use tickgate::runtime::Clock;
 use tickgate::topic::Mode;
 use tickgate::zmtp::{Dealer, DealerEvent, Message, Options};
 use tokio::time::timeout;
+
+use crate::broker_support::{
+    A_WHILE, Bus, Caller, FixedRuntime, PATIENCE, Puppet, Strings, no_task_is_left, puppet,
+    subscribe, unsubscribe,
+};
 
 /// A gateway with heartbeats fast enough for a test.
 fn gateway(runtime: &FixedRuntime, endpoint: &str) -> (Caller, RemoteStats) {

@@ -1,12 +1,8 @@
 //! A gateway against an adapter host that misbehaves.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-#[expect(dead_code, reason = "each test file uses its own part")]
-mod broker_support;
-
 use std::time::Duration;
 
-use broker_support::{Caller, FixedRuntime, PATIENCE, no_task_is_left, subscribe};
 use tickgate::broker::remote::{Remote, RemoteOptions, RemoteStats};
 use tickgate::broker::{BrokerEvent, CommandKind};
 use tickgate::protocol::control::{Answer, FromHost, Op, Request, ToHost, Welcome, decode_to_host};
@@ -14,6 +10,8 @@ use tickgate::runtime::Clock;
 use tickgate::topic::Mode;
 use tickgate::zmtp::{Message, Options, PeerId, Router, RouterEvent};
 use tokio::time::timeout;
+
+use crate::broker_support::{Caller, FixedRuntime, PATIENCE, no_task_is_left, subscribe};
 
 /// A gateway with heartbeats fast enough for a test.
 fn gateway(runtime: &FixedRuntime, rogue: &Rogue) -> (Caller, RemoteStats) {

@@ -1,10 +1,9 @@
 //! Channels on real sockets: paths, places, anonymous clients, and what becomes of those who lag.
 
-mod common;
-
-use common::knock::{knock, knock_status};
-use common::{Client, Publisher, TestGateway};
 use tickgate::config::{ChannelAuth, ChannelEntry, ChannelKind, Config, OutboxPolicy};
+
+use crate::common::knock::{knock, knock_status};
+use crate::common::{self, Client, Publisher, TestGateway};
 
 fn interactive(path: &str) -> ChannelEntry {
     ChannelEntry::new(path, ChannelKind::Interactive)

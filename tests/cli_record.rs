@@ -2,8 +2,6 @@
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod common;
-
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
@@ -12,11 +10,12 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::program::Program;
 use tempfile::TempDir;
 use tickgate::recording::{self, End, Next, Tick};
 use tickgate::runtime::TokioRuntime;
 use tickgate::zmtp::{Message, Options, Pub};
+
+use crate::common::program::Program;
 
 fn command(directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tickgate"));

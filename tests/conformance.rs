@@ -5,15 +5,11 @@
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod common;
-#[expect(dead_code, reason = "only certificates are needed here")]
-mod tls_support;
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::program::Program;
-use tls_support::Pair;
+use crate::common::program::Program;
+use crate::tls_support::Pair;
 
 /// How many cases there are.
 const CASES: usize = 216;

@@ -1,15 +1,14 @@
 //! Who comes in at the door and who does not, on real sockets.
 #![expect(clippy::disallowed_types, reason = "a client on real sockets")]
 
-mod common;
-
 use std::time::Duration;
 
-use common::knock::{Page, UPGRADE, knock};
-use common::{Client, TestGateway, http};
 use tickgate::config::Config;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+use crate::common::knock::{Page, UPGRADE, knock};
+use crate::common::{Client, TestGateway, http};
 
 #[tokio::test]
 async fn a_good_key_at_the_door_lets_its_user_in_whichever_way_it_comes() {

@@ -1,12 +1,11 @@
 //! What clients and operators of a real gateway learn of topics that fall silent.
 
-mod common;
-
 use std::time::Duration;
 
-use common::{Client, Publisher, TestGateway};
 use serde_json::Value;
 use tickgate::config::{Config, MarketEntry};
+
+use crate::common::{self, Client, Publisher, TestGateway};
 
 const SUBSCRIBE: &str = r#"{"action":"subscribe","symbol":"TCS","exchange":"NSE","mode":1}"#;
 

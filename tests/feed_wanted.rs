@@ -1,13 +1,12 @@
 //! A gateway that asks publishers for what is wanted alone.
 
-mod common;
-
 use std::time::Duration;
 
-use common::{Client, TestGateway};
 use serde_json::Value;
 use tickgate::config::{ChannelEntry, ChannelKind, Config};
 use tickgate::zmtp::{Message, Options, Pub};
+
+use crate::common::{self, Client, TestGateway};
 
 fn wanted(config: &mut Config) {
     common::quiet_market(config);

@@ -1,9 +1,8 @@
 //! The gateway on real sockets, as its clients see it.
 
-mod common;
-
-use common::{Client, Publisher, TestGateway};
 use serde_json::json;
+
+use crate::common::{self, Client, Publisher, TestGateway};
 
 #[tokio::test]
 async fn a_client_authenticates_subscribes_and_sees_prices() {

@@ -3,24 +3,22 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::disallowed_types, clippy::unwrap_used, reason = "real sockets; it may panic")]
 
-mod auth_support;
-mod common;
-
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use auth_support::{claims_with, private_jwks, token};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use common::program::Program;
-use common::raw::{Raw, frame, header, request, status};
-use common::{Client, http};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 use tickgate::runtime::{Runtime, TokioRuntime};
 use tokio::net::TcpStream;
+
+use crate::auth_support::{claims_with, private_jwks, token};
+use crate::common::program::Program;
+use crate::common::raw::{Raw, frame, header, request, status};
+use crate::common::{self, Client, http};
 
 /// Connections that one address may have, here.
 const PER_ADDRESS: usize = 50;

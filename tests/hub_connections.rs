@@ -1,15 +1,12 @@
 //! Users of several connections to their broker: which of them carries what.
 
-#[path = "hub_support/far.rs"]
-mod far;
-
 use std::collections::BTreeSet;
 
 use tickgate::broker::{BrokerError, BrokerErrorCode, CommandKind, SessionId};
 use tickgate::config::Quirks;
 use tickgate::engine::Event;
 
-use far::Play;
+use crate::hub_support::far::Play;
 
 /// A broker of whose connections a user has so many, with room for so many topics each.
 fn small(topics_per_connection: usize, connections_per_user: usize) -> Quirks {

@@ -1,8 +1,5 @@
 //! Brokers that differ from others: what they are asked, and how often.
 
-#[path = "hub_support/far.rs"]
-mod far;
-
 use std::collections::BTreeSet;
 
 use tickgate::broker::{BrokerError, BrokerErrorCode, BrokerEvent, CommandKind};
@@ -11,7 +8,7 @@ use tickgate::engine::{Event, Hub, HubOptions, Request};
 use tickgate::protocol::{SubscribeEntry, UnsubscribeEntry};
 use tickgate::topic::{Mode, Topic};
 
-use far::{BROKER, Play, instrument};
+use crate::hub_support::far::{BROKER, Play, instrument};
 
 #[test]
 fn who_comes_back_at_once_costs_the_broker_nothing() {

@@ -4,16 +4,15 @@
 //! Correctness only; speed belongs to the benches. The full size runs in a release build
 //! (`cargo test --release --test load`); a debug build runs a tenth of it.
 
-mod common;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use common::{Client, TestGateway, agreeing};
 use tickgate::config::{BrokerEntry, BrokerKind};
 use tickgate::runtime::{Clock, TokioRuntime};
 use zeromq::{PubSocket, Socket, SocketSend, ZmqMessage};
+
+use crate::common::{self, Client, TestGateway, agreeing};
 
 const TOPICS: u64 = 100;
 

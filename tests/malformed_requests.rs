@@ -1,15 +1,11 @@
 //! Every row of `tests/malformed/requests.jsonl` against a gateway on real sockets: the
 //! documented answer, and the connection lives on where the protocol says so.
 
-mod common;
-#[expect(dead_code, reason = "the parser's own test uses the rest")]
-#[path = "common/malformed.rs"]
-mod malformed;
-
-use common::{Client, TestGateway};
-use malformed::{Case, Expected, State};
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
+
+use crate::common::malformed::{self, Case, Expected, State};
+use crate::common::{Client, TestGateway};
 
 #[tokio::test]
 async fn every_malformed_request_gets_its_documented_answer() {

@@ -1,15 +1,13 @@
 //! Every cell of role, action and channel: through the hub, and the door's rules on real sockets.
 
-mod common;
-mod hub_support;
-
-use common::TestGateway;
-use common::knock::knock_status;
-use hub_support::{Story, anonymous_channel, identity, subscribe};
 use tickgate::auth::{KeyHash, KeyTable};
 use tickgate::config::{Action, ChannelAuth, ChannelEntry, ChannelKind, Config};
 use tickgate::engine::Request;
 use tickgate::topic::{ClientId, Role};
+
+use crate::common::TestGateway;
+use crate::common::knock::knock_status;
+use crate::hub_support::{Story, anonymous_channel, identity, subscribe};
 
 const KINDS: [ChannelKind; 2] = [ChannelKind::Interactive, ChannelKind::Broadcast];
 const AUTHS: [ChannelAuth; 3] = [ChannelAuth::Message, ChannelAuth::Door, ChannelAuth::Anonymous];

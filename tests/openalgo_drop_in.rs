@@ -2,19 +2,16 @@
 //! what that installation says.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[path = "auth_support/mod.rs"]
-mod auth_support;
-mod openalgo_support;
-
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use auth_support::{Database, cheap_hash};
-use openalgo_support::gateway::{SdkClient, tickgate};
-use openalgo_support::{Installation, Process, eventually, free_port, python};
 use serde_json::Value;
+
+use crate::auth_support::{self, Database, cheap_hash};
+use crate::openalgo_support::gateway::{SdkClient, tickgate};
+use crate::openalgo_support::{Installation, Process, eventually, free_port, python};
 
 const KEY: &str = "openalgo-key-of-the-drop-in-test";
 

@@ -1,11 +1,9 @@
 //! Gateway, adapter host, broker and `openalgo` clients, each a process, and each killed in turn.
 
-mod openalgo_support;
-
 use std::path::{Path, PathBuf};
 
-use openalgo_support::gateway::{Gateway, SdkClient};
-use openalgo_support::{Installation, here, python};
+use crate::openalgo_support::gateway::{Gateway, SdkClient};
+use crate::openalgo_support::{Installation, here, python};
 
 const ALICE: &[&str] = &["NSE:M&M:1", "NSE:M&M:3", "NSE:TCS:1", "NSE:TCS:3"];
 const BOB: &[&str] = &["NSE:INFY:1", "NSE:INFY:3"];

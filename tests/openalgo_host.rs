@@ -2,20 +2,17 @@
 //! asked by the gateway's own end of the control protocol, and the broker says what it saw.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[expect(dead_code, reason = "each test file uses its own part")]
-mod broker_support;
-mod openalgo_support;
-
 use std::time::Duration;
 
-use broker_support::{Bus, Caller, FixedRuntime, subscribe, unsubscribe};
-use openalgo_support::{Installation, Process, TOKEN};
 use serde_json::{Value, json};
 use tickgate::broker::remote::{Remote, RemoteOptions};
 use tickgate::broker::{BrokerError, BrokerErrorCode, BrokerEvent, CommandKind, SessionId};
 use tickgate::topic::Mode;
 use tickgate::zmtp::{Dealer, DealerEvent, Message, Options};
 use tokio::time::sleep;
+
+use crate::broker_support::{Bus, Caller, FixedRuntime, subscribe, unsubscribe};
+use crate::openalgo_support::{Installation, Process, TOKEN};
 
 const SOON: Duration = Duration::from_millis(400);
 

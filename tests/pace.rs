@@ -2,9 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-#[path = "common/shards.rs"]
-mod shards;
-
 use bytes::Bytes;
 use proptest::prelude::*;
 use tickgate::config::OutboxPolicy;
@@ -14,7 +11,7 @@ use tickgate::engine::{
 use tickgate::protocol::frame;
 use tickgate::topic::{ClientId, Instrument, Mode};
 
-use shards::small_shard;
+use crate::hub_support::shards::small_shard;
 
 const A: ClientId = ClientId(1);
 const B: ClientId = ClientId(2);

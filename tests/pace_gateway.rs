@@ -1,13 +1,12 @@
 //! Paces on real sockets: how often values come, what is said of those that do not, and what a
 //! channel allows.
 
-mod common;
-
 use std::time::Duration;
 
-use common::{Client, Publisher, TestGateway};
 use serde_json::Value;
 use tickgate::config::{ChannelEntry, ChannelKind};
+
+use crate::common::{self, Client, Publisher, TestGateway};
 
 const PAIR_MS: u64 = 10;
 const PAIRS: u64 = 60;

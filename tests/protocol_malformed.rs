@@ -1,10 +1,8 @@
 //! Every malformed request of the table gets its documented answer, as far as the parser decides.
 
-#[path = "common/malformed.rs"]
-mod malformed;
-
-use malformed::{By, Case, Expected, State};
 use tickgate::protocol::{Incoming, ParseLimits, Reject, Request, parse_request};
+
+use crate::common::malformed::{self, By, Case, Expected, State};
 
 #[test]
 fn the_table_is_large_enough_and_its_names_are_unique() {

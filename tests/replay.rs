@@ -2,15 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-#[expect(dead_code, reason = "each test file uses its own part")]
-#[path = "zmtp_peers/memory.rs"]
-mod memory;
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use memory::Memory;
 use tickgate::broker::paper::{Paper, PaperOptions};
 use tickgate::broker::replay::{BadReplay, Replay, ReplayOptions};
 use tickgate::broker::{Broker, BrokerEvent, Command, CommandId, CommandKind, SessionId};
@@ -22,6 +17,8 @@ use tickgate::topic::{Instrument, Mode, Topic};
 use tickgate::zmtp::{Options, Sub};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
+
+use crate::zmtp_peers::memory::Memory;
 
 const FIVE_MINUTES: Duration = Duration::from_secs(300);
 

@@ -1,11 +1,10 @@
 //! What each role may do, what a revoked credential ends, and when.
 
-mod hub_support;
-
-use hub_support::{Story, identity, subscribe};
 use tickgate::config::Config;
 use tickgate::engine::{CredentialUse, Event, Identity, Request};
 use tickgate::topic::{ClientId, CredentialTag, Role};
+
+use crate::hub_support::{Story, identity, subscribe};
 
 fn by(tag: u64, generation: u64) -> Identity {
     let tag = CredentialTag::new(tag);

@@ -1,12 +1,11 @@
 //! What clients learn of what they have missed, over real sockets.
 
-mod common;
-
 use std::time::Duration;
 
-use common::{Client, Publisher, TestGateway};
 use serde_json::Value;
 use tickgate::config::{ChannelEntry, ChannelKind, OutboxPolicy};
+
+use crate::common::{self, Client, Publisher, TestGateway};
 
 const SUBSCRIBE: &str = r#"{"action":"subscribe","symbol":"TCS","exchange":"NSE","mode":1}"#;
 

@@ -2,15 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-#[path = "common/shards.rs"]
-mod shards;
-
 use bytes::Bytes;
 use tickgate::engine::{Change, Epoch, Orders, RouteId, Shard, ShardTotals};
 use tickgate::protocol::frame;
 use tickgate::topic::{ClientId, Instrument, Mode};
 
-use shards::small_shard;
+use crate::hub_support::shards::small_shard;
 
 const A: ClientId = ClientId(1);
 const B: ClientId = ClientId(2);

@@ -2,14 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-#[path = "common/shards.rs"]
-mod shards;
-
 use tickgate::engine::{Change, Epoch, RouteId, RouteNews, Shard};
 use tickgate::protocol::{FeedStatus, feed_status, frame};
 use tickgate::topic::{ClientId, Instrument, Mode, Topic};
 
-use shards::small_shard;
+use crate::hub_support::shards::small_shard;
 
 const A: ClientId = ClientId(1);
 const B: ClientId = ClientId(2);

@@ -2,7 +2,6 @@
 //!
 //! Each failure names the file, the line and the reason of the rule.
 
-#[path = "tidy/tree.rs"]
 mod tree;
 
 use std::collections::BTreeSet;
@@ -393,6 +392,33 @@ fn the_root_holds_nothing_unexpected() {
     judge(&findings);
 }
 
+/// The programs of tests; what none of them names is not even compiled.
+const TEST_PROGRAMS: &[&str] = &["tests/engine.rs", "tests/system.rs", "sim/tests/simulator.rs"];
+
+fn test_findings(sources: &[Source]) -> Vec<String> {
+    let is_program = |source: &&Source| TEST_PROGRAMS.contains(&source.path.as_str());
+    let is_named = |path: &str| {
+        let Some((directory, name)) = path.rsplit_once('/') else { return false };
+        let naming = format!("\nmod {};\n", name.trim_end_matches(".rs"));
+        sources.iter().filter(is_program).any(|program| {
+            program.path.rsplit_once('/').is_some_and(|(its, _)| its == directory)
+                && program.code.contains(&naming)
+        })
+    };
+    let is_forgotten = |source: &&Source| {
+        // What lies deeper is named by a file here.
+        let depth = if source.path.starts_with("sim/") { 2 } else { 1 };
+        source.path.matches('/').count() == depth && !is_named(&source.path)
+    };
+    let forgotten = sources.iter().filter(|source| !is_program(source)).filter(is_forgotten);
+    forgotten.map(|source| format!("{}:1: no program of tests names it", source.path)).collect()
+}
+
+#[test]
+fn no_test_is_forgotten() {
+    judge(&test_findings(&rust(&["tests", "sim/tests"])));
+}
+
 #[test]
 fn every_scenario_is_run_by_the_checks() {
     let runners: String = files(&[".ci", "tests", "sim/tests", "sim/src"], &["run", ".rs", ".sh"])
@@ -492,5 +518,12 @@ fn each_rule_notices_what_it_forbids() {
     assert_eq!(leftover_findings(&at("src/x.rs", "#[allow(x)] fn a() { todo!() }")).len(), 2);
     assert_eq!(length_findings(&at("src/x.rs", &long)).len(), 1);
     assert_eq!(length_findings(&at("src/x.rs", &"x\n".repeat(401))).len(), 1);
+    let tests = [
+        at("tests/engine.rs", "\nmod hub;\n"),
+        at("tests/hub.rs", ""),
+        at("sim/tests/hub.rs", ""),
+        at("tests/hub/deep.rs", ""),
+    ];
+    assert_eq!(test_findings(&tests), ["sim/tests/hub.rs:1: no program of tests names it"]);
     assert_eq!(console_commands("```console\n$ a b\nout\n```\n$ c\n"), [(2, "a b")]);
 }

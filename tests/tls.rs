@@ -5,26 +5,24 @@
     reason = "tests talk to the gateway over real sockets"
 )]
 
-mod common;
-mod tls_support;
-
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use common::{Client, Publisher, TestGateway, quiet_market};
 use futures_util::StreamExt;
 use tempfile::TempDir;
 use tickgate::auth::KeyTable;
 use tickgate::config::Config;
 use tickgate::runtime::TokioRuntime;
 use tickgate::server::{Certificate, Gateway};
-use tls_support::{BOTH, Pair, connect, write_private};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::{ProtocolVersion, version};
 use tokio_tungstenite::tungstenite::Message;
+
+use crate::common::{self, Client, Publisher, TestGateway, quiet_market};
+use crate::tls_support::{BOTH, Pair, connect, write_private};
 
 type TlsClient = Client<TlsStream<TcpStream>>;
 

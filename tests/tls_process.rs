@@ -2,15 +2,13 @@
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[expect(dead_code, reason = "only certificates are needed here")]
-mod tls_support;
-
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
 use tempfile::TempDir;
-use tls_support::{Pair, write_private};
+
+use crate::tls_support::{Pair, write_private};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_tickgate");
 

@@ -1,14 +1,13 @@
 //! Our sockets with those of the `zeromq` crate, over loopback.
 
-mod zmtp_common;
-
 use bytes::Bytes;
 use tickgate::runtime::TokioRuntime;
 use tickgate::zmtp::{Dealer, DealerEvent, Message, Options, Pub, Router, RouterEvent, Sub};
 use zeromq::{
     DealerSocket, PubSocket, RouterSocket, Socket, SocketRecv, SocketSend, SubSocket, ZmqMessage,
 };
-use zmtp_common::{Eventually, everything, loopback, within};
+
+use crate::zmtp_common::{Eventually, everything, loopback, within};
 
 fn theirs(parts: &[&[u8]]) -> ZmqMessage {
     let parts: Vec<Bytes> = parts.iter().map(|part| Bytes::copy_from_slice(part)).collect();

@@ -1,7 +1,5 @@
 //! Our sockets with libzmq's, driven through pyzmq (`tests/interop/zmq/peer.py`), over loopback.
 
-mod zmtp_common;
-
 use std::io::Read;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -13,7 +11,8 @@ use tickgate::zmtp::{
     Dealer, DealerEvent, Message, Options, Pub, PubStats, Router, RouterEvent, Sub,
 };
 use tokio::time::sleep;
-use zmtp_common::{Eventually, everything, loopback, within};
+
+use crate::zmtp_common::{Eventually, everything, loopback, within};
 
 const SPELLINGS: [&str; 6] = [
     "NSE_RELIANCE_LTP",

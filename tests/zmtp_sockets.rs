@@ -1,13 +1,12 @@
 //! Our sockets with each other, over loopback.
 
-mod zmtp_common;
-
 use bytes::Bytes;
 use tickgate::runtime::{Runtime, TokioRuntime};
 use tickgate::zmtp::{
     Dealer, DealerEvent, Message, Options, Pub, Router, RouterEvent, SendError, Sub,
 };
-use zmtp_common::{Eventually, everything, loopback, within};
+
+use crate::zmtp_common::{Eventually, everything, loopback, within};
 
 #[tokio::test]
 async fn a_subscriber_receives_from_publishers_that_connect_and_publishers_that_bind() {

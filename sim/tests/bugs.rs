@@ -1,13 +1,12 @@
 //! The patches of `sim/bugs/`. Whether they are found is the business of `cargo sim bugs`.
 
-mod common;
-
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{code, said, sim};
 use tickgate_sim::bugs::{BUGS, Bug, CANARY, UNFOUND, bugs_in};
+
+use crate::common::{code, said, sim};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")

@@ -1,11 +1,7 @@
 //! The commands, as they are typed.
 
-mod common;
-#[path = "common/scenario.rs"]
-mod scenario;
-
-use common::{code, said, sim};
-use scenario::Scenario;
+use crate::common::scenario::Scenario;
+use crate::common::{code, said, sim};
 
 #[test]
 fn a_run_that_passes_says_so_and_ends_with_0() {

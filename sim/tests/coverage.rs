@@ -1,15 +1,14 @@
 //! What is reached is counted, summed up, demanded and kept.
 
-mod common;
-
 use std::path::Path;
 
-use common::{code, said, sim};
 use tickgate::marks::Mark;
 use tickgate_sim::coverage::{Coverage, Operation};
 use tickgate_sim::fault::FaultKind;
 use tickgate_sim::world::{Options, play};
 use tickgate_sim::{plan, scenario};
+
+use crate::common::{code, said, sim};
 
 fn coverage_of(file: &str, seed: u64) -> Coverage {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(file);

@@ -1,16 +1,12 @@
 //! The developer's loop at a failing seed. The gateway is healthy, so the story forbids something
 //! that does happen.
 
-mod common;
-#[path = "common/scenario.rs"]
-mod scenario;
-
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use common::{code, said, sim};
-use scenario::Scenario;
+use crate::common::scenario::Scenario;
+use crate::common::{code, said, sim};
 
 /// A storm in which nobody may subscribe to one topic twice.
 const FORBIDDEN: &str = r#"

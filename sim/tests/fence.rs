@@ -1,6 +1,5 @@
 //! The leak fence: each leak ends the program and is named; what is harmless passes.
 
-#[path = "fence/planted.rs"]
 mod planted;
 
 use std::io::Cursor;
@@ -61,7 +60,7 @@ fn child() {
 
 fn leak(kind: &str, name: &str) -> Output {
     Command::new(std::env::current_exe().expect("this program"))
-        .args(["--exact", "child", "--ignored", "--nocapture"])
+        .args(["--exact", "fence::child", "--ignored", "--nocapture"])
         .env(PLANT, format!("{kind} {name}"))
         .output()
         .expect("the program can be started")

@@ -1,17 +1,16 @@
 //! Mutants that are written into a source behave as they do alone. What the engine's judges say of
 //! its mutants is the business of `cargo sim mutants`.
 
-mod common;
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{code, said, sim};
 use tickgate_sim::mutants::VARIABLE;
 use tickgate_sim::mutants::build::switch;
 use tickgate_sim::mutants::explained::{self, Explained};
 use tickgate_sim::mutants::list::{Genre, Mutant, Place};
 use tickgate_sim::mutants::rewrite::{alone, rewrite};
+
+use crate::common::{code, said, sim};
 
 /// One of everything. It says what it has come to, in an order that mutants change.
 const SOURCE: &str = r#"

@@ -1,10 +1,8 @@
 //! The chapter "Reproduce a failure" of README.md: from a red line to a minimal scenario.
 
-mod common;
-
 use std::path::{Path, PathBuf};
 
-use common::{code, said, sim};
+use crate::common::{code, said, sim};
 
 /// What the chapter tells to type, in this order.
 const COMMANDS: [&str; 3] = [

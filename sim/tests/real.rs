@@ -1,9 +1,5 @@
 //! `cargo sim run --real`: the same files against the release binary on loopback sockets.
 
-mod common;
-#[path = "common/scenario.rs"]
-mod scenario;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -12,9 +8,10 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::Duration;
 
-use common::{code, said, sim};
-use scenario::Scenario;
 use serde_json::Value;
+
+use crate::common::scenario::Scenario;
+use crate::common::{code, said, sim};
 
 /// Of each kind: what goes right, and what brokers, feeds, clients, connections, links and the
 /// gateway itself do wrong.

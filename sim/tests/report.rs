@@ -2,15 +2,14 @@
 //!
 //! It needs Chromium; `.ci/tools` installs it.
 
-#[path = "report/browser.rs"]
 mod browser;
-mod common;
 
 use std::path::Path;
 
 use browser::{Browser, Page};
-use common::{code, said, sim};
 use serde_json::Value;
+
+use crate::common::{code, said, sim};
 
 /// Writes the report of a file with these arguments.
 fn report(directory: &Path, arguments: &[&str]) -> String {

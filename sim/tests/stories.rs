@@ -52,7 +52,7 @@ fn on_real_sockets<S: Story>(name: &str) {
     }
     let this = std::env::current_exe().expect("the system knows this program");
     let mut alone = std::process::Command::new(this);
-    alone.args(["--exact", &format!("real::{name}"), "--nocapture"]).env(ALONE, "1");
+    alone.args(["--exact", &format!("stories::real::{name}"), "--nocapture"]).env(ALONE, "1");
     let output = alone.output().expect("this program can be started again");
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "alone: {}\n{told}", output.status);

@@ -1,5 +1,4 @@
 //! Keys of the tests, and what is signed with them. The private ones were made for this alone.
-#![expect(dead_code, reason = "each program uses a part of it")]
 
 use std::path::{Path, PathBuf};
 

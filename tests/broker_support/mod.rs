@@ -1,5 +1,6 @@
 //! What the tests of brokers share: a runtime with a fixed calendar, a gateway's end of a
 //! broker, a broker that does as it is told, and a bus.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::future::Future;
 use std::io;

@@ -5,11 +5,11 @@
     clippy::unwrap_used,
     reason = "tests talk to the gateway over real sockets, from tasks of their own"
 )]
-#![expect(dead_code, reason = "each test file uses a part of this")]
 
 pub mod agreeing;
 pub mod knock;
 pub mod ledger;
+pub mod malformed;
 pub mod program;
 pub mod raw;
 

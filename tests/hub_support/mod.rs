@@ -1,5 +1,7 @@
 //! What tests of the hub share.
-#![expect(dead_code, reason = "each test file uses a part of this")]
+
+pub mod far;
+pub mod shards;
 
 use tickgate::broker::{
     Answer as BrokerAnswer, BrokerError, BrokerErrorCode, BrokerEvent, Command, CommandKind, Done,

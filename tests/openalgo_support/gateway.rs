@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::{Process, eventually, free_port, here, ledger};
+use super::{Process, eventually, free_port, here};
+use crate::common::ledger;
 
 /// The program, without settings from outside.
 pub fn tickgate(directory: &Path) -> Command {

@@ -2,14 +2,11 @@
 //! real one, its broker, and the host, each a process of its own.
 //!
 //! `.ci/tools` makes the interpreter; without one the tests fail with the advice to run it.
-#![expect(dead_code, reason = "each test file uses its own part")]
 #![expect(clippy::disallowed_methods, reason = "whole processes live in real time")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 pub mod gateway;
-#[path = "../common/ledger.rs"]
-mod ledger;
-mod places;
+pub mod places;
 
 pub use places::{free_port, here, python};
 
@@ -23,6 +20,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+use crate::common::ledger;
 
 /// Nothing that a test waits for takes longer.
 pub const PATIENCE: Duration = Duration::from_secs(30);

@@ -9,8 +9,8 @@ use tickgate::zmtp::{
 };
 use tokio::time::sleep;
 
-use crate::memory::Memory;
-use crate::raw::{Raw, message};
+use super::memory::Memory;
+use super::raw::{Raw, message};
 
 const HOST: &str = "10.0.0.1:5560";
 

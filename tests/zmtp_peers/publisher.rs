@@ -8,8 +8,8 @@ use tickgate::zmtp::codec::encode_subscription;
 use tickgate::zmtp::{Message, Options, PREFIXES_MAX, Pub};
 use tokio::time::sleep;
 
-use crate::memory::{Memory, PIPE_BYTES};
-use crate::raw::{Raw, message};
+use super::memory::{Memory, PIPE_BYTES};
+use super::raw::{Raw, message};
 
 const SECOND: Duration = Duration::from_secs(1);
 

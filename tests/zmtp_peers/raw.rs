@@ -9,7 +9,7 @@ use tickgate::zmtp::codec::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::memory::{Bound, Memory, Stream};
+use super::memory::{Bound, Memory, Stream};
 
 pub struct Raw {
     pub stream: Stream,

@@ -8,8 +8,8 @@ use tickgate::zmtp::codec::Item;
 use tickgate::zmtp::{Options, Sub};
 use tokio::time::sleep;
 
-use crate::memory::Memory;
-use crate::raw::{Raw, message};
+use super::memory::Memory;
+use super::raw::{Raw, message};
 
 const SECOND: Duration = Duration::from_secs(1);
 const FEED: &str = "10.0.0.1:5555";

@@ -1,5 +1,7 @@
 //! The program.
 
+pub mod scenario;
+
 use std::process::{Command, Output};
 
 pub fn sim(arguments: &[&str]) -> Output {

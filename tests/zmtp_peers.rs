@@ -2,7 +2,7 @@
 //! dead and slow peers do, and when we act on it to the millisecond.
 
 mod control;
-mod memory;
+pub mod memory;
 mod publisher;
 mod raw;
 mod sub;
