@@ -25,6 +25,7 @@ mod hosts_fail_alone;
 mod hosts_keep_apart;
 mod kept_sessions_are_emptied;
 mod keys_decide;
+mod keys_of_users;
 mod latest_reaches_all;
 mod limits_hold;
 mod needed_sessions_stay;

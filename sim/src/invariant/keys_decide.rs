@@ -4,6 +4,7 @@ use tickgate::config::{Action, RoleTable};
 use tickgate::topic::{Role, UserId};
 
 use super::holdings::{Holding, Settled};
+use super::keys_of_users::KeysOfUsers;
 use super::trouble::Trouble;
 use super::{Held, Invariant};
 use crate::history::{Actor, ClientName, Event, KeyChange, Phase, Reply, Request, Seen};
@@ -29,21 +30,10 @@ pub(super) struct KeysDecide {
     trouble: Trouble,
     /// Who comes in by a channel, which has rules of its own.
     channelled: BTreeSet<ClientName>,
-    /// What the key of each user gave, in turn.
-    keys: BTreeMap<UserId, Vec<Key>>,
+    keys: KeysOfUsers,
     clients: BTreeMap<ClientName, Client>,
     /// Since when those who try to connect do so, of those who show their keys at the door.
     knocked: BTreeMap<ClientName, u64>,
-}
-
-/// What a key gives, or that there is none.
-#[derive(Clone, Copy, Debug)]
-struct Key {
-    role: Option<Role>,
-    /// It may hold since then, and holds since `to_us` of the one before.
-    from_us: u64,
-    /// It holds no longer for certain.
-    to_us: Option<u64>,
 }
 
 /// One connection.
@@ -52,18 +42,22 @@ struct Client {
     since_us: u64,
     /// Whom it has asked to be.
     asked: BTreeSet<UserId>,
-    /// As whom it is in, and which roles its key may have given.
-    inside: Option<(UserId, BTreeSet<Role>)>,
+    /// As whom it is in.
+    inside: Option<Inside>,
     /// Since when its key holds no longer.
     out_since_us: Option<u64>,
 }
 
+/// By which key somebody is in: one that may have held at some moment between these.
+#[derive(Clone, Debug)]
+struct Inside {
+    user: UserId,
+    sent_us: u64,
+    answered_us: u64,
+}
+
 impl KeysDecide {
     pub fn new(plan: &Plan) -> Self {
-        let first = |user: &UserId| {
-            let role = Some(plan.first_role(user));
-            (user.clone(), vec![Key { role, from_us: 0, to_us: None }])
-        };
         Self {
             roles: world::config(plan).roles.table(),
             journey_us: 2 * plan.network.latency_ms[1] * 1_000 + TOLERANCE_US,
@@ -74,41 +68,31 @@ impl KeysDecide {
                 .filter(|client| client.channel.is_some())
                 .map(|client| client.name.as_str().into())
                 .collect(),
-            keys: plan.users.iter().map(first).collect(),
+            keys: KeysOfUsers::new(plan),
             clients: BTreeMap::new(),
             knocked: BTreeMap::new(),
         }
     }
 
-    /// What the key of a user may have given at some moment of this time.
-    fn between(&self, user: &UserId, from_us: u64, to_us: u64) -> Vec<Option<Role>> {
-        let keys = self.keys.get(user).into_iter().flatten();
-        let meets = |key: &&Key| {
-            key.from_us <= to_us && key.to_us.is_none_or(|ended_us| from_us <= ended_us)
+    /// The roles that whoever is in by such a key may have at this moment: one that came in by a
+    /// key that is over has been sent away since.
+    fn roles(&self, name: &ClientName, inside: &Inside, at_us: u64) -> BTreeSet<Role> {
+        let Inside { user, sent_us, answered_us } = inside;
+        let lags = self.trouble.lags(name);
+        let is_over = |ended_us: u64| {
+            let delay_us = self.trouble.delay_us(name, ended_us, at_us);
+            !lags && delay_us.is_some_and(|delay| at_us > ended_us + self.journey_us + delay)
         };
-        keys.filter(meets).map(|key| key.role).collect()
-    }
-
-    fn changes(&mut self, at_us: u64, change: &KeyChange) {
-        let keys = self.keys.entry(change.user.clone()).or_default();
-        if keys.last().is_none_or(|last| last.role != change.role) {
-            keys.push(Key { role: change.role, from_us: at_us, to_us: None });
-        }
+        let keys = self.keys.between(user, *sent_us, *answered_us);
+        keys.filter(|key| !key.to_us.is_some_and(is_over)).filter_map(|key| key.role).collect()
     }
 
     fn changed(&mut self, at_us: u64, change: &KeyChange) {
-        let Some([before, _]) =
-            self.keys.get_mut(&change.user).and_then(|keys| keys.last_chunk_mut())
-        else {
-            return;
-        };
-        if before.to_us.is_some() {
-            // It was no change.
+        if !self.keys.changed(at_us, change) {
             return;
         }
-        before.to_us = Some(at_us);
         for client in self.clients.values_mut() {
-            if client.inside.as_ref().is_some_and(|(user, _)| *user == change.user) {
+            if client.inside.as_ref().is_some_and(|inside| inside.user == change.user) {
                 client.out_since_us.get_or_insert(at_us);
             }
         }
@@ -117,19 +101,20 @@ impl KeysDecide {
     fn authenticated(&mut self, at_us: u64, settled: &Settled) -> Result<(), String> {
         let Request::Authenticate(Some(asked)) = &settled.request else { return Ok(()) };
         let name = &settled.client;
-        let possible = self.between(asked, settled.sent_us, at_us);
+        let possible = self.keys.roles_between(asked, settled.sent_us, at_us);
         match &settled.reply {
             Reply::Authenticated(user) => {
-                let roles: BTreeSet<Role> = possible.iter().copied().flatten().collect();
-                if roles.is_empty() {
+                let inside =
+                    Inside { user: user.clone(), sent_us: settled.sent_us, answered_us: at_us };
+                if self.roles(name, &inside, at_us).is_empty() {
                     return Err(format!("{name} was let in by a key of {user} that was gone"));
                 }
                 let is_gone = possible.last() == Some(&None);
                 let client = self.clients.entry(name.clone()).or_default();
-                if client.inside.as_ref().is_none_or(|(was, _)| was != user) {
+                if client.inside.as_ref().is_none_or(|was| was.user != *user) {
                     client.out_since_us = None;
                 }
-                client.inside = Some((user.clone(), roles));
+                client.inside = Some(inside);
                 if is_gone {
                     client.out_since_us.get_or_insert(at_us);
                 }
@@ -153,9 +138,14 @@ impl KeysDecide {
     /// What a role may do, it may; and nothing else.
     fn permitted(&self, settled: &Settled, holding: &Holding) -> Result<(), String> {
         let name = &settled.client;
-        let Some((user, roles)) = self.clients.get(name).and_then(|it| it.inside.as_ref()) else {
+        let Some(inside) = self.clients.get(name).and_then(|it| it.inside.as_ref()) else {
             return Ok(());
         };
+        let (user, roles) = (&inside.user, self.roles(name, inside, settled.sent_us));
+        if roles.is_empty() {
+            // It has to leave, and is judged for that.
+            return Ok(());
+        }
         let most = |role: &Role| self.roles.of(*role).subscriptions_max.unwrap_or(usize::MAX);
         let most = roles.iter().map(most).max().unwrap_or(usize::MAX);
         if holding.topics.len() > most {
@@ -189,7 +179,7 @@ impl KeysDecide {
         if self.trouble.lags(name) {
             return Ok(());
         }
-        let is = inside.as_ref().map(|(user, _)| user);
+        let is = inside.as_ref().map(|inside| &inside.user);
         let asks = |request: &Request| match request {
             Request::Authenticate(Some(user)) => Some(user) != is,
             _ => false,
@@ -212,11 +202,7 @@ impl KeysDecide {
     /// Whether a client may be closed because its key is gone or changed.
     fn may_be_revoked(&self, name: &ClientName) -> bool {
         let Some(client) = self.clients.get(name) else { return false };
-        client.asked.iter().any(|user| {
-            let keys = self.keys.get(user).map_or(&[][..], Vec::as_slice);
-            let gone = |key: &Key| key.to_us.is_none_or(|to_us| to_us >= client.since_us);
-            keys.split_last().is_some_and(|(_, before)| before.iter().any(gone))
-        })
+        client.asked.iter().any(|user| self.keys.have_changed_since(user, client.since_us))
     }
 }
 
@@ -237,7 +223,7 @@ impl Invariant for KeysDecide {
         }
         self.trouble.observe(event);
         match &event.seen {
-            Seen::KeyChanges(change) => self.changes(at_us, change),
+            Seen::KeyChanges(change) => self.keys.changes(at_us, change),
             Seen::KeyChanged(change) => self.changed(at_us, change),
             Seen::Phase(Phase::Rest) => {
                 let names: Vec<_> = self.clients.keys().cloned().collect();
@@ -258,7 +244,7 @@ impl Invariant for KeysDecide {
             Seen::TurnedAway { status: 401 } => {
                 let (user, _) = name.split_once('-').unwrap_or((name, ""));
                 let from_us = self.knocked.remove(name).unwrap_or(at_us);
-                if let [Some(_)] = self.between(&user.into(), from_us, at_us)[..] {
+                if let [Some(_)] = self.keys.roles_between(&user.into(), from_us, at_us)[..] {
                     return Err(format!("{name} was turned away with a key that held"));
                 }
             }
@@ -267,8 +253,7 @@ impl Invariant for KeysDecide {
             }
             Seen::Sent(sent) => {
                 if let Request::Authenticate(Some(user)) = &sent.request {
-                    let client = self.clients.entry(name.clone()).or_default();
-                    client.asked.insert(user.clone());
+                    self.clients.entry(name.clone()).or_default().asked.insert(user.clone());
                 }
             }
             Seen::Answered(_) => {
@@ -278,9 +263,7 @@ impl Invariant for KeysDecide {
                     return self.permitted(settled, holding);
                 }
             }
-            Seen::Tick(_) | Seen::OrderUpdate { .. } => {
-                return self.served(name, at_us, held);
-            }
+            Seen::Tick(_) | Seen::OrderUpdate { .. } => return self.served(name, at_us, held),
             _ => {}
         }
         Ok(())
@@ -314,12 +297,31 @@ mod tests {
     fn a_key_that_is_gone_lets_nobody_in() {
         let mut story = story();
         story.connect("alice-1");
-        let early = story.send("alice-1", Request::Authenticate(Some("alice".into())));
         change(&mut story, None);
-        let known = Reply::Authenticated("alice".into());
-        assert_eq!(story.answer("alice-1", early, known.clone()), Ok(()), "it held when it asked");
         let late = story.send("alice-1", Request::Authenticate(Some("alice".into())));
-        assert!(story.answer("alice-1", late, known).is_err());
+        assert!(story.answer("alice-1", late, Reply::Authenticated("alice".into())).is_err());
+    }
+
+    #[test]
+    fn whoever_comes_in_long_after_its_key_was_changed_has_what_the_new_one_gives() {
+        // The role, how long the answer takes, and whether it may be, and an order thereafter.
+        for (role, after_ms, comes_in, orders) in [
+            (None, 0, true, true),
+            (None, 300, false, false),
+            (Some(Role::Viewer), 300, true, false),
+            (Some(Role::Viewer), 0, true, true),
+        ] {
+            let mut story = story();
+            story.connect("alice-1");
+            let id = story.send("alice-1", Request::Authenticate(Some("alice".into())));
+            change(&mut story, role);
+            story.later(after_ms, &Actor::Network, Seen::Finished).expect("nothing");
+            let answered = story.answer("alice-1", id, Reply::Authenticated("alice".into()));
+            assert_eq!(answered.is_ok(), comes_in, "{role:?}");
+            let id = story.send("alice-1", Request::SubscribeOrders);
+            let answered = story.answer("alice-1", id, Reply::OrdersOn);
+            assert_eq!(answered.is_ok(), orders || !comes_in, "{role:?} after {after_ms} ms");
+        }
     }
 
     #[test]
