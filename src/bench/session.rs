@@ -122,11 +122,9 @@ impl Session {
             let (ready, failed) = (read(&self.live.ready), read(&self.live.failed));
             show("clients", ready, all);
             if failed > 0 {
-                if let Some(ended) = self.target.ended() {
-                    return Err(ended);
-                }
                 let why = self.live.ended().reason.clone().unwrap_or_default();
-                return Err(format!("{failed} of {all} clients failed; the first: {why}"));
+                let why = format!("{failed} of {all} clients failed; the first: {why}");
+                return Err(self.target.why(why));
             }
             if ready == all {
                 break;
@@ -149,7 +147,7 @@ impl Session {
         let (live, watch) = (self.live.clone(), self.watch);
         let publisher = Publisher::connect(&self.target, self.workload, watch, live);
         // A target that has ended takes no ticks either, which says less.
-        self.publisher = Some(publisher.map_err(|why| self.target.ended().unwrap_or(why))?);
+        self.publisher = Some(publisher.map_err(|why| self.target.why(why))?);
         Ok(Opening {
             clients: all,
             subscriptions: all * self.workload.topics_per_client as u64,
@@ -376,7 +374,8 @@ impl Session {
         }
         if read(&self.live.failed) >= self.workload.clients as u64 {
             let why = self.live.ended().reason.clone().unwrap_or_default();
-            return Err(format!("no client is left; the first ended with: {why}"));
+            let why = format!("no client is left; the first ended with: {why}");
+            return Err(self.target.why(why));
         }
         Ok(())
     }

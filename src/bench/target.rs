@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::thread;
 use std::time::Duration;
 
 use super::dialect::Dialect;
@@ -14,6 +15,10 @@ use crate::auth::DEMO_KEY;
 
 /// How long a server may take to show its metrics.
 const METRICS_MAX: Duration = Duration::from_secs(5);
+/// How often the end of a target is looked for that clients have lost, and the time between: a
+/// second in all.
+const ENDING_LOOKS: usize = 50;
+const ENDING_LOOK: Duration = Duration::from_millis(20);
 
 /// A server under load.
 #[derive(Debug)]
@@ -184,6 +189,21 @@ impl Target {
     pub fn ended(&mut self) -> Option<String> {
         let status = self.child.as_mut()?.try_wait().ok()??;
         Some(format!("the {} has ended: {status}", self.name))
+    }
+
+    /// Why clients fail, or the bus: for this reason, or because the target is about to have ended.
+    /// A process that dies closes its sockets a while before its end can be seen.
+    pub fn why(&mut self, reason: String) -> String {
+        for _ in 0..ENDING_LOOKS {
+            if self.child.is_none() {
+                break;
+            }
+            if let Some(ended) = self.ended() {
+                return ended;
+            }
+            thread::sleep(ENDING_LOOK);
+        }
+        reason
     }
 }
 
