@@ -48,6 +48,7 @@ mod rates_hold;
 mod reference_counts;
 mod refused_for_a_reason;
 mod silent_are_closed;
+mod silent_feeds_are_named;
 mod slow_delays_nobody_else;
 mod speaks_the_protocol;
 mod stalled_are_cut_off;
@@ -123,6 +124,7 @@ pub fn all(plan: &Plan) -> Vec<Box<dyn Invariant>> {
         Box::new(latest_reaches_all::LatestReachesAll::new(plan)),
         Box::new(paces_hold::PacesHold::new(plan)),
         Box::new(feed_status_is_true::FeedStatusIsTrue::new(plan)),
+        Box::new(silent_feeds_are_named::SilentFeedsAreNamed::new(plan)),
         Box::new(order_updates_complete::OrderUpdatesComplete::new(plan)),
         Box::new(limits_hold::LimitsHold::new(plan)),
         Box::new(places_hold::PlacesHold::new(plan)),
