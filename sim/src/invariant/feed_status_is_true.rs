@@ -1,9 +1,11 @@
+mod sessions;
 mod silences;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use tickgate::config::MarketHours;
 use tickgate::protocol::FeedStatus;
+use tickgate::topic::UserId;
 
 use super::{Held, Invariant};
 use crate::fault::Party;
@@ -11,6 +13,7 @@ use crate::history::{Actor, ClientName, Event, Op, Seen};
 use crate::plan::Plan;
 use crate::runtime::EPOCH_UNIX_MS;
 use crate::topic_name::TopicName;
+use sessions::Sessions;
 use silences::Silences;
 
 /// Added where moments of two hosts are compared.
@@ -44,10 +47,7 @@ pub(super) struct FeedStatusIsTrue {
     told: BTreeMap<ClientName, BTreeMap<TopicName, (FeedStatus, u64)>>,
     /// Since when clients hold what they hold.
     since_us: BTreeMap<ClientName, BTreeMap<TopicName, u64>>,
-    /// When something was up with a session last.
-    session_us: Option<u64>,
-    /// When a broker said last that it had opened or closed one.
-    replied_us: u64,
+    sessions: Sessions,
     /// A session has been lost, or closed.
     lost: bool,
     /// Clients to whom messages may be slow; `None` in it: all.
@@ -75,8 +75,7 @@ impl FeedStatusIsTrue {
             published: BTreeMap::new(),
             told: BTreeMap::new(),
             since_us: BTreeMap::new(),
-            session_us: None,
-            replied_us: 0,
+            sessions: Sessions::default(),
             lost: false,
             spared: BTreeSet::new(),
         }
@@ -99,7 +98,7 @@ impl FeedStatusIsTrue {
 
     fn is_told(
         &mut self,
-        (client, at_us): (&ClientName, u64),
+        (client, user, at_us): (&ClientName, Option<&UserId>, u64),
         status: FeedStatus,
         topic: &TopicName,
     ) -> Result<(), String> {
@@ -132,14 +131,19 @@ impl FeedStatusIsTrue {
             return Err(format!("{client} was told that {topic} is recovering, from nothing"));
         }
         if status == FeedStatus::Stale {
-            self.is_silent(client, topic, at_us)?;
+            self.is_silent((client, user), topic, at_us)?;
         }
         self.told.entry(client.clone()).or_default().insert(topic.clone(), (status, at_us));
         Ok(())
     }
 
     /// What is stale has not been published for a while in which it could be.
-    fn is_silent(&self, client: &ClientName, topic: &TopicName, at_us: u64) -> Result<(), String> {
+    fn is_silent(
+        &self,
+        (client, user): (&ClientName, Option<&UserId>),
+        topic: &TopicName,
+        at_us: u64,
+    ) -> Result<(), String> {
         let before_us = at_us.saturating_sub(self.min_us.saturating_sub(TOLERANCE_US));
         let hours = self.hours.get(&*topic.instrument().exchange);
         if hours.is_some_and(|hours| !is_open(hours, before_us)) {
@@ -153,7 +157,7 @@ impl FeedStatusIsTrue {
         let published = self.published.get(topic);
         let arrived_us = at_us.saturating_sub(self.way_us);
         let last = published.and_then(|at| at.range(..=arrived_us).next_back());
-        self.is_unusual(client, topic, at_us)?;
+        self.is_unusual((client, user), topic, at_us)?;
         match last.map(|last_us| at_us - last_us) {
             Some(ago_us) if ago_us + TOLERANCE_US < self.min_us => Err(format!(
                 "{client} was told that {topic} is stale, which was published {} ms before",
@@ -164,7 +168,12 @@ impl FeedStatusIsTrue {
     }
 
     /// What is stale has not come out of two silences like this one just before.
-    fn is_unusual(&self, client: &ClientName, topic: &TopicName, at_us: u64) -> Result<(), String> {
+    fn is_unusual(
+        &self,
+        (client, user): (&ClientName, Option<&UserId>),
+        topic: &TopicName,
+        at_us: u64,
+    ) -> Result<(), String> {
         let arrived_us = at_us.saturating_sub(self.way_us);
         let published = self.published.get(topic).into_iter();
         let mut latest = published.flat_map(|at| at.range(..=arrived_us).rev().copied());
@@ -177,7 +186,7 @@ impl FeedStatusIsTrue {
         let Some((began_us, usual_us)) = silences else { return Ok(()) };
         let since_us = self.since_us.get(client).and_then(|since| since.get(topic));
         let saw_all = since_us.is_some_and(|since_us| since_us + self.way_us < began_us);
-        let is_settled = self.session_us.is_none_or(|session_us| session_us < began_us);
+        let is_settled = self.sessions.last_us(user).is_none_or(|last_us| last_us < began_us);
         let always_open = !self.hours.contains_key(&*topic.instrument().exchange);
         let ago_us = at_us - last_us;
         if saw_all && is_settled && always_open && ago_us + TOLERANCE_US < usual_us {
@@ -211,11 +220,11 @@ impl FeedStatusIsTrue {
     /// Nobody is left without a word of a silence that is longer than any may be.
     fn nobody_is_left(&self, held: &Held<'_>, now_us: u64) -> Result<(), String> {
         let slack_us = self.way_us + TOLERANCE_US;
-        let session_us = self.session_us.unwrap_or_default();
         for (client, topics) in &self.since_us {
-            if held.clients.get(client).is_none_or(|holding| !holding.pending.is_empty()) {
-                continue;
-            }
+            let holding = held.clients.get(client).filter(|holding| holding.pending.is_empty());
+            let Some(holding) = holding else { continue };
+            let user = holding.user.as_ref();
+            let session_us = self.sessions.last_us(user).unwrap_or_default();
             for (topic, since_us) in topics {
                 let told = self.told.get(client).is_some_and(|told| told.contains_key(topic));
                 if told || !self.is_judged(client, topic) {
@@ -224,7 +233,7 @@ impl FeedStatusIsTrue {
                 let published = self.published.get(topic);
                 let last_us = published.and_then(|at| at.last()).copied();
                 let last_us = last_us.unwrap_or_default().max(*since_us).max(session_us);
-                let usual_us = self.usual_us(topic, *since_us, last_us);
+                let usual_us = self.usual_us(user, topic, (*since_us, last_us));
                 let max_us = usual_us.unwrap_or_else(|| self.silences.max_us(topic));
                 if now_us <= last_us + max_us.max(GRACE_US) + slack_us {
                     continue;
@@ -250,8 +259,13 @@ impl FeedStatusIsTrue {
 
     /// The longest silence that a topic's own gaps explain, if the gateway surely knows them and no
     /// session has come since its last tick.
-    fn usual_us(&self, topic: &TopicName, since_us: u64, last_us: u64) -> Option<u64> {
-        let session_us = self.session_us.unwrap_or_default().max(self.replied_us);
+    fn usual_us(
+        &self,
+        user: Option<&UserId>,
+        topic: &TopicName,
+        (since_us, last_us): (u64, u64),
+    ) -> Option<u64> {
+        let session_us = self.sessions.settled_us(user);
         let published = self.published.get(topic)?;
         let always_open = !self.hours.contains_key(&*topic.instrument().exchange);
         let is_settled = published.last() == Some(&last_us) && session_us + self.way_us < last_us;
@@ -321,7 +335,10 @@ impl Invariant for FeedStatusIsTrue {
             (_, Seen::Struck(strike)) => match &strike.party {
                 Party::Client(name) => drop(self.spared.insert(Some(name.as_str().into()))),
                 Party::ClientHost(_) | Party::Gateway => drop(self.spared.insert(None)),
-                Party::Broker(_) => (self.session_us, self.lost) = (Some(at_us), true),
+                Party::Broker(_) => {
+                    self.sessions.all_concerned(at_us);
+                    self.lost = true;
+                }
                 Party::Feed => {}
             },
             (Actor::Client(client), Seen::FeedStatus { status, topics }) => {
@@ -332,7 +349,8 @@ impl Invariant for FeedStatusIsTrue {
                             "{client} was told that {topic} is {word} and does not hold it"
                         ));
                     }
-                    self.is_told((client, at_us), *status, topic)?;
+                    let user = held.client.and_then(|holding| holding.user.as_ref());
+                    self.is_told((client, user, at_us), *status, topic)?;
                 }
             }
             (Actor::Client(client), Seen::Tick(tick)) if !tick.snapshot => {
@@ -350,19 +368,24 @@ impl Invariant for FeedStatusIsTrue {
             }
             (_, Seen::Called(call)) => {
                 if matches!(call.op, Op::Connect | Op::Disconnect) {
-                    self.session_us = Some(at_us);
+                    self.sessions.concerned(&call.user, at_us);
                     self.lost |= call.op == Op::Disconnect;
                 }
             }
             (_, Seen::Replied { call, .. }) => {
                 if matches!(call.op, Op::Connect | Op::Disconnect) {
-                    self.replied_us = at_us;
+                    self.sessions.replied(&call.user, at_us);
                 }
             }
-            (_, Seen::SessionLost { .. } | Seen::BrokerDied { .. }) => {
-                (self.session_us, self.lost) = (Some(at_us), true);
+            (_, Seen::SessionLost { user, .. }) => {
+                self.sessions.concerned(user, at_us);
+                self.lost = true;
             }
-            (_, Seen::Greeted | Seen::Linked(_)) => self.session_us = Some(at_us),
+            (_, Seen::BrokerDied { .. }) => {
+                self.sessions.all_concerned(at_us);
+                self.lost = true;
+            }
+            (_, Seen::Greeted | Seen::Linked(_)) => self.sessions.all_concerned(at_us),
             (_, Seen::Status(_) | Seen::Phase(_)) => return self.nobody_is_left(held, at_us),
             (_, _) => {}
         }

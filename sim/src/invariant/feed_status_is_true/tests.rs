@@ -186,3 +186,24 @@ fn whoever_is_told_late_of_a_topic_with_a_habit_is_noticed() {
     assert_eq!(silent(4_000, 2_000, 1_500), Ok(()), "nobody knows whether it has a habit");
     assert_eq!(silent(8_000, 0, 1_500), Ok(()), "it may have its session to blame");
 }
+
+#[test]
+fn the_session_of_another_user_is_no_excuse() {
+    fn silent(user: &str) -> Result<(), String> {
+        let mut story = story();
+        story.publish(A, 1);
+        let lost = Seen::SessionLost { user: user.into(), session: 1 };
+        assert_eq!(story.later(1_500, &Actor::BROKER, lost), Ok(()));
+        story.later(1_500, &Actor::Operator, Seen::Phase(Phase::Rest))
+    }
+    assert_eq!(silent("alice"), Ok(()));
+    assert!(silent("bob").is_err_and(|problem| problem.contains("told nothing")));
+
+    fn stale_again(user: &str) -> Result<(), String> {
+        let mut story = rare();
+        story.good(&Actor::BROKER, Seen::SessionLost { user: user.into(), session: 1 });
+        told(&mut story, 2_490, FeedStatus::Stale, A)
+    }
+    assert_eq!(stale_again("alice"), Ok(()));
+    assert!(stale_again("bob").is_err_and(|problem| problem.contains("as often before")));
+}
