@@ -12,6 +12,7 @@ mod hub_connections;
 mod hub_notes;
 mod hub_observed;
 mod hub_quirks;
+mod hub_races;
 mod hub_served;
 mod matrix;
 mod pace;

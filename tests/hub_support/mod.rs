@@ -2,6 +2,7 @@
 
 pub mod far;
 pub mod shards;
+pub mod told;
 
 use tickgate::broker::{
     Answer as BrokerAnswer, BrokerError, BrokerErrorCode, BrokerEvent, Command, CommandKind, Done,
