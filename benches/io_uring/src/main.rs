@@ -13,6 +13,7 @@ use std::time::Duration;
 use io_uring::{IoUring, opcode, types};
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::net::SendFlags;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -29,6 +30,8 @@ const PAUSE: Duration = Duration::from_millis(4);
 #[expect(clippy::disallowed_methods, reason = "nothing here is simulated")]
 fn main() -> Result<()> {
     let rounds = std::env::args().nth(1).map_or(Ok(ROUNDS), |rounds| rounds.parse())?;
+    let limits = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limits.maximum, ..limits })?;
     let (writers, readers) = connected()?;
     thread::spawn(move || read_all(&readers).map_err(|error| eprintln!("reading: {error}")));
     confine(0)?;
