@@ -4,12 +4,14 @@
 //! then numbers and words become as simple as they can be. It works on the plan as a tree and
 //! knows no list by name, so that a list that is added to the plan is shrunk too; what makes no
 //! sense without a part that was taken out is refused by the plan's own check and costs nothing.
+//! What can only go together is tried together: for that the steps of clients are known by name.
 //!
 //! Each actor has its own stream of random decisions, so a part less leaves the others as they
 //! were. Only the network has one stream for all: where a part cannot be taken out with this
 //! seed, it is tried with a few others.
 
 mod simpler;
+mod together;
 
 use std::collections::BTreeSet;
 
@@ -21,12 +23,15 @@ use crate::plan::tree::{Key, Node};
 use crate::plan::{self, Plan};
 use crate::verdict::Verdict;
 use crate::world::{Options, Outcome, play_judged};
+use together::Changes;
 
 /// What decides about a plan: the ordinary invariants, or a test's own.
 pub type Judges<'a> = dyn Fn(&Plan) -> Vec<Box<dyn Invariant>> + Sync + 'a;
 
 /// Seeds that are tried where the plan's own does not help.
 const OTHER_SEEDS: u64 = 4;
+/// And at last, for what is in lists alone.
+const MANY_SEEDS: u64 = 32;
 /// What the failure is measured by stays as it is.
 const KEPT: [&str; 4] = ["about", "expect", "forbid", "seed"];
 
@@ -195,15 +200,27 @@ struct Shrinker<'a> {
 impl Shrinker<'_> {
     fn run(&mut self) {
         // With other seeds only where the plan's own does not help: a try costs so much more.
-        for seeds in [0, OTHER_SEEDS] {
-            loop {
-                let before = self.best.clone();
-                self.shorten_lists(seeds);
-                self.compress_time(seeds);
-                self.simplify(seeds);
-                if self.stopped || self.best == before {
-                    break;
-                }
+        loop {
+            self.settle(0);
+            self.settle(OTHER_SEEDS);
+            let before = self.best.clone();
+            self.shorten_lists(MANY_SEEDS);
+            if self.stopped || self.best == before {
+                return;
+            }
+        }
+    }
+
+    /// Tries everything until nothing helps.
+    fn settle(&mut self, seeds: u64) {
+        loop {
+            let before = self.best.clone();
+            self.shorten_lists(seeds);
+            self.go_together(seeds);
+            self.compress_time(seeds);
+            self.simplify(seeds);
+            if self.stopped || self.best == before {
+                return;
             }
         }
     }
@@ -255,11 +272,20 @@ impl Shrinker<'_> {
         }
     }
 
+    /// Takes out steps that no list can lose alone.
+    fn go_together(&mut self, seeds: u64) {
+        self.change_while(seeds, together::fewer);
+    }
+
     /// Lets everything happen earlier.
     fn compress_time(&mut self, seeds: u64) {
+        self.change_while(seeds, simpler::sooner);
+    }
+
+    /// Makes one of these changes as long as one helps.
+    fn change_while(&mut self, seeds: u64, candidates: fn(&Node) -> Vec<Changes>) {
         loop {
-            let candidates = simpler::sooner(&self.best);
-            let edits = candidates.into_iter().map(|changes| {
+            let edits = candidates(&self.best).into_iter().map(|changes| {
                 changes.into_iter().map(|(path, node)| Edit::Set { path, node }).collect()
             });
             if self.try_each(edits.collect(), seeds).is_none() || self.stopped {

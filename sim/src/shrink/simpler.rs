@@ -33,7 +33,14 @@ pub fn than(path: &[Key], node: &Node) -> Vec<Node> {
     });
     let name = name.unwrap_or_default();
     if let Some(defaults) = gateway_default(path) {
-        return if defaults == *node { Vec::new() } else { vec![defaults] };
+        return match node {
+            _ if defaults == *node => Vec::new(),
+            // A lower limit is met by less.
+            Node::Number(limit) if name.ends_with("_max") => {
+                [defaults].into_iter().chain(numbers(name, *limit).map(Node::Number)).collect()
+            }
+            _ => vec![defaults],
+        };
     }
     let mut simpler = words(name, node);
     match node {
@@ -121,7 +128,7 @@ fn numbers(name: &str, value: u64) -> impl Iterator<Item = u64> {
     candidates.into_iter().filter(simpler).filter(move |other| seen.insert(*other))
 }
 
-/// The configuration has its defaults; fewer is not simpler there.
+/// The configuration has its defaults; fewer is not simpler there, but for limits.
 fn gateway_default(path: &[Key]) -> Option<Node> {
     let [Key::Field(first), rest @ ..] = path else { return None };
     if first != "gateway" {
@@ -167,6 +174,11 @@ mod tests {
         let path = [field("gateway"), field("shards")];
         assert_eq!(than(&path, &Node::Number(4)), [Node::Number(1)]);
         assert_eq!(than(&path, &Node::Number(1)), []);
+        let path = [field("gateway"), field("message_burst_max")];
+        let Some(default) = gateway_default(&path) else { panic!("there is one") };
+        assert_eq!(than(&path, &default), []);
+        let lower = [default, Node::Number(0), Node::Number(1), Node::Number(2), Node::Number(3)];
+        assert_eq!(than(&path, &Node::Number(4)), lower);
     }
 
     #[test]
