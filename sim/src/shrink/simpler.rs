@@ -35,9 +35,10 @@ pub fn than(path: &[Key], node: &Node) -> Vec<Node> {
     if let Some(defaults) = gateway_default(path) {
         return match node {
             _ if defaults == *node => Vec::new(),
-            // A lower limit is met by less.
+            // A lower limit is met by less. Zero often stands for none.
             Node::Number(limit) if name.ends_with("_max") => {
-                [defaults].into_iter().chain(numbers(name, *limit).map(Node::Number)).collect()
+                let lower = numbers(name, *limit).filter(|lower| *lower > 0);
+                [defaults].into_iter().chain(lower.map(Node::Number)).collect()
             }
             _ => vec![defaults],
         };
@@ -177,7 +178,7 @@ mod tests {
         let path = [field("gateway"), field("message_burst_max")];
         let Some(default) = gateway_default(&path) else { panic!("there is one") };
         assert_eq!(than(&path, &default), []);
-        let lower = [default, Node::Number(0), Node::Number(1), Node::Number(2), Node::Number(3)];
+        let lower = [default, Node::Number(1), Node::Number(2), Node::Number(3)];
         assert_eq!(than(&path, &Node::Number(4)), lower);
     }
 
