@@ -327,6 +327,9 @@ async fn a_full_disk_ends_the_recording_with_what_the_system_said() {
             }
         }
         assert_eq!(result.unwrap_err().kind(), std::io::ErrorKind::StorageFull, "{room} bytes");
+        // Whoever goes on all the same is told that it is over.
+        assert!(recorder.flush().await.is_err(), "{room} bytes");
+        assert!(recorder.finish().await.is_err(), "{room} bytes");
     }
     // Full at the very end.
     let mut recorder = Recorder::start(&runtime, Writer::new(Disk(32), 0).unwrap());

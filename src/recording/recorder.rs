@@ -31,7 +31,8 @@ pub struct Recorder {
     builder: BlockBuilder,
     totals: Totals,
     jobs: mpsc::Sender<Job>,
-    written: oneshot::Receiver<io::Result<u64>>,
+    /// How writing has ended; `None`: that was said.
+    written: Option<oneshot::Receiver<io::Result<u64>>>,
     _task: Task,
 }
 
@@ -53,6 +54,7 @@ impl Recorder {
         let work = write(runtime.clone(), writer, waiting, done);
         let task = runtime.spawn("recorder", work);
         let (builder, totals) = (BlockBuilder::default(), Totals::default());
+        let written = Some(written);
         Self { clock: Clock::start(), builder, totals, jobs, written, _task: task }
     }
 
@@ -117,8 +119,11 @@ impl Recorder {
     }
 
     async fn outcome(&mut self) -> io::Result<u64> {
-        let ended = |_| io::Error::other("the recording has ended");
-        (&mut self.written).await.map_err(ended).flatten()
+        let ended = || io::Error::other("the recording has ended");
+        let Some(written) = &mut self.written else { return Err(ended()) };
+        let outcome = written.await;
+        self.written = None;
+        outcome.map_err(|_| ended()).flatten()
     }
 }
 
