@@ -205,6 +205,12 @@ fn a_file_that_is_there_is_kept_and_one_without_a_tick_is_not() {
     assert!(told.ends_with("some.tick is there already; --force replaces it\n"), "{told}");
     assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
 
+    let force = ["record", "some.tick", "--force"];
+    let (code, told) = fails(directory.path(), &[&force[..], &bus].concat());
+    assert_eq!(code, Some(1));
+    assert!(told.ends_with("no tick came within 1 s; some.tick stays as it was\n"), "{told}");
+    assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+
     let (code, told) = fails(directory.path(), &[&["record", "none.tick"][..], &bus].concat());
     assert_eq!(code, Some(1));
     assert!(told.ends_with("no tick came within 1 s; none.tick is not kept\n"), "{told}");
@@ -272,4 +278,14 @@ fn a_text_file_becomes_a_recording_and_a_text_file_again() {
     assert_eq!(code, Some(2));
     assert!(told.contains("bad.csv: line 3, column 3 (Price): \"dear\" is no number"), "{told}");
     assert!(!directory.path().join("bad.tick").exists());
+
+    let over = ["import", "bad.csv", "day.tick", "--exchange", "NSE", "--force"];
+    let before = bytes("day.tick");
+    assert_eq!(fails(directory.path(), &over).0, Some(2));
+    assert_eq!(bytes("day.tick"), before, "what is bad takes nothing's place");
+    done(directory.path(), &["import", "again.csv", "again.csv", "--force"]);
+    assert_eq!(bytes("again.csv"), before, "a file may take its own place");
+    let names = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    let hidden = names.filter(|name| name.to_string_lossy().starts_with('.'));
+    assert_eq!(hidden.count(), 0, "nothing is left beside them");
 }

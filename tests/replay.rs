@@ -106,7 +106,8 @@ fn read(path: &Path) -> (Vec<Tick>, End) {
 /// A file of these ticks: milliseconds, topic, payload.
 fn file(directory: &Path, ticks: &[(u64, &str, &str)], length_ms: u64) -> PathBuf {
     let path = directory.join("market.tick");
-    let mut writer = Writer::new(recording::create(&path, true).unwrap(), 0).unwrap();
+    let (mut new, out) = recording::create(&path, true).unwrap();
+    let mut writer = Writer::new(out, 0).unwrap();
     let mut builder = BlockBuilder::default();
     for (at_ms, topic, payload) in ticks {
         builder.push(at_ms * 1_000_000, topic.as_bytes(), payload.as_bytes()).unwrap();
@@ -118,6 +119,7 @@ fn file(directory: &Path, ticks: &[(u64, &str, &str)], length_ms: u64) -> PathBu
         writer.write(&block).unwrap();
     }
     writer.finish(length_ms * 1_000_000).unwrap();
+    new.keep().unwrap();
     path
 }
 
@@ -135,7 +137,7 @@ async fn record_paper(runtime: &Memory, path: &Path) -> (Vec<Tick>, End) {
             caller.subscribe(symbol, mode).await;
         }
     }
-    let writer = Writer::new(recording::create(path, false).unwrap(), 0).unwrap();
+    let writer = Writer::new(recording::create(path, false).unwrap().1, 0).unwrap();
     let mut recorder = Recorder::start(runtime, writer);
     let stop = sleep(FIVE_MINUTES);
     record(&mut bus, &mut recorder, &Filter::default(), None, stop, |_| ()).await.unwrap();

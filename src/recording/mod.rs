@@ -46,7 +46,7 @@ mod writer;
 use bytes::Bytes;
 
 pub use block::{BadTick, Block, BlockBuilder};
-pub use file::{create, open};
+pub use file::{NewFile, create, open};
 pub use layout::{BadRecording, Damage};
 pub use reader::{End, Next, Reader};
 pub use recorder::{Recorder, Totals};

@@ -23,19 +23,23 @@ pub(in crate::cli) fn import(args: &ImportArgs) -> Result<(), Failure> {
     let first = reader.next_row().map_err(wrong)?.ok_or_else(|| {
         Failure::Usage(format!("{}: there is nothing below the head line", args.csv.display()))
     })?;
-    let file = recording::create(&args.file, args.force)
+    let (mut new, file) = recording::create(&args.file, args.force)
         .map_err(|error| not_created(&args.file, &error))?;
-    let result = write(file, &mut reader, first);
-    if result.is_err() {
-        // Half a file would be taken for the whole.
-        let _ = std::fs::remove_file(&args.file);
+    match write(file, &mut reader, first) {
+        Ok(written) => {
+            new.keep().map_err(|error| not_created(&args.file, &error))?;
+            tell(args, &written, reader.unused());
+            Ok(())
+        }
+        Err(bad) => {
+            // Half a file would be taken for the whole.
+            new.discard();
+            Err(match bad {
+                Unfinished::Input(bad) => wrong(bad),
+                Unfinished::Output(error) => not_written(&args.file, &error),
+            })
+        }
     }
-    let written = result.map_err(|bad| match bad {
-        Unfinished::Input(bad) => wrong(bad),
-        Unfinished::Output(error) => not_written(&args.file, &error),
-    })?;
-    tell(args, &written, reader.unused());
-    Ok(())
 }
 
 struct Written {

@@ -23,7 +23,7 @@ use super::signals::Signals;
 use super::tail::{Security, Trouble, key_for};
 use super::{Failure, complain, current_thread_runtime};
 use crate::recording::bus::{self, Filter};
-use crate::recording::{self, Recorder, Totals, Writer};
+use crate::recording::{self, NewFile, Recorder, Totals, Writer};
 use crate::runtime::{Runtime, TokioRuntime};
 use crate::topic::Mode;
 use crate::zmtp::{Options, Sub, parse_endpoint};
@@ -39,7 +39,7 @@ pub(super) fn record(args: RecordArgs) -> Result<(), Failure> {
         let mut signals = Signals::install()?;
         let runtime = TokioRuntime::new();
         let source = Source::open(&runtime, &args).await?;
-        let mut recorder = begin(&runtime, &args.file, args.force)?;
+        let (new, mut recorder) = begin(&runtime, &args.file, args.force)?;
         let seconds = args.seconds.map(Duration::from_secs);
         let stop = async {
             tokio::select! {
@@ -48,10 +48,10 @@ pub(super) fn record(args: RecordArgs) -> Result<(), Failure> {
                 () = pause_or_forever(seconds) => {}
             }
         };
-        let mut progress = Progress::new(&args.file);
+        let mut progress = Progress::new(&args.file, new);
         let result = source.record(&mut recorder, args.count, stop, &mut progress).await;
         progress.clear();
-        end(&args.file, recorder, result).await
+        end(&args.file, progress.new, recorder, result).await
     })
 }
 
@@ -123,45 +123,55 @@ impl From<io::Error> for Broken {
     }
 }
 
-fn begin(runtime: &TokioRuntime, path: &Path, force: bool) -> Result<Recorder, Failure> {
-    let file = recording::create(path, force).map_err(|error| not_created(path, &error))?;
+fn begin(runtime: &TokioRuntime, path: &Path, force: bool) -> Result<(NewFile, Recorder), Failure> {
+    let (new, file) = recording::create(path, force).map_err(|error| not_created(path, &error))?;
     let started_unix_ns = runtime.unix_ms().saturating_mul(1_000_000);
-    let writer = Writer::new(file, started_unix_ns).map_err(|error| not_written(path, &error))?;
-    Ok(Recorder::start(runtime, writer))
+    match Writer::new(file, started_unix_ns) {
+        Ok(writer) => Ok((new, Recorder::start(runtime, writer))),
+        Err(error) => {
+            new.discard();
+            Err(not_written(path, &error))
+        }
+    }
 }
 
-/// Ends the file and says what is in it; a file without a tick does not stay.
+/// Ends the file and says what is in it; a file without a tick does not stay, nor does it take the
+/// place of another.
 async fn end(
     path: &Path,
+    mut new: NewFile,
     recorder: Recorder,
     result: Result<Missed, Broken>,
 ) -> Result<(), Failure> {
     let (totals, length_ns) = (recorder.totals(), recorder.now_ns());
     let finished = recorder.finish().await;
-    if totals.ticks == 0 {
-        // Whoever tries again would be told that it is there.
-        let _ = std::fs::remove_file(path);
-    }
-    let missed = match result {
-        Ok(missed) => missed,
+    let (trouble, finished) = match result {
+        Ok(missed) => (Ok(missed), finished),
         Err(Broken::Source(Trouble::Lasting(sentence) | Trouble::Passing(sentence))) => {
-            return Err(Failure::Runtime(sentence));
+            (Err(Failure::Runtime(sentence)), finished)
         }
         Err(Broken::File(error) | Broken::Source(Trouble::Output(error))) => {
-            return Err(not_written(path, &error));
+            (Ok(Missed::default()), Err(error))
         }
     };
-    let bytes = finished.map_err(|error| not_written(path, &error))?;
+    let now_at = new.path().to_owned();
     if totals.ticks == 0 {
-        return Err(Failure::Runtime(format!(
-            "no tick came within {} s; {} is not kept",
-            length_ns / 1_000_000_000,
-            path.display()
-        )));
+        // Whoever tries again would be told that it is there.
+        new.discard();
+    } else if finished.is_ok() {
+        std::fs::File::open(&now_at)
+            .and_then(|file| file.sync_all())
+            .map_err(|error| not_written(&now_at, &error))?;
+        new.keep().map_err(|error| not_created(path, &error))?;
     }
-    std::fs::File::open(path)
-        .and_then(|file| file.sync_all())
-        .map_err(|error| not_written(path, &error))?;
+    let missed = trouble?;
+    let bytes = finished.map_err(|error| not_written(&now_at, &error))?;
+    if totals.ticks == 0 {
+        let seconds = length_ns / 1_000_000_000;
+        let what = if now_at == path { "is not kept" } else { "stays as it was" };
+        let sentence = format!("no tick came within {seconds} s; {} {what}", path.display());
+        return Err(Failure::Runtime(sentence));
+    }
     let seconds = Duration::from_nanos(length_ns).as_secs_f64();
     complain(&format!(
         "{} ticks in {seconds:.1} s, {} of topics and payloads, are {} in {}",
@@ -214,16 +224,21 @@ struct Progress {
     shown: bool,
     terminal: bool,
     last_ticks: u64,
+    new: NewFile,
 }
 
 impl Progress {
-    fn new(path: &Path) -> Self {
+    fn new(path: &Path, new: NewFile) -> Self {
         let name = path.display().to_string();
-        Self { name, shown: false, terminal: io::stderr().is_terminal(), last_ticks: 0 }
+        Self { name, shown: false, terminal: io::stderr().is_terminal(), last_ticks: 0, new }
     }
 
-    /// To be told once a second.
+    /// To be told once a second, when what there is has been written.
     fn tell(&mut self, totals: Totals) {
+        if totals.ticks > 0 {
+            // From here on a kill costs a second. What fails is tried again at the end, and told.
+            let _ = self.new.keep();
+        }
         let rate = totals.ticks - self.last_ticks;
         self.last_ticks = totals.ticks;
         if self.terminal {
