@@ -231,12 +231,41 @@ impl Replacement {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         match options.open(&path) {
-            Ok(file) => Ok(Self { path, file, finished: false }),
+            Ok(file) => {
+                let replacement = Self { path, file, finished: false };
+                replacement.belong_as(target)?;
+                Ok(replacement)
+            }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 Err(KeysFileError::Busy(path))
             }
             Err(error) => Err(KeysFileError::Io { path, error }),
         }
+    }
+
+    /// Gives it to whom the file belongs that it replaces: whoever reads that one is to read this
+    /// one, though somebody else, root perhaps, changes the keys.
+    #[cfg(unix)]
+    fn belong_as(&self, target: &Path) -> Result<(), KeysFileError> {
+        use std::os::unix::fs::{MetadataExt as _, fchown};
+        let failed = |error| KeysFileError::Io { path: target.to_owned(), error };
+        let before = match fs::metadata(target) {
+            Ok(before) => before,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(failed(error)),
+        };
+        let owner = self.file.metadata().map_err(failed)?.uid();
+        match fchown(&self.file, Some(before.uid()), Some(before.gid())) {
+            // The group has no part in it.
+            Err(_) if owner == before.uid() => Ok(()),
+            given => given.map_err(failed),
+        }
+    }
+
+    #[cfg(not(unix))]
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "as on Unix")]
+    fn belong_as(&self, _: &Path) -> Result<(), KeysFileError> {
+        Ok(())
     }
 
     fn finish(mut self, target: &Path, text: &str) -> Result<(), KeysFileError> {

@@ -115,3 +115,19 @@ fn names_of_users_have_no_spaces() {
     assert!(["alice", "a_b", "Ünal", "a.b@c"].into_iter().all(is_user_name));
     assert!(!["", "a b", "a\n", &"x".repeat(65)].into_iter().any(is_user_name));
 }
+
+#[cfg(unix)]
+#[test]
+fn the_file_stays_its_owners_whoever_changes_it() {
+    use std::os::unix::fs::{MetadataExt as _, chown};
+    let directory = tempfile::tempdir().expect("directory");
+    let path = directory.path().join("keys.toml");
+    update(&path, |keys| keys.push(alice("first"))).expect("made");
+    let own = fs::metadata(&path).expect("there");
+    // Root can give it to somebody else, and others keep their own.
+    let (user, group) = if own.uid() == 0 { (65_534, 65_534) } else { (own.uid(), own.gid()) };
+    chown(&path, Some(user), Some(group)).expect("given away");
+    update(&path, |keys| keys.push(alice("second"))).expect("changed");
+    let after = fs::metadata(&path).expect("there");
+    assert_eq!((after.uid(), after.gid(), after.mode() & 0o7777), (user, group, 0o600));
+}
