@@ -157,6 +157,7 @@ fn every_counter_counts_what_it_says() {
         disconnects: 1,
         subscribes: 4,
         unsubscribes: 3,
+        unsubscribes_of_all: 0,
         succeeded: 5,
         failed: 1,
         timed_out: 1,

@@ -328,7 +328,7 @@ fn broker_calls(hub: &HubSnapshot) -> BrokerCalls {
         disconnect: totals.disconnects,
         subscribe: totals.subscribes,
         unsubscribe: totals.unsubscribes,
-        unsubscribe_all: 0,
+        unsubscribe_all: totals.unsubscribes_of_all,
         succeeded: totals.succeeded,
         failed: totals.failed,
         timed_out: totals.timed_out,

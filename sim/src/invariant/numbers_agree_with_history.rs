@@ -123,7 +123,8 @@ impl NumbersAgreeWithHistory {
             ("connect", calls.connect),
             ("disconnect", calls.disconnect),
             ("subscribe", calls.subscribe),
-            ("unsubscribe", calls.unsubscribe + calls.unsubscribe_all),
+            ("unsubscribe", calls.unsubscribe),
+            ("unsubscribe_all", calls.unsubscribe_all),
         ];
         for (kind, sent) in sent {
             let called = self.calls.get(kind).copied().unwrap_or_default();
@@ -138,7 +139,8 @@ const fn kind(op: &Op) -> &'static str {
         Op::Connect => "connect",
         Op::Disconnect => "disconnect",
         Op::Subscribe(_) => "subscribe",
-        Op::Unsubscribe(_) | Op::UnsubscribeAll => "unsubscribe",
+        Op::Unsubscribe(_) => "unsubscribe",
+        Op::UnsubscribeAll => "unsubscribe_all",
     }
 }
 

@@ -29,6 +29,8 @@ pub struct HubTotals {
     pub subscribes: u64,
     /// Unsubscribe commands sent to brokers.
     pub unsubscribes: u64,
+    /// Commands to end all topics of a session.
+    pub unsubscribes_of_all: u64,
     /// Commands that brokers carried out.
     pub succeeded: u64,
     /// Commands that brokers refused or could not carry out.
@@ -47,9 +49,8 @@ impl HubTotals {
             CommandKind::Connect => self.connects += 1,
             CommandKind::Disconnect => self.disconnects += 1,
             CommandKind::Subscribe { .. } => self.subscribes += 1,
-            CommandKind::Unsubscribe { .. } | CommandKind::UnsubscribeAll => {
-                self.unsubscribes += 1;
-            }
+            CommandKind::Unsubscribe { .. } => self.unsubscribes += 1,
+            CommandKind::UnsubscribeAll => self.unsubscribes_of_all += 1,
         }
     }
 
