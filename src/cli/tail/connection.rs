@@ -7,6 +7,7 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{self, Bytes, Utf8Bytes, protocol};
@@ -194,14 +195,23 @@ fn silent(address: &str, waited: Duration) -> String {
 
 fn not_upgraded(address: &str, error: tungstenite::Error) -> Trouble {
     match error {
-        tungstenite::Error::Http(response) if response.status().as_u16() == 503 => {
-            Trouble::Passing(format!("the gateway on {address} is full (HTTP 503)"))
-        }
         tungstenite::Error::Http(response) => {
-            Trouble::Lasting(format!("{address} refused the WebSocket: HTTP {}", response.status()))
+            let status = response.status();
+            match status.as_u16() {
+                503 => Trouble::Passing(format!("the gateway on {address} is full (HTTP 503)")),
+                // Too many come from here; or a proxy, behind which the gateway starts again.
+                429 | 502 | 504 => {
+                    Trouble::Passing(format!("{address} has no WebSocket now: HTTP {status}"))
+                }
+                _ => Trouble::Lasting(format!("{address} refused the WebSocket: HTTP {status}")),
+            }
         }
         tungstenite::Error::Io(error) => {
             Trouble::Passing(format!("{address} closed the connection: {error}"))
+        }
+        // What forwards a port takes the connection before it knows that nobody is there.
+        tungstenite::Error::Protocol(ProtocolError::HandshakeIncomplete) => {
+            Trouble::Passing(format!("{address} closed the connection before it was a WebSocket"))
         }
         error => Trouble::Lasting(format!("{address} is not a WebSocket server: {error}")),
     }
@@ -229,5 +239,40 @@ fn closed(frame: Option<protocol::CloseFrame>) -> Trouble {
         CloseCode::Policy => Trouble::Lasting(sentence),
         _ if code == 4403 => Trouble::Lasting(sentence),
         _ => Trouble::Passing(sentence),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_tungstenite::tungstenite::http::Response;
+
+    use super::*;
+
+    /// Whether it is worth while to try again, and what is said.
+    fn told(error: tungstenite::Error) -> (bool, String) {
+        match not_upgraded("gateway:8765", error) {
+            Trouble::Passing(sentence) => (true, sentence),
+            Trouble::Lasting(sentence) => (false, sentence),
+            Trouble::Output(error) => panic!("{error}"),
+        }
+    }
+
+    #[test]
+    fn what_a_proxy_says_while_the_gateway_is_away_passes() {
+        let statuses = [(400, false), (403, false), (429, true), (502, true), (503, true)];
+        for (status, passes) in statuses.into_iter().chain([(504, true), (404, false)]) {
+            let response = Response::builder().status(status).body(None).expect("a response");
+            let (again, sentence) = told(tungstenite::Error::Http(Box::new(response)));
+            assert_eq!(again, passes, "{sentence}");
+            assert!(sentence.contains(&status.to_string()), "{sentence}");
+        }
+    }
+
+    #[test]
+    fn a_connection_that_ends_before_the_upgrade_passes() {
+        let (again, sentence) = told(ProtocolError::HandshakeIncomplete.into());
+        assert!(again, "{sentence}");
+        let (again, sentence) = told(ProtocolError::WrongHttpVersion.into());
+        assert!(!again && sentence.contains("is not a WebSocket server"), "{sentence}");
     }
 }
