@@ -24,8 +24,10 @@ pub struct BroadcastOptions {
     pub interval_ms: u64,
     /// Whether topics are to be subscribed at a broker.
     pub subscribes: bool,
-    /// The pause before what failed is asked for again.
-    pub retry_ms: u64,
+    /// The pause before what failed is asked for again, the first time; it doubles each time.
+    pub retry_min_ms: u64,
+    /// The longest such pause.
+    pub retry_max_ms: u64,
     /// How long the client stays when nobody listens any more.
     pub linger_ms: u64,
 }
@@ -62,6 +64,12 @@ pub struct Broadcast {
     opened: u64,
     /// When to open the client, or to ask, once more.
     retry_at_ms: Option<u64>,
+    /// The pause until then, or the last one.
+    pause_ms: u64,
+    /// Something was refused since it was asked last, and something of what was asked before that.
+    refused: [bool; 2],
+    /// Something was granted since.
+    granted: bool,
     /// When the client leaves, if nobody comes by then.
     leave_at_ms: Option<u64>,
     /// The client lacks something, and asks for it when somebody listens again.
@@ -87,6 +95,9 @@ impl Broadcast {
             own: None,
             opened: 0,
             retry_at_ms: None,
+            pause_ms: 0,
+            refused: [false; 2],
+            granted: false,
             leave_at_ms: None,
             lacks: false,
             expected: NumberMap::default(),
@@ -151,8 +162,25 @@ impl Broadcast {
             let own = ClientId::own(number + count * self.opened);
             self.opened += 1;
             self.own = Some(own);
-            effects.extend([BroadcastEffect::Open(own), BroadcastEffect::Ask(own)]);
+            effects.push(BroadcastEffect::Open(own));
+            self.ask(own, effects);
         }
+    }
+
+    fn ask(&mut self, own: ClientId, effects: &mut Vec<BroadcastEffect>) {
+        (self.refused, self.granted) = ([false, self.refused[0]], false);
+        effects.push(BroadcastEffect::Ask(own));
+    }
+
+    /// Sets when to ask again for what was refused: later each time that something is.
+    fn ask_again_later(&mut self) {
+        let [refused, before] = &mut self.refused;
+        if !std::mem::replace(refused, true) {
+            let Self { options: BroadcastOptions { retry_min_ms, retry_max_ms, .. }, .. } = self;
+            let next_ms = if *before { self.pause_ms * 2 } else { *retry_min_ms };
+            self.pause_ms = next_ms.min(*retry_max_ms);
+        }
+        self.retry_at_ms = Some(self.now_ms + self.pause_ms);
     }
 
     /// Tells what those had heard of routes who sent the ticks that follow.
@@ -189,12 +217,13 @@ impl Broadcast {
 
     /// What the client of this number asked for was granted, or not.
     pub fn answered(&mut self, client: ClientId, granted: bool) {
+        self.granted |= granted && self.own == Some(client);
         if self.own == Some(client) && !granted {
             mark!(BroadcastAsksAgain);
             if self.audience.is_empty() {
                 self.lacks = true;
             } else {
-                self.retry_at_ms = Some(self.now_ms + self.options.retry_ms);
+                self.ask_again_later();
             }
         }
     }
@@ -203,8 +232,12 @@ impl Broadcast {
     pub fn closed(&mut self, client: ClientId, for_good: bool, effects: &mut Vec<BroadcastEffect>) {
         if self.own == Some(client) {
             self.own = None;
-            let again = !for_good && !self.audience.is_empty();
-            self.retry_at_ms = again.then(|| self.now_ms + self.options.retry_ms);
+            self.retry_at_ms = None;
+            if !for_good && !self.audience.is_empty() {
+                // What was granted in the end is lost for another reason.
+                self.refused[1] &= self.refused[0] || !self.granted;
+                self.ask_again_later();
+            }
             effects.push(BroadcastEffect::Close(client));
         }
     }
@@ -215,7 +248,7 @@ impl Broadcast {
         if self.retry_at_ms.is_some_and(|at_ms| at_ms <= self.now_ms) {
             self.retry_at_ms = None;
             match self.own {
-                Some(own) => effects.push(BroadcastEffect::Ask(own)),
+                Some(own) => self.ask(own, effects),
                 None => self.open(effects),
             }
         }

@@ -86,7 +86,8 @@ pub(super) fn start_broadcasts<R: Runtime>(
             interval_ms: entry.interval_ms,
             subscribes: !topics.is_empty(),
             linger_ms: entry.linger_ms,
-            retry_ms: config.broker.retry_min_ms,
+            retry_min_ms: config.broker.retry_min_ms,
+            retry_max_ms: config.broker.retry_max_ms,
         };
         let user = entry.user.clone().unwrap_or_default();
         let broadcaster = Broadcaster {

@@ -7,7 +7,8 @@ fn broadcast() -> Broadcast {
         path: "/ws/index".into(),
         interval_ms: 100,
         subscribes: true,
-        retry_ms: 1_000,
+        retry_min_ms: 1_000,
+        retry_max_ms: 5_000,
         linger_ms: 0,
     })
 }
@@ -110,8 +111,8 @@ fn what_was_refused_is_asked_for_again_and_a_closed_client_is_replaced() {
     let mut effects = Vec::new();
     broadcast.closed(ClientId::own(0), false, &mut effects);
     assert_eq!(effects, [Close(ClientId::own(0))]);
-    assert_eq!(due(&mut broadcast, 2_999).1, []);
-    assert_eq!(due(&mut broadcast, 3_000).1, [Open(ClientId::own(2)), Ask(ClientId::own(2))]);
+    assert_eq!(due(&mut broadcast, 3_999).1, [], "it is the second time");
+    assert_eq!(due(&mut broadcast, 4_000).1, [Open(ClientId::own(2)), Ask(ClientId::own(2))]);
     broadcast.closed(ClientId::own(2), true, &mut effects);
     assert_eq!(due(&mut broadcast, 9_000).1, [], "the gateway stops");
 }
@@ -208,4 +209,40 @@ fn a_tick_in_a_broadcast_says_nothing_of_its_place_among_others() {
     assert!(!text.contains("seq") && !text.contains("skipped"), "{text}");
     broadcast.tick(RouteId(1), &numbered(6));
     assert!(!due(&mut broadcast, 200).0, "the value is the same");
+}
+
+#[test]
+fn what_is_refused_again_and_again_is_asked_for_ever_more_rarely() {
+    let mut broadcast = broadcast();
+    let own = ClientId::own(0);
+    audience(&mut broadcast, 0, true);
+    // The log-in is good each time, one topic of the subscribe is not.
+    let refuse = |broadcast: &mut Broadcast, now_ms| {
+        broadcast.set_now(now_ms);
+        broadcast.answered(own, true);
+        broadcast.answered(own, false);
+        broadcast.retry_at_ms.expect("it asks again") - now_ms
+    };
+    let mut now_ms = 10;
+    for pause_ms in [1_000, 2_000, 4_000, 5_000, 5_000] {
+        assert_eq!(refuse(&mut broadcast, now_ms), pause_ms);
+        now_ms += pause_ms;
+        assert_eq!(due(&mut broadcast, now_ms).1, [BroadcastEffect::Ask(own)]);
+    }
+    // All was granted; what is lost later is asked for soon.
+    broadcast.answered(own, true);
+    broadcast.answered(own, true);
+    let mut effects = Vec::new();
+    broadcast.closed(own, false, &mut effects);
+    assert_eq!(broadcast.retry_at_ms, Some(now_ms + 1_000));
+}
+
+#[test]
+fn one_request_is_refused_once_whatever_of_it_is() {
+    let mut broadcast = broadcast();
+    let own = ClientId::own(0);
+    audience(&mut broadcast, 0, true);
+    broadcast.answered(own, false);
+    broadcast.answered(own, false);
+    assert_eq!(broadcast.retry_at_ms, Some(1_000));
 }
