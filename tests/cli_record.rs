@@ -172,8 +172,9 @@ async fn a_signal_ends_the_file_as_it_should_and_a_kill_costs_a_second() {
         let publisher = publisher(&address).await;
         publish(&publisher, "NSE_TCS_LTP", r#"{"ltp":1.10}"#);
         if signal == "-KILL" {
-            // What was received is written within a second.
-            tokio::time::sleep(Duration::from_millis(2_500)).await;
+            // What was received is written within a second, and a second later it takes the place
+            // of what was there.
+            tokio::time::sleep(Duration::from_millis(4_000)).await;
         } else {
             tokio::time::sleep(Duration::from_millis(300)).await;
         }

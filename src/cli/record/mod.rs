@@ -233,10 +233,11 @@ impl Progress {
         Self { name, shown: false, terminal: io::stderr().is_terminal(), last_ticks: 0, new }
     }
 
-    /// To be told once a second, when what there is has been written.
+    /// To be told once a second, when what there is has been handed over to be written.
     fn tell(&mut self, totals: Totals) {
-        if totals.ticks > 0 {
-            // From here on a kill costs a second. What fails is tried again at the end, and told.
+        if self.last_ticks > 0 {
+            // What came a second ago has not filled the disk. From here on a kill costs a second.
+            // What fails is tried again at the end, and told.
             let _ = self.new.keep();
         }
         let rate = totals.ticks - self.last_ticks;
