@@ -9,6 +9,7 @@ mod hub;
 mod hub_administrators;
 mod hub_audience;
 mod hub_connections;
+mod hub_moving;
 mod hub_notes;
 mod hub_observed;
 mod hub_quirks;

@@ -16,6 +16,7 @@ mod commands;
 pub mod delivery;
 mod display;
 pub mod list;
+mod moving;
 mod pause;
 mod requests;
 mod shares;
@@ -79,6 +80,8 @@ pub struct Model {
     flights: Vec<Flight>,
     /// Clients whose next request may be served, in order.
     ready: VecDeque<ClientNo>,
+    /// Clients whose user moves to another broker, in the order in which they asked.
+    movers: Vec<ClientNo>,
     newest_command: u64,
     newest_session: u64,
     /// Commands of this step that nothing has explained yet.
@@ -122,6 +125,8 @@ struct Busy {
 #[derive(Clone, Debug)]
 enum Work {
     Authenticating,
+    /// Until nothing of the user is left at its old broker.
+    Moving(UserNo, BrokerNo),
     Subscribing(List<OpenRow, 3>),
 }
 
@@ -213,6 +218,7 @@ impl Model {
             accounts: [const { None }; USERS],
             flights: Vec::new(),
             ready: VecDeque::new(),
+            movers: Vec::new(),
             newest_command: 0,
             newest_session: 0,
             sent: Vec::new(),

@@ -12,6 +12,8 @@ use tickgate::protocol::{SubscribeEntry, UnsubscribeEntry};
 use tickgate::topic::{ClientId, Instrument, Mode, Role, Topic};
 
 pub const BROKER: &str = "far";
+/// Another broker, which is like most others.
+pub const NEAR: &str = "near";
 
 /// A hub, and a broker that does as it is told, or as the test says.
 pub struct Play {
@@ -33,9 +35,10 @@ impl Play {
         let mut config = Config::default();
         let (name, kind) = (BROKER.to_owned(), BrokerKind::Remote);
         config.brokers = vec![BrokerEntry { name, kind, quirks, ..BrokerEntry::paper() }];
+        config.brokers.push(BrokerEntry { name: NEAR.to_owned(), kind, ..BrokerEntry::paper() });
         config.limits.subscriptions_per_client_max = 10_000;
         config.limits.subscriptions_per_user_max = 10_000;
-        let hub = Hub::new(HubOptions::new(&config, vec![BROKER.into()], 1));
+        let hub = Hub::new(HubOptions::new(&config, vec![BROKER.into(), NEAR.into()], 1));
         let mut play = Self {
             hub,
             now_ms: 0,
@@ -46,6 +49,7 @@ impl Play {
             silent: false,
         };
         play.broker(BrokerEvent::Up);
+        play.tell(Event::Broker { broker: NEAR.into(), event: BrokerEvent::Up });
         play
     }
 
@@ -149,7 +153,11 @@ impl Play {
     pub fn enter(&mut self, client: u64, user: &str) {
         let channel = ChannelId(0);
         self.tell(Event::Opened { client: ClientId(client), shard: 0, channel });
-        let (user, broker) = (user.into(), BROKER.into());
+        self.authenticate(client, user, BROKER);
+    }
+
+    pub fn authenticate(&mut self, client: u64, user: &str, broker: &str) {
+        let (user, broker) = (user.into(), broker.into());
         let identity = Identity { user, broker, role: Role::Trader, credential: None };
         self.ask(client, Request::Authenticate(Ok(identity)));
     }

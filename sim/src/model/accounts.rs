@@ -39,7 +39,7 @@ impl Model {
             }
             Life::None => {
                 if !has_clients {
-                    self.accounts[user as usize] = None;
+                    self.forget(user);
                 } else if is_needed && is_reachable {
                     self.try_command(user, Kind::Connect);
                 }
@@ -50,7 +50,7 @@ impl Model {
                     self.try_command(user, kind);
                 } else if self.draining && !has_clients {
                     // It is not worth waiting for a broker that may never come back.
-                    self.accounts[user as usize] = None;
+                    self.forget(user);
                 }
             }
         }

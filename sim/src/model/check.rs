@@ -132,10 +132,10 @@ impl Model {
             }
             let Some(Busy { until_ms, with, .. }) = &client.busy else { continue };
             left(*until_ms).hash(hasher);
-            if let Work::Subscribing(rows) = with {
-                for row in rows.iter() {
-                    hash_row(&row, hasher);
-                }
+            match with {
+                Work::Authenticating => {}
+                Work::Moving(user, broker) => (user, broker).hash(hasher),
+                Work::Subscribing(rows) => rows.iter().for_each(|row| hash_row(&row, hasher)),
             }
         }
         for account in &self.accounts {
@@ -159,6 +159,7 @@ impl Model {
                 }
             }
         }
+        self.movers.hash(hasher);
         for flight in &self.flights {
             (rank(flight.command), left(flight.until_ms)).hash(hasher);
         }

@@ -31,6 +31,7 @@ impl Model {
             return;
         }
         self.leave(no);
+        self.movers.retain(|mover| *mover != no);
         self.clients.retain(|client| client.no != no);
         self.expected.gone.push(no);
     }
@@ -85,12 +86,21 @@ impl Model {
         user: UserNo,
         broker: BrokerNo,
     ) {
-        let elsewhere =
-            self.accounts[user as usize].as_ref().is_some_and(|account| account.broker != broker);
-        if broker == NO_BROKER || elsewhere {
-            let words =
-                if elsewhere && broker != NO_BROKER { "other clients" } else { "not known" };
+        let is_other = |client: &ClientNo| *client != no;
+        let account = self.accounts[user as usize].as_ref();
+        let there = account.filter(|account| account.broker != broker);
+        let is_shared = there.is_some_and(|account| account.clients.iter().any(is_other));
+        let words = match broker {
+            NO_BROKER => Some("not known"),
+            _ if is_shared => Some("other clients"),
+            _ => None,
+        };
+        if let Some(words) = words {
             self.refuse_authentication(no, id, Refusal { code: "BROKER_ERROR", words });
+            return;
+        }
+        if there.is_some() {
+            self.wait_to_move(no, id, user, broker);
             return;
         }
         let already = self.client(no).and_then(|client| client.account).map(|(user, _)| user);
@@ -213,6 +223,8 @@ impl Model {
         };
         if self.is_authenticating(no) {
             self.turn_away(no, Outcome::Timeout, words);
+        } else if let Some((user, _)) = self.moves(no) {
+            self.cannot_move(no, user);
         } else {
             for topic in self.waits_for(no) {
                 self.row_done(no, topic, Outcome::Timeout, words);

@@ -21,7 +21,9 @@ impl Hub {
             return Err(reject::unknown_broker(&identity.broker));
         }
         match self.users.get(&identity.user) {
-            Some(user) if user.broker != identity.broker => Err(reject::other_broker(&user.broker)),
+            Some(user) if user.broker != identity.broker && user.is_shared_with(id) => {
+                Err(reject::other_broker(&user.broker))
+            }
             Some(user)
                 if !user.clients.contains(&id)
                     && !id.is_own()

@@ -23,7 +23,10 @@ impl Hub {
         let client = self.clients.get_mut(&id).expect("the client exists");
         let current = client.current.take().expect("a request is being served");
         match current.kind {
-            CurrentKind::Authenticate | CurrentKind::Admin(_) | CurrentKind::Subscribe { .. } => {
+            CurrentKind::Authenticate
+            | CurrentKind::Move(_)
+            | CurrentKind::Admin(_)
+            | CurrentKind::Subscribe { .. } => {
                 self.answer_with(id, current.request_id, change, answer, effects);
             }
             CurrentKind::Enter => {}

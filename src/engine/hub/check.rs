@@ -45,6 +45,7 @@ impl Hub {
         }
         claims.are_met();
         self.check_clients(&mut counted);
+        self.check_movers();
         assert_eq!(self.in_flight.len(), counted.in_flight, "a command is on the books in vain");
         self.check_audiences();
         self.check_timers(&counted);
@@ -64,6 +65,18 @@ impl Hub {
         assert_eq!(waiting, counted.waiting, "a client waits for a topic that it does not want");
     }
 
+    /// Those who wait for the end of a user's session say so themselves, and there is a user.
+    fn check_movers(&self) {
+        for (user, movers) in &self.movers {
+            assert!(self.users.contains_key(user), "somebody waits for the end of {user}");
+            let moves = |id: &ClientId| self.clients[id].moves_as() == Some(user);
+            assert!(!movers.is_empty() && movers.iter().all(moves), "{user} does not move");
+        }
+        let moving = self.clients.values().filter(|client| client.moves_as().is_some()).count();
+        let waiting: usize = self.movers.values().map(Vec::len).sum();
+        assert_eq!(moving, waiting, "a client waits for nobody's end");
+    }
+
     fn check_client(&self, id: ClientId, client: &Client) {
         let held = client.topics.len();
         assert!(held == 0 || held <= self.subscriptions_max(id), "{id} holds {held} topics");
@@ -71,7 +84,8 @@ impl Hub {
             assert!(client.topics.is_empty(), "{id} is nobody and wants something");
             assert!(!client.orders, "{id} is nobody and follows orders");
             let armed = || self.timers.contains(&TimerKey::Authenticate(id));
-            assert!(client.closing || self.may_be_nobody(id) || armed(), "{id} is nobody for ever");
+            let may_stay = client.closing || self.may_be_nobody(id) || client.moves_as().is_some();
+            assert!(may_stay || armed(), "{id} is nobody for ever");
         }
         assert!(client.queue.is_empty() || client.current.is_some(), "{id} is not served");
         if client.current.is_none() {
@@ -219,12 +233,24 @@ impl Hub {
 }
 
 impl Client {
+    /// As whom it waits to come in at another broker.
+    fn moves_as(&self) -> Option<&UserId> {
+        match &self.current {
+            Some(Current { kind: CurrentKind::Move(identity), .. }) => Some(&identity.user),
+            Some(_) | None => None,
+        }
+    }
+
     /// What its subscribe waits for.
     fn awaited(&self) -> Option<&std::collections::BTreeMap<Topic, usize>> {
         match &self.current {
             Some(Current { kind: CurrentKind::Subscribe { waiting, .. }, .. }) => Some(waiting),
             Some(Current {
-                kind: CurrentKind::Authenticate | CurrentKind::Admin(_) | CurrentKind::Enter,
+                kind:
+                    CurrentKind::Authenticate
+                    | CurrentKind::Move(_)
+                    | CurrentKind::Admin(_)
+                    | CurrentKind::Enter,
                 ..
             })
             | None => None,
@@ -289,7 +315,7 @@ mod tests {
     #[test]
     fn each_rule_notices_what_breaks_it() {
         let user = || UserId::from(ALICE);
-        let drifts: [(&str, Drift<'_>); 21] = [
+        let drifts: [(&str, Drift<'_>); 24] = [
             ("sessions are left", &|hub| _ = hub.work.sessions.insert((user(), 0))),
             ("topics are left", &|hub| hub.work.topics.push_back((user(), topic("TCS")))),
             ("clients are left", &|hub| hub.work.clients.push_back(IN)),
@@ -304,6 +330,13 @@ mod tests {
             ("follows orders", &|hub| hub.clients[&NOBODY].orders = true),
             ("nobody for ever", &|hub| hub.timers.cancel(&TimerKey::Authenticate(NOBODY))),
             ("waits for ever", &|hub| hub.timers.cancel(&TimerKey::Request(IN))),
+            ("the end of bob", &|hub| drop(hub.movers.insert("bob".into(), vec![NOBODY]))),
+            ("alice does not move", &|hub| drop(hub.movers.insert(user(), vec![NOBODY]))),
+            ("waits for nobody's end", &|hub| {
+                let identity = Identity::trader(ALICE.into(), "other".into());
+                let kind = CurrentKind::Move(identity);
+                hub.clients[&NOBODY].current = Some(Current { request_id: None, kind });
+            }),
             ("a stale session", &|hub| {
                 hub.users.get_mut(&user()).expect("it is there").sessions[0].stale = true;
             }),

@@ -62,6 +62,8 @@ pub(super) struct Current {
 #[derive(Clone, Debug)]
 pub(super) enum CurrentKind {
     Authenticate,
+    /// It comes in as this user when nothing of it is left at the broker where it was before.
+    Move(Identity),
     /// An administrator's command of this number.
     Admin(u64),
     /// It becomes anonymous; what it has asked for waits in its queue.
@@ -128,7 +130,11 @@ impl Client {
                 waiting.keys().cloned().collect()
             }
             Some(Current {
-                kind: CurrentKind::Authenticate | CurrentKind::Admin(_) | CurrentKind::Enter,
+                kind:
+                    CurrentKind::Authenticate
+                    | CurrentKind::Move(_)
+                    | CurrentKind::Admin(_)
+                    | CurrentKind::Enter,
                 ..
             })
             | None => Vec::new(),
@@ -187,6 +193,7 @@ impl Hub {
         }
         self.client_meets(id, ClientEvent::Closed);
         self.totals.closed += u64::from(!id.is_own());
+        self.moves_no_more(id);
         self.timers.cancel(&TimerKey::Authenticate(id));
         self.timers.cancel(&TimerKey::Request(id));
         self.leave(id, effects);
@@ -240,7 +247,11 @@ impl Hub {
                 return;
             }
         };
-        self.enter(id, request_id, CurrentKind::Authenticate, identity, effects);
+        if self.users.get(&identity.user).is_some_and(|user| user.broker != identity.broker) {
+            self.wait_to_move(id, request_id, identity, effects);
+        } else {
+            self.enter(id, request_id, CurrentKind::Authenticate, identity, effects);
+        }
     }
 
     /// Attaches a client to an account; `kind` says what is done once its session is live.
@@ -294,7 +305,7 @@ impl Hub {
     }
 
     /// Takes everything from a client that it has as its user, order updates included (RC-011).
-    fn leave(&mut self, id: ClientId, effects: &mut Vec<Effect>) {
+    pub(super) fn leave(&mut self, id: ClientId, effects: &mut Vec<Effect>) {
         let Some(user_id) = self.clients[&id].attached().cloned() else { return };
         self.session_meets(&user_id, 0, SessionEvent::Leaves);
         let client = &mut self.clients[&id];

@@ -16,6 +16,7 @@ mod brokers;
 mod calls;
 mod check;
 mod client;
+mod moving;
 mod overdue;
 mod reached;
 mod reject;
@@ -130,6 +131,8 @@ pub struct Hub {
     draining: bool,
     clients: NumberMap<ClientId, Client>,
     users: BTreeMap<UserId, User>,
+    /// Who waits for the end of a user's session at another broker, in the order of asking.
+    movers: BTreeMap<UserId, Vec<ClientId>>,
     brokers: BTreeMap<BrokerName, BrokerLink>,
     routes: Routes,
     audiences: Audiences,
@@ -200,6 +203,7 @@ impl Hub {
             draining: false,
             clients: NumberMap::default(),
             users: BTreeMap::new(),
+            movers: BTreeMap::new(),
             brokers,
             routes: Routes::default(),
             audiences: Audiences::default(),

@@ -28,6 +28,10 @@ impl Hub {
             CurrentKind::Authenticate | CurrentKind::Enter => {
                 self.authentication_failed(id, &error, effects);
             }
+            CurrentKind::Move(identity) => {
+                let user = identity.user.clone();
+                self.cannot_move(id, &user, effects);
+            }
             CurrentKind::Admin(number) => {
                 let number = *number;
                 self.administered(id, number, Err(Reject::administration_took_too_long()), effects);

@@ -97,9 +97,10 @@ impl Client {
             (Auth::Nobody, _) => ClientAt::Nobody,
             (Auth::Joining(_), _) => ClientAt::Joining,
             (Auth::Joined(_), None | Some(CurrentKind::Admin(_))) => ClientAt::Joined,
-            (Auth::Joined(_), Some(CurrentKind::Authenticate | CurrentKind::Enter)) => {
-                ClientAt::Rejoining
-            }
+            (
+                Auth::Joined(_),
+                Some(CurrentKind::Authenticate | CurrentKind::Move(_) | CurrentKind::Enter),
+            ) => ClientAt::Rejoining,
             (Auth::Joined(_), Some(CurrentKind::Subscribe { .. })) => ClientAt::Subscribing,
         }
     }

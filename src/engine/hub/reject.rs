@@ -45,6 +45,12 @@ pub(super) fn unknown_broker(broker: &BrokerName) -> Reject {
     reject(ErrorCode::BrokerError, message)
 }
 
+/// The user moves to another broker, and its session at this one is still there.
+pub(super) fn not_ended(broker: &BrokerName) -> Reject {
+    let message = format!("the user's session at broker {broker} has not ended yet");
+    reject(ErrorCode::BrokerError, message)
+}
+
 /// The user's other clients are on another broker.
 pub(super) fn other_broker(broker: &BrokerName) -> Reject {
     let message = format!("the user's other clients are on broker {broker}");

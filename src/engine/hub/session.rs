@@ -122,7 +122,7 @@ impl Hub {
         let user = &self.users[user_id];
         let session = &user.sessions[at];
         let rules = self.rules_of_broker(&user.broker);
-        if self.draining || session.stale {
+        if self.draining || session.stale || self.is_moving(user_id) {
             return Step::Close;
         }
         let until_ms = session.idle_since_ms.map_or(0, |since_ms| since_ms + rules.linger_ms);
@@ -145,6 +145,7 @@ impl Hub {
             self.timers.cancel(&TimerKey::Topic(user_id.clone(), topic));
         }
         self.no_calls_of(&user.broker, user_id);
+        self.all_move(user_id);
     }
 
     fn open_session(&mut self, user_id: &UserId, at: usize, effects: &mut Vec<Effect>) {

@@ -87,6 +87,11 @@ impl User {
         self.clients.iter().filter(|id| !id.is_own()).count()
     }
 
+    /// Whether it has clients besides this one.
+    pub fn is_shared_with(&self, id: ClientId) -> bool {
+        self.clients.iter().any(|other| *other != id)
+    }
+
     /// Whether a client that authenticates now has a session to work with.
     pub fn is_live(&self) -> bool {
         self.main().state == SessionState::Up
