@@ -177,6 +177,20 @@ async fn a_file_that_is_full_is_put_aside_and_the_oldest_goes() {
     assert_eq!(clients(&path), [8], "a line that fits nowhere has a file of its own");
 }
 
+#[test]
+fn fewer_files_than_before_are_kept_from_the_next_rotation_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("audit.jsonl");
+    let line_bytes = Log::new(&path, 1, 1, 1).line(1).bytes.len();
+    Log::new(&path, line_bytes, 1_000, 6).write(1..=6);
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 6);
+    Log::new(&path, line_bytes, 1_000, 2).write([7]);
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 3);
+    assert_eq!(clients(&path), [7]);
+    assert_eq!(clients(&audit::sibling(&path, 1)), [6]);
+    assert_eq!(clients(&audit::sibling(&path, 2)), [5]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_file_that_is_old_is_put_aside_also_after_a_restart() {
     let directory = tempfile::tempdir().unwrap();

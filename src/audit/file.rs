@@ -111,6 +111,14 @@ impl LogFile {
 
     fn rotate(&mut self) -> io::Result<()> {
         self.open = None;
+        // There are more if fewer are kept than were once.
+        for number in self.siblings_max + 1.. {
+            match std::fs::remove_file(sibling(&self.path, number)) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => break,
+                Err(error) => return Err(error),
+            }
+        }
         for number in (1..self.siblings_max).rev() {
             rename(&sibling(&self.path, number), &sibling(&self.path, number + 1))?;
         }
