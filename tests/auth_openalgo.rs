@@ -274,6 +274,28 @@ async fn a_database_that_is_away_is_no_wrong_key_and_good_keys_are_remembered() 
     assert!(world.verify("other-key").await.is_ok(), "it never counted as wrong");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_database_that_stays_away_is_told_ever_more_rarely() {
+    let world = World::new();
+    assert!(world.verify("key-of-alice").await.is_ok());
+    let hidden = world.path.with_extension("hidden");
+    std::fs::rename(&world.path, &hidden).expect("moved");
+    let log = tempfile::NamedTempFile::new().expect("a file");
+    let writer = log.reopen().expect("the file");
+    let subscriber = tracing_subscriber::fmt().with_writer(std::sync::Mutex::new(writer)).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    for _ in 0..100 {
+        sleep(LOOK).await;
+        assert!(world.verify("key-of-alice").await.is_ok());
+    }
+    std::fs::rename(&hidden, &world.path).expect("moved");
+    sleep(LOOK).await;
+    assert!(world.verify("key-of-alice").await.is_ok());
+    let told = std::fs::read_to_string(log.path()).expect("text");
+    assert_eq!(told.matches("cannot be read").count(), 7, "1, 2, 4 .. 64: {told}");
+    assert_eq!(told.matches("can be read again").count(), 1, "{told}");
+}
+
 #[test]
 fn a_database_that_cannot_work_is_told_at_the_start() {
     let directory = tempfile::tempdir().expect("directory");
@@ -296,11 +318,11 @@ fn a_database_that_cannot_work_is_told_at_the_start() {
 
     let strange = directory.path().join("strange.db");
     Database::create(&strange).set_hash("carol", "hush-this-is-no-hash");
-    assert!(told(&strange).ends_with("strange.db: the key of carol is no Argon2 hash"));
+    assert!(told(&strange).ends_with("strange.db: the key of \"carol\" is no Argon2 hash"));
     let greedy =
         "$argon2id$v=19$m=4194304,t=3,p=4$c2l4dGVlbiBieXRlcw$c2l4dGVlbiBieXRlcyBhbmQgbW9yZQ";
     Database(rusqlite::Connection::open(&strange).expect("opens")).set_hash("carol", greedy);
-    assert!(told(&strange).ends_with("strange.db: the key of carol is no Argon2 hash"));
+    assert!(told(&strange).ends_with("to check it would take more than 1 GiB, or 64 passes"));
 
     let mut config = Config::default();
     config.auth.openalgo_database = Some(missing);
@@ -312,6 +334,51 @@ fn a_database_that_cannot_work_is_told_at_the_start() {
              characters, for `auth.openalgo_database`"
         );
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_cannot_be_used_keeps_nobody_else_out() {
+    let World { database, path, _directory, .. } = World::new();
+    let long = "x".repeat(65);
+    for user in ["Alice Smith", &long, "line\nbreak"] {
+        database.set_hash(user, &cheap_hash("key-of-a-strange-name"));
+        database.log_in(user, "zerodha", false);
+    }
+    database.set_hash("carol", "hush-this-is-no-hash");
+    let credentials = load(&path).expect("the others can come in");
+    let warnings = credentials.warnings().join("; ");
+    for wanted in [
+        "the key of \"Alice Smith\" is not taken: names have 1 to 64 bytes, no spaces",
+        "the key of \"line\\nbreak\" is not taken",
+        "the key of \"carol\" is no Argon2 hash",
+    ] {
+        assert!(warnings.contains(wanted), "{wanted}: {warnings}");
+    }
+    assert_eq!(credentials.warnings().len(), 4);
+    assert!(!warnings.contains("hush"), "{warnings}");
+    let verifier =
+        Verifier::new(Counting::default(), Clock::start(), credentials, &Auth::default());
+    assert!(verify(&verifier, "key-of-alice").await.is_ok());
+    assert_eq!(verify(&verifier, "key-of-a-strange-name").await, Err(UNKNOWN));
+}
+
+#[tokio::test(start_paused = true)]
+async fn beyond_64_keys_those_there_are_go_on_and_the_others_are_named() {
+    let World { database, path, _directory, .. } = World::new();
+    for number in 0..66 {
+        database.set_hash(&format!("user-{number:02}"), &cheap_hash(&format!("key-{number}")));
+        database.log_in(&format!("user-{number:02}"), "angel", false);
+    }
+    let credentials = load(&path).expect("64 can come in");
+    assert_eq!(
+        credentials.warnings(),
+        ["no more than 64 keys are taken, in the order of the users' names: 3 are not"]
+    );
+    let verifier =
+        Verifier::new(Counting::default(), Clock::start(), credentials, &Auth::default());
+    assert!(verify(&verifier, "key-of-alice").await.is_ok());
+    assert!(verify(&verifier, "key-62").await.is_ok());
+    assert_eq!(verify(&verifier, "key-63").await, Err(UNKNOWN));
 }
 
 #[tokio::test]

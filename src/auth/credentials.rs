@@ -128,6 +128,15 @@ impl Credentials {
     }
 }
 
+impl Credentials {
+    /// What an operator should know of credentials that are there and are not taken: a sentence
+    /// for each reason, without any secret.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        self.openalgo.as_ref().map_or(&[], Store::unusable)
+    }
+}
+
 impl Source {
     /// What it says now.
     ///

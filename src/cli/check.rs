@@ -25,10 +25,10 @@ impl From<BadCertificate> for Failure {
 /// Fails with everything that is wrong.
 pub(super) fn check(args: &CheckArgs) -> Result<(), Failure> {
     let loaded = load(args.file.as_deref(), args.openalgo.as_deref())?;
-    serve::credentials(&loaded)?;
+    let credentials = serve::credentials(&loaded)?;
     let certificate = Certificate::read(&loaded.config.server)?;
     recordings(&loaded.config)?;
-    let summary = summary(&loaded, certificate.as_ref());
+    let summary = summary(&loaded, certificate.as_ref(), credentials.warnings());
     let file = args.file.as_ref().or(args.openalgo.as_ref()).expect("clap demands one");
     print(&format!("{} is valid\n{summary}", file.display()))
 }
@@ -70,7 +70,7 @@ fn sources(loaded: &Loaded) -> String {
     format!("{file}\n{}{}", openalgo.concat(), variables.concat())
 }
 
-fn summary(loaded: &Loaded, certificate: Option<&Certificate>) -> String {
+fn summary(loaded: &Loaded, certificate: Option<&Certificate>, warnings: &[String]) -> String {
     let config = &loaded.config;
     let mut lines = vec![
         format!("  clients     {}://{}", scheme(config), config.server.listen),
@@ -87,6 +87,7 @@ fn summary(loaded: &Loaded, certificate: Option<&Certificate>) -> String {
     ];
     lines.extend(channels(config));
     lines.extend(exposed_channels(config).map(|path| format!("  warning     {}", exposed(path))));
+    lines.extend(warnings.iter().map(|reason| format!("  warning     OpenAlgo: {reason}")));
     lines.extend(installation(loaded).map(|line| format!("  OpenAlgo    {line}")));
     lines.extend(loaded.overridden_by.iter().map(|name| format!("  overridden  by {name}")));
     lines.join("\n") + "\n"

@@ -63,6 +63,9 @@ async fn serve(config: Config, credentials: Credentials, log: LogControl) -> Res
     for path in exposed_channels(&config) {
         tracing::warn!("{}", exposed(path));
     }
+    for reason in credentials.warnings() {
+        tracing::warn!(%reason, "a key of OpenAlgo cannot be used");
+    }
     let mut signals = Signals::install()?.with_reload()?;
     let mut signal = async || signals.next().await;
     let drain_timeout = Duration::from_millis(config.server.drain_timeout_ms);

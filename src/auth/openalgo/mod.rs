@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::{Semaphore, watch};
 
 use self::cache::{Cache, Digest};
-use self::store::{Account, Stamp, Store};
+use self::store::{Account, News, Stamp, Store};
 use super::verified::{Asked, Judgement, Provider, Refusal, Verified};
 use crate::runtime::{Runtime, TaskGroup};
 use crate::topic::{CredentialTag, Role, UserId};
@@ -57,6 +57,12 @@ struct State {
     generation: u64,
     looked_at_ms: Option<u64>,
     stamp: Option<Stamp>,
+    /// How often in a row it could not be looked at.
+    looks_failed: u64,
+    /// How often in a row a key could not be checked in it.
+    checks_failed: u64,
+    /// Why some keys are not taken, as it was told last.
+    unusable: Vec<String>,
     /// The keys that there were when the database was read last.
     tags: Vec<CredentialTag>,
     /// Those that have gone since, of which nobody was told.
@@ -68,6 +74,14 @@ impl State {
     fn remember(&mut self, tags: Vec<CredentialTag>) {
         self.gone.extend(self.tags.iter().filter(|tag| !tags.contains(tag)));
         self.tags = tags;
+    }
+
+    /// Tells which keys are not taken, unless it was told already.
+    fn tell(&mut self, unusable: Vec<String>) {
+        for reason in unusable.iter().filter(|reason| !self.unusable.contains(reason)) {
+            tracing::warn!(%reason, "a key of OpenAlgo cannot be used");
+        }
+        self.unusable = unusable;
     }
 }
 
@@ -101,6 +115,9 @@ impl<R: Runtime> OpenAlgo<R> {
             generation: 0,
             looked_at_ms: None,
             stamp: None,
+            looks_failed: 0,
+            checks_failed: 0,
+            unusable: store.unusable().to_vec(),
             tags: Vec::new(),
             gone: Vec::new(),
         };
@@ -143,9 +160,11 @@ impl<R: Runtime> OpenAlgo<R> {
         let store = self.store.clone();
         let news = self.runtime.offload(move || store.news(last)).await;
         match news {
-            Ok(None) => {}
-            Ok(Some((stamp, accounts))) => {
+            Ok(None) => can_be_read(&mut lock(&self.state).looks_failed),
+            Ok(Some((stamp, News { accounts, unusable }))) => {
                 let mut state = lock(&self.state);
+                can_be_read(&mut state.looks_failed);
+                state.tell(unusable);
                 state.stamp = Some(stamp);
                 state.generation += 1;
                 state.good.retain(|account| accounts.contains(account));
@@ -153,7 +172,7 @@ impl<R: Runtime> OpenAlgo<R> {
                 state.bad.clear();
             }
             // Nothing is known of a change; it is looked for again.
-            Err(error) => tracing::warn!(%error, "OpenAlgo's database cannot be looked at"),
+            Err(error) => cannot_be_read(&error, &mut lock(&self.state).looks_failed),
         }
     }
 
@@ -200,11 +219,13 @@ impl<R: Runtime> OpenAlgo<R> {
         async move {
             let Ok(_permit) = checks.acquire_owned().await else { return };
             let generation = lock(&state).generation;
-            let found = runtime.offload(move || store.find(&key)).await.map_err(|error| {
-                tracing::warn!(%error, "OpenAlgo's database cannot be read");
-            });
-            {
+            let found = runtime.offload(move || store.find(&key)).await;
+            let found = {
                 let mut state = lock(&state);
+                let found = found.map_err(|error| cannot_be_read(&error, &mut state.checks_failed));
+                if found.is_ok() {
+                    can_be_read(&mut state.checks_failed);
+                }
                 if state.generation == generation {
                     match &found {
                         Ok(Some(account)) => state.good.insert(digest, account.clone(), now_ms),
@@ -212,7 +233,8 @@ impl<R: Runtime> OpenAlgo<R> {
                         Err(()) => {}
                     }
                 }
-            }
+                found
+            };
             // Whoever asks again because of a change must not meet this check.
             drop(running);
             answer.send_replace(Some(Answer { generation, found }));
@@ -270,6 +292,20 @@ struct Running {
 impl Drop for Running {
     fn drop(&mut self) {
         lock(&self.state).running.remove(&self.digest);
+    }
+}
+
+/// The first, the second, the fourth time in a row and so on is told: it is tried every second.
+fn cannot_be_read(error: &rusqlite::Error, times: &mut u64) {
+    *times += 1;
+    if times.is_power_of_two() {
+        tracing::warn!(%error, times, "OpenAlgo's database cannot be read");
+    }
+}
+
+fn can_be_read(times: &mut u64) {
+    if std::mem::take(times) > 0 {
+        tracing::info!("OpenAlgo's database can be read again");
     }
 }
 

@@ -18,7 +18,7 @@ use crate::topic::{BrokerName, CredentialTag, UserId};
 
 /// How long somebody who writes may hold us up.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
-/// Keys in the table: each costs a tenth of a second before a key counts as wrong.
+/// Keys that are taken: each costs a tenth of a second before a key counts as wrong.
 const KEYS_MAX: usize = 64;
 /// Characters of the pepper; OpenAlgo demands as many.
 const PEPPER_CHARS_MIN: usize = 32;
@@ -29,7 +29,7 @@ const PASSES_MAX: u32 = 64;
 
 const QUERY: &str = "SELECT k.user_id, k.api_key_hash, a.broker FROM api_keys AS k \
     LEFT JOIN auth AS a ON a.name = k.user_id AND NOT COALESCE(a.is_revoked, 0) \
-    ORDER BY k.user_id LIMIT 65";
+    ORDER BY k.user_id LIMIT 4096";
 
 /// Somebody with a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +48,8 @@ pub(crate) struct Store {
     pepper: Secret,
     /// [`Auth::openalgo_checks_max`].
     pub(super) checks_max: usize,
+    /// Why some keys were not taken when it was opened: a sentence for each reason.
+    unusable: Vec<String>,
 }
 
 impl fmt::Debug for Store {
@@ -63,6 +65,21 @@ pub(super) struct Stamp([Option<(u64, SystemTime)>; 2]);
 struct Row {
     account: Account,
     hash: String,
+}
+
+/// What a database says.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    pub(super) accounts: Vec<Account>,
+    /// Why there are others that are not taken: a sentence for each reason.
+    pub(super) unusable: Vec<String>,
+}
+
+/// The keys that are taken, and why others are not.
+#[derive(Default)]
+struct Usable {
+    rows: Vec<(Account, PasswordHash)>,
+    unusable: Vec<String>,
 }
 
 impl Store {
@@ -86,16 +103,19 @@ impl Store {
         })?;
         let path = database_path(path)?;
         let checks_max = auth.openalgo_checks_max;
-        let store = Self { path, pepper: pepper.into(), checks_max };
-        let bad = |reason: String| format!("{}: {reason}", store.path.display());
-        let rows = store.rows().map_err(|error| bad(error.to_string()))?;
-        if rows.len() > KEYS_MAX {
-            return Err(bad(format!("it holds more than {KEYS_MAX} keys")));
+        let mut store = Self { path, pepper: pepper.into(), checks_max, unusable: Vec::new() };
+        let named = |reason: String| format!("{}: {reason}", store.path.display());
+        let Usable { rows, unusable } = store.usable().map_err(|error| named(error.to_string()))?;
+        match unusable.first() {
+            Some(reason) if rows.is_empty() => return Err(named(reason.clone())),
+            Some(_) | None => store.unusable = unusable,
         }
-        match rows.iter().find(|row| !row.is_usable()) {
-            Some(row) => Err(bad(format!("the key of {} is no Argon2 hash", row.account.user))),
-            None => Ok(Some(store)),
-        }
+        Ok(Some(store))
+    }
+
+    /// Why some keys were not taken when it was opened: a sentence for each reason.
+    pub(in crate::auth) fn unusable(&self) -> &[String] {
+        &self.unusable
     }
 
     /// Whose key this is. Takes a tenth of a second for each key in the table.
@@ -105,26 +125,25 @@ impl Store {
     /// Fails if the database cannot be read now.
     pub(super) fn find(&self, key: &str) -> rusqlite::Result<Option<Account>> {
         let peppered = [key.as_bytes(), self.pepper.as_str().as_bytes()].concat();
-        let rows = self.rows()?;
-        let found = rows.into_iter().take(KEYS_MAX).find(|row| row.is(&peppered));
-        Ok(found.map(|row| row.account))
+        let verifies = |hash: &PasswordHash| Argon2::default().verify_password(&peppered, hash);
+        let mut rows = self.usable()?.rows.into_iter();
+        let found = rows.find(|(_, hash)| verifies(hash).is_ok());
+        Ok(found.map(|(account, _)| account))
     }
 
-    /// All accounts, and the state of the files before they were read, if that is not `last`.
+    /// What it says, and the state of the files before they were read, if that is not `last`.
     ///
     /// # Errors
     ///
     /// Fails if the database cannot be read now.
-    pub(super) fn news(
-        &self,
-        last: Option<Stamp>,
-    ) -> rusqlite::Result<Option<(Stamp, Vec<Account>)>> {
+    pub(super) fn news(&self, last: Option<Stamp>) -> rusqlite::Result<Option<(Stamp, News)>> {
         let stamp = self.stamp();
         if last == Some(stamp) {
             return Ok(None);
         }
-        let accounts = self.rows()?.into_iter().map(|row| row.account).collect();
-        Ok(Some((stamp, accounts)))
+        let Usable { rows, unusable } = self.usable()?;
+        let accounts = rows.into_iter().map(|(account, _)| account).collect();
+        Ok(Some((stamp, News { accounts, unusable })))
     }
 
     fn stamp(&self) -> Stamp {
@@ -134,6 +153,29 @@ impl Store {
             let metadata = fs::metadata(path).ok()?;
             Some((metadata.len(), metadata.modified().ok()?))
         }))
+    }
+
+    fn usable(&self) -> rusqlite::Result<Usable> {
+        let (mut usable, mut beyond) = (Usable::default(), 0_u64);
+        for row in self.rows()? {
+            match row.hash() {
+                Ok(_) if usable.rows.len() >= KEYS_MAX => beyond += 1,
+                Ok(hash) => usable.rows.push((row.account, hash)),
+                Err(why) => {
+                    usable
+                        .unusable
+                        .push(format!("the key of {:?} {why}", row.account.user.as_str()));
+                }
+            }
+        }
+        if beyond > 0 {
+            let reason = format!(
+                "no more than {KEYS_MAX} keys are taken, in the order of the users' names: \
+                 {beyond} are not"
+            );
+            usable.unusable.push(reason);
+        }
+        Ok(usable)
     }
 
     fn rows(&self) -> rusqlite::Result<Vec<Row>> {
@@ -159,20 +201,17 @@ impl Store {
 }
 
 impl Row {
-    fn hash(&self) -> Option<PasswordHash> {
-        let hash = PasswordHash::new(&self.hash).ok()?;
-        let params = Params::try_from(&hash).ok()?;
-        let bounded = params.m_cost() <= MEMORY_KIB_MAX && params.t_cost() <= PASSES_MAX;
-        (bounded && is_user_name(self.account.user.as_str())).then_some(hash)
-    }
-
-    fn is_usable(&self) -> bool {
-        self.hash().is_some()
-    }
-
-    fn is(&self, peppered: &[u8]) -> bool {
-        let hash = self.hash();
-        hash.is_some_and(|hash| Argon2::default().verify_password(peppered, &hash).is_ok())
+    /// The hash of a key that can be taken, or why it cannot.
+    fn hash(&self) -> Result<PasswordHash, &'static str> {
+        if !is_user_name(self.account.user.as_str()) {
+            return Err("is not taken: names have 1 to 64 bytes, no spaces, no control characters");
+        }
+        let hash = PasswordHash::new(&self.hash).map_err(|_| "is no Argon2 hash")?;
+        let params = Params::try_from(&hash).map_err(|_| "is no Argon2 hash")?;
+        if params.m_cost() > MEMORY_KIB_MAX || params.t_cost() > PASSES_MAX {
+            return Err("is not taken: to check it would take more than 1 GiB, or 64 passes");
+        }
+        Ok(hash)
     }
 }
 
