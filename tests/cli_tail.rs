@@ -21,6 +21,9 @@ enum Then {
     Stream,
     /// Two ticks and close with this code, on the first connection; then as `Stream`.
     CloseOnce(u16),
+    /// Two ticks and close with 1012, on the first connection; the second is refused every symbol;
+    /// then as `Stream`.
+    RefuseOnce,
     /// Nothing.
     Silence,
 }
@@ -69,7 +72,7 @@ where
                 "status": "error", "code": "AUTHENTICATION_ERROR", "message": "Invalid API key"
             }),
             Some("subscribe_orders") => json!({"type": "subscribe_orders", "status": "success"}),
-            Some("subscribe") => subscribed(&request),
+            Some("subscribe") => subscribed(&request, is_refused(then, earlier)),
             other => panic!("{other:?}"),
         };
         if socket.send(Message::text(answer.to_string())).await.is_err() {
@@ -79,20 +82,25 @@ where
             let order = "{\"type\":\"order_update\",\"orderid\":\"1\",\n\"order_status\":\"open\"}";
             let _ = socket.send(Message::text(order)).await;
         }
-        if request["action"] == "subscribe" && answer["status"] != "error" {
+        let is_served = !is_refused(then, earlier);
+        if request["action"] == "subscribe" && answer["status"] != "error" && is_served {
             stream(&mut socket, then, earlier).await;
         }
     }
 }
 
-fn subscribed(request: &Value) -> Value {
+const fn is_refused(then: Then, earlier: usize) -> bool {
+    matches!(then, Then::RefuseOnce) && earlier == 1
+}
+
+fn subscribed(request: &Value, refused: bool) -> Value {
     let symbols = request["symbols"].as_array().expect("symbols");
     let entries: Vec<_> = symbols
         .iter()
         .map(|symbol| {
             let mut entry = symbol.clone();
             let is_paced = request["interval_ms"] == 250;
-            if symbol["symbol"] == "BAD" || is_paced != (symbol["symbol"] == "PACED") {
+            if refused || symbol["symbol"] == "BAD" || is_paced != (symbol["symbol"] == "PACED") {
                 entry["status"] = "error".into();
                 entry["message"] = "unknown symbol".into();
             } else {
@@ -109,8 +117,8 @@ where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
 {
     let ticks = match then {
-        Then::CloseOnce(_) if earlier == 0 => 2,
-        Then::Stream | Then::CloseOnce(_) => 1_000,
+        Then::CloseOnce(_) | Then::RefuseOnce if earlier == 0 => 2,
+        Then::Stream | Then::CloseOnce(_) | Then::RefuseOnce => 1_000,
         Then::Silence => 0,
     };
     for number in 0..ticks {
@@ -127,7 +135,12 @@ where
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
     }
-    if let (Then::CloseOnce(code), 0) = (then, earlier) {
+    let code = match then {
+        Then::CloseOnce(code) if earlier == 0 => Some(code),
+        Then::RefuseOnce if earlier == 0 => Some(1012),
+        Then::Stream | Then::CloseOnce(_) | Then::RefuseOnce | Then::Silence => None,
+    };
+    if let Some(code) = code {
         let frame = CloseFrame { code: code.into(), reason: "restarting".into() };
         let _ = socket.close(Some(frame)).await;
     }
@@ -242,6 +255,27 @@ async fn a_lost_connection_comes_back_with_its_subscriptions() {
         "{said}"
     );
     assert_eq!(output.status.code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_back_and_is_refused_everything_tries_again() {
+    let gateway = FakeGateway::start(Then::RefuseOnce).await;
+    let tail = output(&gateway.url, &["NSE:TCS:20", "--count", "4"]);
+    assert_eq!(tail.status.code(), Some(0), "{}", text(&tail.stderr));
+    assert_eq!(gateway.connections.load(Ordering::SeqCst), 3);
+
+    let gateway = FakeGateway::start(Then::RefuseOnce).await;
+    let directory = tempfile::tempdir().expect("directory");
+    let file = directory.path().join("four.tick");
+    let mut record = Command::new(env!("CARGO_BIN_EXE_tickgate"));
+    record.args(["record", "--url", &gateway.url, "--key", GOOD_KEY]).arg(&file);
+    record.args(["NSE:TCS:20", "--mode", "quote", "--count", "4", "--seconds", "20"]);
+    let record = record.output().expect("runs");
+    let said = text(&record.stderr);
+    assert!(said.contains("NSE:TCS:20: unknown symbol; trying again until it is back"), "{said}");
+    assert!(said.contains("the connection was lost 2 times"), "{said}");
+    assert!(said.contains("4 ticks"), "{said}");
+    assert_eq!(record.status.code(), Some(0), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

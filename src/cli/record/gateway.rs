@@ -10,7 +10,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::{Broken, Progress};
 use crate::cli::complain;
-use crate::cli::tail::{Connection, Heard, Message, Security, Trouble, Url, parse};
+use crate::cli::tail::{Answers, Connection, Heard, Message, Security, Trouble, Url, parse};
 use crate::recording::Recorder;
 use crate::recording::bus::FLUSH_INTERVAL;
 use crate::runtime::{Runtime, TokioRuntime};
@@ -33,7 +33,7 @@ pub(super) struct Client<'a> {
     mode: Mode,
     depth: u32,
     missed: Missed,
-    /// Ticks came at some time: only then a loss is passing.
+    /// A subscription was granted at some time: only then a loss is passing.
     was_served: bool,
 }
 
@@ -120,7 +120,7 @@ impl<'a> Client<'a> {
     ) -> Result<(), Broken> {
         let mut connection = Connection::open(self.runtime, &self.url, &self.security).await?;
         let (user, broker) = connection.authenticate(&self.key).await?;
-        self.subscribe(&mut connection).await?;
+        let mut answers = self.subscribe(&mut connection).await?;
         progress.clear();
         complain(&format!("connected to {} as {user} on {broker}", self.url.shown()));
         let mut flush = tokio::time::interval(FLUSH_INTERVAL);
@@ -135,7 +135,7 @@ impl<'a> Client<'a> {
             let now_ns = recorder.now_ns();
             match heard {
                 Some(Heard::Text(text)) => {
-                    self.message(&text, now_ns, recorder).await?;
+                    self.message(&text, now_ns, recorder, &mut answers).await?;
                     (heard_ns, pinged) = (now_ns, false);
                 }
                 Some(Heard::Alive) => (heard_ns, pinged) = (now_ns, false),
@@ -158,10 +158,11 @@ impl<'a> Client<'a> {
         }
     }
 
-    async fn subscribe<S>(&self, connection: &mut Connection<S>) -> Result<(), Trouble>
+    async fn subscribe<S>(&self, connection: &mut Connection<S>) -> Result<Answers, Trouble>
     where
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
     {
+        let mut answers = Answers::default();
         for (id, chunk) in self.instruments.chunks(SYMBOLS_PER_REQUEST).enumerate() {
             let symbols: Vec<_> = chunk
                 .iter()
@@ -175,8 +176,9 @@ impl<'a> Client<'a> {
                 "request_id": id,
             });
             connection.send(&request).await?;
+            answers.asked();
         }
-        Ok(())
+        Ok(answers)
     }
 
     async fn message(
@@ -184,6 +186,7 @@ impl<'a> Client<'a> {
         text: &str,
         now_ns: u64,
         recorder: &mut Recorder,
+        answers: &mut Answers,
     ) -> Result<(), Broken> {
         if let Some(frame) = tick(text) {
             self.was_served = true;
@@ -198,14 +201,7 @@ impl<'a> Client<'a> {
         }
         match parse(text) {
             Some(Message::Subscribed { done, failed }) => {
-                if done == 0 && !self.was_served {
-                    let reason = failed.first().cloned().unwrap_or_default();
-                    return Err(Trouble::Passing(reason).into());
-                }
-                self.was_served |= done > 0;
-                for reason in failed {
-                    complain(&reason);
-                }
+                self.was_served |= answers.came(done, failed, complain)?;
             }
             Some(Message::Refused { code, message }) => {
                 let reason = format!("the gateway refused: {code}: {message}");

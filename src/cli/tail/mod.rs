@@ -1,5 +1,6 @@
 //! `tickgate tail`: an ordinary client that shows live prices.
 
+mod answers;
 mod connection;
 mod lines;
 mod message;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 pub use url::Url;
 
+pub(super) use self::answers::Answers;
 pub(super) use self::connection::{Connection, Heard, Trouble};
 use self::lines::Lines;
 use self::message::Tick;

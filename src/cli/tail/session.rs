@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::MissedTickBehavior;
 
+use super::answers::Answers;
 use super::connection::{Connection, Heard, Trouble};
 use super::message::{Message, parse};
 use super::{Ended, Options, View};
@@ -30,14 +31,6 @@ pub(super) struct Tail<'a, R> {
     /// The connection is lost, and somebody was told so.
     away: bool,
     retry_ms: u64,
-}
-
-/// What became of the requests of one connection.
-#[derive(Debug, Default)]
-struct Answers {
-    outstanding: usize,
-    done: usize,
-    failed: Vec<String>,
 }
 
 impl<'a, R: Runtime> Tail<'a, R> {
@@ -154,11 +147,11 @@ impl<'a, R: Runtime> Tail<'a, R> {
                 request["interval_ms"] = interval_ms.into();
             }
             connection.send(&request).await?;
-            answers.outstanding += 1;
+            answers.asked();
         }
         if self.options.orders {
             connection.send(&json!({"action": "subscribe_orders"})).await?;
-            answers.outstanding += 1;
+            answers.asked();
         }
         Ok(answers)
     }
@@ -174,42 +167,26 @@ impl<'a, R: Runtime> Tail<'a, R> {
                 }
             }
             Some(Message::Order) => self.view.order(text)?,
-            Some(Message::Subscribed { done, failed }) => {
-                answers.done += done;
-                answers.failed.extend(failed);
-                self.judge(answers)?;
-            }
-            Some(Message::OrdersSubscribed) => {
-                answers.done += 1;
-                self.judge(answers)?;
-            }
+            Some(Message::Subscribed { done, failed }) => self.judge(answers, done, failed)?,
+            Some(Message::OrdersSubscribed) => self.judge(answers, 1, Vec::new())?,
             Some(Message::Refused { code, message }) => {
-                answers.failed.push(format!("the gateway refused: {code}: {message}"));
-                self.judge(answers)?;
+                let reason = format!("the gateway refused: {code}: {message}");
+                self.judge(answers, 0, vec![reason])?;
             }
             Some(Message::Authenticated { .. } | Message::Other) | None => {}
         }
         Ok(None)
     }
 
-    /// Tells what was refused, and gives up on a connection on which nothing was granted.
-    fn judge(&mut self, answers: &mut Answers) -> Result<(), Trouble> {
-        answers.outstanding = answers.outstanding.saturating_sub(1);
-        if answers.done == 0 && answers.outstanding > 0 {
-            return Ok(());
+    fn judge(
+        &mut self,
+        answers: &mut Answers,
+        done: usize,
+        failed: Vec<String>,
+    ) -> Result<(), Trouble> {
+        if answers.came(done, failed, |reason| self.view.notice(reason))? {
+            self.served();
         }
-        let failed = std::mem::take(&mut answers.failed);
-        if let ([only], 0) = (&failed[..], answers.done) {
-            return Err(Trouble::Passing(only.clone()));
-        }
-        for failure in &failed {
-            self.view.notice(failure);
-        }
-        if answers.done == 0 {
-            let sentence = format!("none of the {} symbols could be subscribed", failed.len());
-            return Err(Trouble::Passing(sentence));
-        }
-        self.served();
         Ok(())
     }
 
