@@ -175,8 +175,7 @@ struct Share {
     pause: Pause,
     /// The deepest book that anybody has asked for.
     deepest: u32,
-    /// What the broker said it sends.
-    sends: Option<u32>,
+    levels: shares::Levels,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

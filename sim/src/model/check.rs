@@ -152,7 +152,7 @@ impl Model {
                 let state = share.at_broker;
                 (share.topic, std::mem::discriminant(&state), state.command().map(rank))
                     .hash(hasher);
-                (share.in_doubt, share.deepest, share.sends).hash(hasher);
+                (share.in_doubt, share.deepest, share.levels).hash(hasher);
                 share.pause.relative(self.now_ms).hash(hasher);
                 for holder in &share.holders {
                     (holder.client, holder.asked, holder.agreed).hash(hasher);

@@ -159,7 +159,7 @@ impl Model {
             Outcome::NotConnected => Some("BROKER_CONNECTION_ERROR"),
             Outcome::Refused | Outcome::InitFailed => Some("BROKER_ERROR"),
         };
-        let sends = self.share(user, topic).and_then(|share| share.sends);
+        let levels = self.share(user, topic).map(|share| share.levels).unwrap_or_default();
         if refused_as.is_some() {
             take_out(&mut self.client(no).expect("it waits").wants, |wanted| *wanted == topic);
             self.let_go(user, no, topic);
@@ -170,9 +170,8 @@ impl Model {
             if let OpenRow::Waits { topic: waited, asked, pace_ms } = *row
                 && waited == topic
             {
-                let depth = sends.unwrap_or(asked);
                 let outcome = match refused_as {
-                    None => RowOutcome::Success(topic.mode(), depth, pace_ms),
+                    None => RowOutcome::Success(topic.mode(), levels.of(asked), pace_ms),
                     Some(code) => RowOutcome::Failed(Refusal { code, words }),
                 };
                 *row = OpenRow::Done(Row { symbol: topic.symbol(), outcome });

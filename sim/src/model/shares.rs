@@ -4,6 +4,22 @@ use super::pause::Pause;
 use super::words::{ClientNo, Kind, Line, Outcome, Topic, UserNo};
 use super::{AtBroker, Holder, Life, Model, Share, take_out};
 
+/// How deep a book comes.
+#[derive(Clone, Copy, Debug, Default, Hash)]
+pub(super) struct Levels {
+    /// How deep a book the broker was asked for last.
+    requested: u32,
+    /// What the broker said it sends.
+    sends: Option<u32>,
+}
+
+impl Levels {
+    /// Nobody gets more than the broker was asked for; who asks for less is promised no more.
+    pub(super) fn of(self, asked: u32) -> u32 {
+        self.sends.unwrap_or(asked.min(self.requested))
+    }
+}
+
 impl Model {
     /// A client begins to want a topic. Says whether it has it at once.
     pub(super) fn begin_to_hold(
@@ -42,7 +58,7 @@ impl Model {
 
     /// Levels of the book that somebody who asked for `asked` gets.
     pub(super) fn depth_of(&mut self, user: UserNo, topic: Topic, asked: u32) -> u32 {
-        self.share(user, topic).and_then(|share| share.sends).unwrap_or(asked)
+        self.share(user, topic).map_or(asked, |share| share.levels.of(asked))
     }
 
     /// Sends what brings the broker in line with what is wanted.
@@ -86,8 +102,12 @@ impl Model {
         if !depths.contains(&sent.depth) {
             self.complain(|| format!("{sent} asks for {} levels", sent.depth));
         }
-        self.account(user).shares[at].at_broker = match kind {
-            Kind::Subscribe => AtBroker::TurningOn(sent.command),
+        let share = &mut self.account(user).shares[at];
+        share.at_broker = match kind {
+            Kind::Subscribe => {
+                share.levels.requested = sent.depth;
+                AtBroker::TurningOn(sent.command)
+            }
             Kind::Unsubscribe | Kind::Connect | Kind::Disconnect => {
                 AtBroker::TurningOff(sent.command)
             }
@@ -111,7 +131,7 @@ impl Model {
                 share.at_broker = AtBroker::On;
                 share.in_doubt = false;
                 share.pause.forget();
-                share.sends = sends;
+                share.levels.sends = sends;
                 let waiting = share.waiting();
                 for holder in &mut share.holders {
                     holder.agreed = true;
@@ -187,7 +207,7 @@ impl Share {
             holders: Vec::new(),
             pause: Pause::default(),
             deepest: 0,
-            sends: None,
+            levels: Levels::default(),
         }
     }
 

@@ -79,9 +79,13 @@ mod tests {
     fn a_connection_is_judged_when_something_is_granted() {
         let [a, b, c] = ["a", "b", "c"].map(str::to_owned);
         let mut answers = asked(3);
-        assert_eq!(came(&mut answers, 0, &[a.clone()]), (Some(false), Vec::new()));
-        assert_eq!(came(&mut answers, 1, &[b.clone()]), (Some(true), vec![a, b]));
-        assert_eq!(came(&mut answers, 0, &[c.clone()]), (Some(true), vec![c]), "as before");
+        assert_eq!(came(&mut answers, 0, std::slice::from_ref(&a)), (Some(false), Vec::new()));
+        assert_eq!(came(&mut answers, 1, std::slice::from_ref(&b)), (Some(true), vec![a, b]));
+        assert_eq!(
+            came(&mut answers, 0, std::slice::from_ref(&c)),
+            (Some(true), vec![c]),
+            "as before"
+        );
     }
 
     #[test]

@@ -8,7 +8,7 @@ use indexmap::IndexSet;
 
 use super::client::{Auth, Client, Current, CurrentKind};
 use super::routes::{COMPARED_MAX, Claims};
-use super::topics::{TopicState, Want};
+use super::topic_state::{TopicState, Want};
 use super::user::{SessionState, User};
 use super::{Hub, TimerKey};
 use crate::broker::CommandId;

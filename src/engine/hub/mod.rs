@@ -27,6 +27,7 @@ mod seats;
 mod serving;
 mod session;
 mod snapshot;
+mod topic_state;
 mod topics;
 mod user;
 

@@ -2,7 +2,7 @@
 
 use super::Hub;
 use super::client::{Auth, Client, CurrentKind};
-use super::topics::TopicState;
+use super::topic_state::TopicState;
 use super::user::{SessionState, User};
 use crate::broker::{BrokerError, BrokerErrorCode, Done};
 use crate::engine::{Request, Upstream};

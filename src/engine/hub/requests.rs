@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::client::{Current, CurrentKind, Row};
 use super::reject;
 use super::room::Earlier;
-use super::topics::Want;
+use super::topic_state::Want;
 use super::{Effect, Hub, Note, TimerKey};
 use crate::broker::BrokerError;
 use crate::engine::{Change, Orders, Request, RouteId};
@@ -156,7 +156,7 @@ impl Hub {
         let client = &self.clients[&id];
         if client.topics.contains(&topic) {
             mark!(AlreadySubscribed);
-            let depth = self.serving(user, &topic).depth_for(depth);
+            let depth = self.serving(user, &topic).levels.of(depth);
             return done(&topic.instrument, RowOutcome::AlreadySubscribed { mode, depth });
         }
         if !self.options.rules.carries(&topic.instrument) {
@@ -186,7 +186,7 @@ impl Hub {
             Want::Held => {
                 mark!(JoinedOn);
                 Self::note(effects, Note::Subscribed { client: id, topic: topic.clone() });
-                let depth = self.serving(user, &topic).depth_for(depth);
+                let depth = self.serving(user, &topic).levels.of(depth);
                 done(&topic.instrument, RowOutcome::Success { mode, depth, interval_ms })
             }
         }
@@ -208,7 +208,7 @@ impl Hub {
                 self.unwant(&user_id, id, topic);
             }
         }
-        let served = result.map(|()| self.serving(&user_id, topic).actual_depth);
+        let served = result.map(|()| self.serving(&user_id, topic).levels);
         let current = self.clients[&id].current.as_mut().expect("a client waits in a request");
         let CurrentKind::Subscribe { rows, waiting, .. } = &mut current.kind else {
             unreachable!("a client waits for a topic in a subscribe");
@@ -218,7 +218,7 @@ impl Hub {
             unreachable!("a waiting entry has a waiting row");
         };
         let outcome = match served {
-            Ok(actual) => RowOutcome::Success { mode, depth: actual.unwrap_or(depth), interval_ms },
+            Ok(levels) => RowOutcome::Success { mode, depth: levels.of(depth), interval_ms },
             Err(error) => RowOutcome::Failed(reject::topic(error)),
         };
         rows[at] = done(&topic.instrument, outcome);

@@ -4,7 +4,7 @@
 //! what a lost one carried goes to the others as far as they have room, and waits for its return
 //! beyond that.
 
-use super::topics::TopicState;
+use super::topic_state::TopicState;
 use super::user::{Session, User};
 use super::{Effect, Hub, reject};
 use crate::broker::BrokerError;

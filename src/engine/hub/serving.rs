@@ -5,7 +5,7 @@
 //! feed judges by the ticks whether that has worked.
 
 use super::Hub;
-use super::topics::TopicState;
+use super::topic_state::TopicState;
 use super::user::SessionState;
 use crate::topic::{Mode, Topic, UserId};
 

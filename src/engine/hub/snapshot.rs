@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Hub;
 use super::client::Client;
-use super::topics::TopicState;
+use super::topic_state::TopicState;
 use super::user::SessionState;
 use crate::broker::{BrokerError, BrokerErrorCode, CommandKind, Done};
 use crate::engine::Upstream;
@@ -244,7 +244,7 @@ impl Hub {
                 count: at.wants.len(),
                 state: at.upstream,
                 paused: at.backoff.wait_until_ms(now_ms).is_some(),
-                depth: at.depth_for(at.depth),
+                depth: at.levels.of(at.depth),
             }));
         }
         rows

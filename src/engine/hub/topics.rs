@@ -4,78 +4,15 @@ use std::collections::BTreeSet;
 
 use super::calls::Call;
 use super::reached::topic_event;
+use super::topic_state::{TopicState, Want};
 use super::user::SessionState;
 use super::{Effect, Hub, Note, TimerKey};
 use crate::broker::{BrokerError, BrokerErrorCode, CommandId, CommandKind, Done};
 use crate::engine::Urgency;
 use crate::engine::backoff::Backoff;
-use crate::engine::numbered::NumberMap;
 use crate::engine::{Upstream, UpstreamCommand};
 use crate::marks::{TopicEvent, mark};
-use crate::topic::{ClientId, Mode, Topic, UserId};
-
-/// One topic of one user. The reference count is `wants.len()`.
-#[derive(Clone, Debug)]
-pub(super) struct TopicState {
-    pub upstream: Upstream,
-    /// The broker may be subscribed although the last command did not succeed.
-    pub doubt: bool,
-    /// By client, and by the mode that it asked for: the topic is in the mode that the broker has.
-    pub wants: NumberMap<(ClientId, Mode), Want>,
-    pub backoff: Backoff,
-    /// Levels of the book to ask for: the most that anybody asked.
-    pub depth: u32,
-    /// Levels of the book that the broker sends, if it said so.
-    pub actual_depth: Option<u32>,
-    /// Which of the user's sessions carries it: some unless it is off.
-    pub seat: Option<usize>,
-    /// The session that may still carry it at the broker, though we have given it up: until that
-    /// is settled, no other may.
-    pub bound: Option<usize>,
-    /// Until when it stays on though nobody wants it.
-    pub lingers_until_ms: Option<u64>,
-}
-
-/// How far a client's want has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Want {
-    /// Its request waits for the broker. Failure withdraws it.
-    Waiting,
-    /// The broker has agreed. It lasts until the client ends it, whatever happens to the session.
-    Held,
-}
-
-impl TopicState {
-    pub fn new(depth: u32) -> Self {
-        Self {
-            upstream: Upstream::Off,
-            doubt: false,
-            wants: NumberMap::default(),
-            backoff: Backoff::default(),
-            depth,
-            actual_depth: None,
-            seat: None,
-            bound: None,
-            lingers_until_ms: None,
-        }
-    }
-
-    /// The session that carried it is ending.
-    pub fn turn_off(&mut self) {
-        (self.upstream, self.doubt) = (Upstream::Off, false);
-        (self.seat, self.lingers_until_ms) = (None, None);
-    }
-
-    fn waiting(&self) -> Vec<(ClientId, Mode)> {
-        let waiting = self.wants.iter().filter(|(_, want)| **want == Want::Waiting);
-        waiting.map(|(who, _)| *who).collect()
-    }
-
-    /// What a client that asked for `asked` levels gets.
-    pub fn depth_for(&self, asked: u32) -> u32 {
-        self.actual_depth.unwrap_or(asked)
-    }
-}
+use crate::topic::{ClientId, Topic, UserId};
 
 impl Hub {
     /// Sends the command that brings a topic in line with whether it is wanted.
@@ -126,7 +63,11 @@ impl Hub {
         };
         self.sit(user_id, topic, at);
         let id = self.send_command(user_id, at, kind, effects);
-        self.topic_mut(user_id, topic).upstream = Upstream::sent(command, id);
+        let state = self.topic_mut(user_id, topic);
+        state.upstream = Upstream::sent(command, id);
+        if command == UpstreamCommand::Subscribe {
+            state.levels.requested = depth;
+        }
     }
 
     /// Whether a topic that is on and that nobody wants stays on for now.
@@ -176,7 +117,7 @@ impl Hub {
                 state.upstream = Upstream::On;
                 state.doubt = false;
                 state.backoff = Backoff::default();
-                state.actual_depth = done.depth;
+                state.levels.actual = done.depth;
                 let at = state.seat.expect("a topic that is on has a session");
                 self.session_mut(user_id, at).rebuilt = false;
                 self.topic_on(user_id, topic, effects);

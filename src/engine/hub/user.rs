@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use indexmap::IndexMap;
 
-use super::topics::TopicState;
+use super::topic_state::TopicState;
 use crate::broker::{CommandId, SessionId};
 use crate::engine::Upstream;
 use crate::engine::backoff::Backoff;
