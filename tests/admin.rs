@@ -100,6 +100,7 @@ fn example() -> Status {
             version: "1.2.3".into(),
             state: GatewayState::Ready,
             uptime_ms: 61_500,
+            certificate_expires_unix_ms: Some(1_800_000_000_500),
         },
         clients: ClientsStatus {
             total: 3,

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::pin::pin;
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -42,7 +43,11 @@ pub(super) async fn until_asked(
             biased;
             asked = signal() => match asked {
                 Asked::End => break None,
-                Asked::Reload => running.reload().await,
+                Asked::Reload => {
+                    if reloaded_or_end(&mut running, &mut signal).await == Asked::End {
+                        break None;
+                    }
+                }
             },
             reason = running.failed() => break Some(reason),
         }
@@ -65,6 +70,31 @@ pub(super) async fn until_asked(
     match reason {
         Some(reason) => Err(Failure::Runtime(reason)),
         None => stopped,
+    }
+}
+
+/// Has files read again, as often as that is asked. They may be where reading takes for ever: who
+/// asks to end is heard all the same. Says what is to be done next.
+async fn reloaded_or_end(
+    running: &mut impl Running,
+    signal: &mut impl AsyncFnMut() -> Asked,
+) -> Asked {
+    loop {
+        let mut again = false;
+        let mut reload = pin!(running.reload());
+        loop {
+            tokio::select! {
+                biased;
+                asked = signal() => match asked {
+                    Asked::End => return Asked::End,
+                    Asked::Reload => again = true,
+                },
+                () = &mut reload => break,
+            }
+        }
+        if !again {
+            return Asked::Reload;
+        }
     }
 }
 
@@ -99,9 +129,11 @@ mod tests {
 
     use super::*;
 
-    /// Fails after one time, needs another to stop, and notes that it did.
+    /// Fails after one time, takes another to read its files, needs another another to stop, and
+    /// notes that it did.
     struct Service<'a> {
         fails_after: Option<Duration>,
+        reads_for: Duration,
         stops_after: Duration,
         stopped: &'a Cell<bool>,
         reloads: &'a Cell<u32>,
@@ -118,6 +150,7 @@ mod tests {
 
         async fn reload(&mut self) {
             self.reloads.set(self.reloads.get() + 1);
+            sleep(self.reads_for).await;
         }
 
         async fn stop(self) {
@@ -135,18 +168,20 @@ mod tests {
         signals_after: &[Duration],
     ) -> (Result<(), Failure>, bool) {
         let signals: Vec<_> = signals_after.iter().map(|after| (*after, Asked::End)).collect();
-        let (result, stopped, _) = served_with(fails_after, stops_after, &signals).await;
+        let times = (Duration::ZERO, stops_after);
+        let (result, stopped, _) = served_with(fails_after, times, &signals).await;
         (result, stopped)
     }
 
     /// Also returns how often it was told to reload.
     async fn served_with(
         fails_after: Option<Duration>,
-        stops_after: Duration,
+        (reads_for, stops_after): (Duration, Duration),
         signals: &[(Duration, Asked)],
     ) -> (Result<(), Failure>, bool, u32) {
         let (stopped, reloads) = (Cell::new(false), Cell::new(0));
-        let service = Service { fails_after, stops_after, stopped: &stopped, reloads: &reloads };
+        let (stopped, reloads) = (&stopped, &reloads);
+        let service = Service { fails_after, reads_for, stops_after, stopped, reloads };
         let (sender, mut receiver) = mpsc::channel(4);
         let asked = async {
             for (pause, signal) in signals {
@@ -180,7 +215,24 @@ mod tests {
     async fn a_signal_to_reload_ends_nothing_neither_while_serving_nor_while_draining() {
         let signals = [Asked::Reload, Asked::Reload, Asked::End, Asked::Reload];
         let signals = signals.map(|asked| (SECOND, asked));
-        assert_eq!(served_with(None, 5 * SECOND, &signals).await, (Ok(()), true, 2));
+        let times = (Duration::ZERO, 5 * SECOND);
+        assert_eq!(served_with(None, times, &signals).await, (Ok(()), true, 2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_to_end_is_heard_while_files_take_for_ever() {
+        let signals = [(SECOND, Asked::Reload), (SECOND, Asked::End)];
+        let times = (Duration::from_secs(86_400), SECOND);
+        assert_eq!(served_with(None, times, &signals).await, (Ok(()), true, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn files_are_read_once_more_if_that_is_asked_while_they_are_read() {
+        let millis = Duration::from_millis;
+        let signals = [(SECOND, Asked::Reload), (millis(10), Asked::Reload)];
+        let signals = [&signals[..], &signals[1..], &[(9 * SECOND, Asked::End)]].concat();
+        let times = (millis(500), SECOND);
+        assert_eq!(served_with(None, times, &signals).await, (Ok(()), true, 2));
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::time::timeout;
+
 use super::args::ServeArgs;
 use super::check::{exposed, exposed_channels};
 use super::running::{Running, asked_to_end, not_bound, until_asked};
@@ -16,6 +18,12 @@ use crate::server::{Certificate, Gateway, LogControl, StartError};
 
 /// Files that are open besides the clients' sockets, generously.
 const OTHER_FILES: u64 = 256;
+
+/// How long the files of the certificate may take to be read again.
+const CERTIFICATE_READ_MAX: Duration = Duration::from_secs(30);
+
+/// How often an operator is told that the certificate expires soon.
+const EXPIRY_TOLD_EVERY: Duration = Duration::from_secs(86_400);
 
 /// Serves until a signal comes.
 ///
@@ -140,14 +148,25 @@ impl From<BadCredentials> for Failure {
 
 impl Running for Gateway {
     async fn failed(&mut self) -> String {
-        Self::failed(self).await.to_string()
+        loop {
+            if let Ok(failure) = timeout(EXPIRY_TOLD_EVERY, Self::failed(self)).await {
+                return failure.to_string();
+            }
+            let now_ms = TokioRuntime::new().unix_ms();
+            if let Some(certificate) = self.certificate().filter(|it| it.expires_soon(now_ms)) {
+                tell_expiry(&certificate);
+            }
+        }
     }
 
     async fn reload(&mut self) {
-        match self.reload_certificate() {
-            Ok(Some(certificate)) => tell_expiry(&certificate),
-            Ok(None) => {}
-            Err(reason) => tracing::error!(%reason, "the certificate stays as it was"),
+        let runtime = TokioRuntime::new();
+        let reading = runtime.offload(self.certificate_reader());
+        match timeout(CERTIFICATE_READ_MAX, reading).await {
+            Ok(Ok(Some(certificate))) => tell_expiry(&certificate),
+            Ok(Ok(None)) => {}
+            Ok(Err(reason)) => tracing::error!(%reason, "the certificate stays as it was"),
+            Err(reason) => tracing::error!(%reason, "the certificate takes too long to be read"),
         }
         match self.reload_credentials().await {
             Ok(reloaded) => tracing::info!(

@@ -224,6 +224,7 @@ impl Gateway {
             door: door_counts.clone(),
             bus: bus_stats,
             audit: audit.clone(),
+            tls: tls.clone(),
             broker_kinds: entries.iter().map(broker_kind).collect(),
         };
         if let Some(path) = config.admin.stats_file.clone() {

@@ -17,7 +17,7 @@ use super::status::{
     SessionState, SessionStatus, ShardStatus, Status, StatusSource, TopicState, TopicStatus,
     UserStatus,
 };
-use super::tls::MaybeTls;
+use super::tls::{MaybeTls, Tls};
 use crate::audit::Audit;
 use crate::config::{ChannelEntry, ChannelKind};
 use crate::engine::{
@@ -40,6 +40,7 @@ pub(super) struct Source<R: Runtime> {
     pub door: Arc<DoorCounts>,
     pub bus: SubStatsHandle,
     pub audit: Audit,
+    pub tls: Option<Arc<Tls>>,
     /// Name to kind.
     pub broker_kinds: BTreeMap<BrokerName, &'static str>,
 }
@@ -58,6 +59,7 @@ impl<R: Runtime> Clone for Source<R> {
             door: self.door.clone(),
             bus: self.bus.clone(),
             audit: self.audit.clone(),
+            tls: self.tls.clone(),
             broker_kinds: self.broker_kinds.clone(),
         }
     }
@@ -161,7 +163,15 @@ impl<R: Runtime> Source<R> {
             GatewayState::Starting
         };
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        GatewayStatus { version, state, uptime_ms: self.clock.now_ms() }
+        GatewayStatus {
+            version,
+            state,
+            uptime_ms: self.clock.now_ms(),
+            certificate_expires_unix_ms: self
+                .tls
+                .as_ref()
+                .map(|tls| tls.certificate().expires_unix_ms()),
+        }
     }
 
     fn clients(&self, hub: &HubSnapshot) -> ClientsStatus {

@@ -100,6 +100,10 @@ pub struct GatewayStatus {
     pub state: GatewayState,
     /// Time since the start, in milliseconds.
     pub uptime_ms: u64,
+    /// When the certificate for clients ends to be good, in milliseconds since 1970; absent without
+    /// TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_expires_unix_ms: Option<u64>,
 }
 
 /// What a gateway is doing.

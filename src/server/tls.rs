@@ -49,7 +49,8 @@ impl Tls {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Reads the files again. Handshakes that begin from now on see what they hold; clients that
+    /// Reads the files again, which can block. Handshakes that begin from now on see what they
+    /// hold; clients that
     /// are connected notice nothing.
     ///
     /// # Errors

@@ -26,7 +26,10 @@ pub(super) fn table(answer: &Value) -> String {
         "remove_user" => {
             let time = match answer["for_ms"].as_u64() {
                 Some(0) => format!("; {} may come in", word("user")),
-                Some(ms) => format!("; {} is refused for {}", word("user"), lasting(ms)),
+                Some(ms) => {
+                    let (user, time) = (word("user"), lasting(ms));
+                    format!("; {user} is refused for {time}, unless as a super_admin")
+                }
                 None => String::new(),
             };
             format!("{} of {}{time}\n", closed(), word("user"))

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::Gateway;
 use crate::audit::{Audit, What};
@@ -19,13 +20,21 @@ impl Gateway {
     }
 
     /// Reads the certificate and its key again. Handshakes that begin from now on see them; clients
-    /// that are connected stay. `None` without TLS.
+    /// that are connected stay. `None` without TLS. Blocks as long as the files do.
     ///
     /// # Errors
     ///
     /// Fails if a file is bad; what was in force stays then.
     pub fn reload_certificate(&self) -> Result<Option<Certificate>, BadCertificate> {
-        self.tls.as_ref().map(|tls| tls.reload()).transpose()
+        self.certificate_reader()()
+    }
+
+    /// What [`Self::reload_certificate`] does, to be done where it may block.
+    pub fn certificate_reader(
+        &self,
+    ) -> impl FnOnce() -> Result<Option<Certificate>, BadCertificate> + Send + use<> {
+        let tls = self.tls.clone();
+        move || tls.map(|tls| tls.reload()).transpose()
     }
 
     /// Reads the files of credentials again. Whoever comes in from now on is judged by them;
@@ -33,9 +42,14 @@ impl Gateway {
     ///
     /// # Errors
     ///
-    /// Fails if a file is bad; what held before goes on holding then.
+    /// Fails if a file is bad, or is not read within 30 seconds; what held before goes on holding
+    /// then.
     pub async fn reload_credentials(&self) -> Result<Reloaded, BadCredentials> {
-        let reloaded = match self.keeper.reload().await {
+        let read = timeout(READ_MAX, self.keeper.reload()).await.unwrap_or_else(|_| {
+            let seconds = READ_MAX.as_secs();
+            Err(BadCredentials(vec![format!("they could not be read within {seconds} s")]))
+        });
+        let reloaded = match read {
             Ok(reloaded) => reloaded,
             Err(bad) => {
                 self.audit.put(What::CredentialsNotReloaded {}.record());
@@ -48,6 +62,9 @@ impl Gateway {
         Ok(reloaded)
     }
 }
+
+/// How long the files of credentials may take to be read.
+const READ_MAX: Duration = Duration::from_secs(30);
 
 /// How often OpenAlgo's database is looked at for keys that have gone.
 const LOOK_PAUSE: Duration = Duration::from_secs(2);
