@@ -278,3 +278,27 @@ fn whatever_happens_the_numbers_add_up() {
         assert!(told > 100, "{policy:?}: {told} were told of a gap");
     }
 }
+
+#[test]
+fn whoever_is_closed_for_an_answer_is_on_no_route_behind_it() {
+    for pace_ms in [0, 100] {
+        let mut shard = shard(OutboxPolicy::Conflate);
+        shard.tick(RouteId(1), &tick(1));
+        let answer = |bytes: usize| Some(frame::text_frame(&vec![b'x'; bytes]));
+        shard.deliver(SLOW, Change::default(), answer(300));
+        let mut change = Change { add: vec![RouteId(1)], ..Change::default() };
+        change.paces.extend((pace_ms > 0).then_some((RouteId(1), pace_ms)));
+        shard.deliver(SLOW, change, answer(200));
+        shard.check();
+        assert_eq!(shard.subscriptions(), 0, "it is being closed");
+        shard.tick(RouteId(1), &tick(2));
+        assert_eq!(read(&mut shard, SLOW), ["close 1013"], "nothing follows a close");
+        assert!(shard.is_finished(SLOW));
+
+        // The hub knows nothing of that: it goes on as if the client had the route.
+        leave(&mut shard, SLOW, 1);
+        shard.forget(RouteId(1));
+        shard.detach(SLOW);
+        shard.check();
+    }
+}

@@ -115,6 +115,7 @@ scenarios! {
     clients_that_say_more_than_they_may => "scenarios/loud.yaml",
     rc_009_a_block_meets_clients_that_come_in => "scenarios/blocked.yaml",
     a_flood_of_order_updates => "scenarios/order_flood.yaml",
+    a_flood_of_answers => "scenarios/answer_flood.yaml",
     a_broker_that_falls_silent => "scenarios/silent_broker.yaml",
     a_feed_that_pauses_while_some_lag => "scenarios/pauses.yaml",
     old_news_of_lost_sessions => "scenarios/late_news.yaml",

@@ -250,7 +250,8 @@ impl Shard {
         self.free.push(slot);
     }
 
-    /// Changes a client's routes and gives it an answer, as one step.
+    /// Changes a client's routes and gives it an answer, as one step. A client that is closed
+    /// because its answer has no room joins nothing.
     pub fn deliver(&mut self, id: ClientId, change: Change, answer: Option<Bytes>) {
         let Some(slot) = self.open_slot(id) else { return };
         for route in &change.remove {
@@ -264,6 +265,10 @@ impl Shard {
         }
         if let Some(answer) = answer {
             self.push_control(slot, answer);
+            if self.client(slot).closing {
+                mark!(ClosedForItsAnswer if !change.add.is_empty());
+                return;
+            }
         }
         for route in change.add {
             let interval_ms = change.paces.get(&route).copied();

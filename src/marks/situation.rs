@@ -130,6 +130,7 @@ words! {
         HubGivesWay = "the hub has done so much that others have their turn",
         OfBefore = "a tick of before its route began anew is nobody's",
         GoesFirst = "what is said of a client goes before ticks that wait for the shard",
+        ClosedForItsAnswer = "a client is closed for an answer by which it would have joined a topic",
         ClosingDelivery = "something comes for a client that is being closed or gone",
         CloseOverdue = "a client takes too long to be closed",
         SlotReused = "a client gets the slot of one that has gone",

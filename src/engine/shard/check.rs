@@ -26,6 +26,8 @@ impl Shard {
                 client.closing || !self.closing.contains(id),
                 "{id} has a deadline and is not being closed"
             );
+            let on_nothing = client.routes.is_empty() && client.orders.is_none();
+            assert!(on_nothing || !client.closing, "{id} is being closed and gets more");
             for (route, &place) in &client.routes {
                 let there = match place.group() {
                     Some((group, at)) => self.paces.group(group).members[at].slot,
