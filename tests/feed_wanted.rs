@@ -92,3 +92,27 @@ async fn a_publisher_that_comes_later_and_broadcasts_are_asked_for_too() {
         .await;
     gateway.stop().await;
 }
+
+#[tokio::test]
+async fn what_the_configuration_asks_for_outlives_a_client_that_wants_it_too() {
+    let configured = |config: &mut Config| {
+        wanted(config);
+        config.bus.prefixes = vec!["NSE_TCS_".into()];
+    };
+    let gateway = TestGateway::start_with(configured).await;
+    let publisher = connect(&gateway);
+    asked(&publisher, 4).await;
+    let mut client = Client::connect(&gateway).await;
+    client.enter("alice-key").await;
+    let request = r#"{"symbol":"TCS","exchange":"NSE","mode":1,"action":"#;
+    client.ask(&format!(r#"{request}"subscribe"}}"#)).await;
+    asked(&publisher, 4 + 2).await;
+    client.ask(&format!(r#"{request}"unsubscribe"}}"#)).await;
+    asked(&publisher, 4).await;
+    let before = messages(&gateway).await;
+    publisher.publish(Message::pair("NSE_TCS_LTP", "{}"));
+    gateway
+        .wait_until(|status| status["feed"]["messages_total"].as_u64().unwrap_or(0) > before)
+        .await;
+    gateway.stop().await;
+}

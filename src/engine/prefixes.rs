@@ -30,12 +30,19 @@ pub struct PrefixChange {
 pub struct Prefixes {
     /// Shards on each route, one bit each.
     routes: NumberMap<RouteId, u64>,
-    /// How many routes need each.
+    /// How many routes need each; one that is always asked for counts as one more.
     needed: BTreeMap<Bytes, usize>,
     changes: Vec<PrefixChange>,
 }
 
 impl Prefixes {
+    /// Those that are asked for from the start are asked for always, whoever wants them as well.
+    #[must_use]
+    pub fn beyond(always: impl IntoIterator<Item = Bytes>) -> Self {
+        let needed = always.into_iter().map(|prefix| (prefix, 1)).collect();
+        Self { needed, ..Self::default() }
+    }
+
     /// Notes that `shard` has (`wanted`) or no longer has somebody on `route`.
     pub fn set_interest(
         &mut self,
@@ -66,6 +73,14 @@ impl Prefixes {
 
     fn need(&mut self, prefix: Bytes, wanted: bool) {
         let before = self.needed.len();
+        self.count(prefix, wanted);
+        // Everything is a prefix too: the empty one.
+        if (before > PREFIXES_MAX) != (self.needed.len() > PREFIXES_MAX) {
+            self.count(Bytes::new(), wanted);
+        }
+    }
+
+    fn count(&mut self, prefix: Bytes, wanted: bool) {
         let count = self.needed.entry(prefix.clone()).or_default();
         if wanted {
             *count += 1;
@@ -78,10 +93,6 @@ impl Prefixes {
         }
         if is_first || is_last {
             self.changes.push(PrefixChange { wanted, prefix });
-        }
-        // Everything is a prefix too: the empty one.
-        if (before > PREFIXES_MAX) != (self.needed.len() > PREFIXES_MAX) {
-            self.changes.push(PrefixChange { wanted, prefix: Bytes::new() });
         }
     }
 }
@@ -147,6 +158,15 @@ mod tests {
         set(&mut prefixes, 1, Mode::Ltp, 0, false);
         set(&mut prefixes, 1, Mode::Ltp, 0, false);
         assert_eq!(changes(&mut prefixes).len(), 6);
+    }
+
+    #[test]
+    fn what_is_always_asked_for_outlives_who_wants_it_too() {
+        let mut prefixes = Prefixes::beyond(["NSE_TCS_".into(), Bytes::new()]);
+        set(&mut prefixes, 1, Mode::Ltp, 0, true);
+        assert_eq!(changes(&mut prefixes), ["+dhan_NSE_TCS_", "+DHAN_NSE_TCS_"]);
+        set(&mut prefixes, 1, Mode::Ltp, 0, false);
+        assert_eq!(changes(&mut prefixes), ["-dhan_NSE_TCS_", "-DHAN_NSE_TCS_"]);
     }
 
     #[test]

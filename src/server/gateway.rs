@@ -21,7 +21,7 @@ use super::feed::{FeedOutlets, FeedTables, run_feed};
 use super::forwarded;
 use super::hub::{HubMessage, Outlets, run_hub};
 use super::parts::{broker_kind, start_broadcasts, start_broker, start_shards, wildcards};
-use super::sockets::{Sockets, WANTED, bind};
+use super::sockets::{Sockets, WANTED, bind, prefixes};
 use super::source::Source;
 use super::stats_file;
 use super::tls::Tls;
@@ -161,7 +161,7 @@ impl Gateway {
             waiting_max: config.bus.waiting_ticks_max,
             numbers: config.ticks.seq,
             state: FeedState::new(&config, Moment { now_ms: 0, unix_ms: runtime.unix_ms() }),
-            prefixes: (config.bus.subscribe == WANTED).then(Prefixes::default),
+            prefixes: (config.bus.subscribe == WANTED).then(|| Prefixes::beyond(prefixes(&config))),
             told: if config.feed.status { shards.len() } else { 0 },
         };
         let calendar = runtime.clone();

@@ -56,7 +56,7 @@ pub(super) async fn bind<R: Runtime>(
 }
 
 /// What publishers are asked for from the start.
-fn prefixes(config: &Config) -> Vec<Bytes> {
+pub(super) fn prefixes(config: &Config) -> Vec<Bytes> {
     if config.bus.subscribe != WANTED {
         return vec![Bytes::new()];
     }
