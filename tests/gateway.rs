@@ -137,6 +137,22 @@ async fn a_payload_arrives_digit_for_digit_and_what_is_no_json_is_counted() {
 }
 
 #[tokio::test]
+async fn a_publisher_one_of_whose_modes_is_broken_serves_by_the_others() {
+    let gateway = TestGateway::start_with(common::quiet_market).await;
+    let mut client = Client::connect(&gateway).await;
+    client.enter("alice-key").await;
+    client.ask(r#"{"action":"subscribe","symbol":"TCS","exchange":"NSE","mode":1}"#).await;
+    client.next().await;
+    let publisher = Publisher::connect(&gateway).await;
+    for price in 1..=3 {
+        publisher.send("NSE_TCS_LTP", "no json").await;
+        publisher.send("NSE_TCS_QUOTE", &format!(r#"{{"ltp":{price}}}"#)).await;
+        assert_eq!(client.next().await["data"]["ltp"], price);
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn a_client_that_stops_reading_is_conflated_and_disturbs_nobody() {
     let gateway = TestGateway::start_with(|config| {
         common::quiet_market(config);

@@ -175,6 +175,17 @@ impl Index {
         true
     }
 
+    /// A tick that was looked up cannot be read: a source of its mode keeps nobody from another
+    /// until it is heard again.
+    pub fn take_back(&mut self, tick: TickAddress<'_>) {
+        let key = Key(tick.exchange, tick.symbol);
+        for group in self.instruments.get_mut(&key).into_iter().flatten() {
+            if tick.broker.is_none_or(|broker| broker == group.broker.as_str()) {
+                group.seen_ms[tick.mode.index()] = None;
+            }
+        }
+    }
+
     /// The number of a tick that is handed to a route, the same for all its shards: from 1, and one
     /// more for each. To be asked for what [`Index::serve`] has just said, before interest changes.
     /// A route that nobody wanted in between begins anew.
@@ -223,6 +234,20 @@ mod tests {
     fn a_depth_tick_serves_every_mode_when_nothing_lower_is_published() {
         let mut index = index_with(&Mode::ALL);
         assert_eq!(served(&mut index, 0, Mode::Depth), [3, 2, 1]);
+    }
+
+    #[test]
+    fn a_source_that_cannot_be_read_keeps_nobody_from_another() {
+        let mut index = index_with(&[Mode::Ltp]);
+        assert_eq!(served(&mut index, 0, Mode::Ltp), [1]);
+        assert!(served(&mut index, 1, Mode::Quote).is_empty());
+        let tick =
+            TickAddress { broker: Some("paper"), exchange: "NSE", symbol: "TCS", mode: Mode::Ltp };
+        index.take_back(TickAddress { broker: Some("other"), ..tick });
+        assert!(served(&mut index, 2, Mode::Quote).is_empty());
+        index.take_back(TickAddress { symbol: "INFY", ..tick });
+        index.take_back(tick);
+        assert_eq!(served(&mut index, 3, Mode::Quote), [1]);
     }
 
     #[test]

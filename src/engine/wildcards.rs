@@ -153,6 +153,14 @@ impl Wild {
             out.push(Picked { outlet, route, instrument: instrument.clone(), mode, broker });
         }
     }
+
+    fn take_back(&mut self, tick: TickAddress<'_>) {
+        let is_ours = tick.broker.is_none_or(|broker| broker == self.broker.as_str());
+        let known = self.known.get_mut(&Instrument::new(tick.exchange, tick.symbol));
+        if let Some(known) = known.filter(|_| is_ours) {
+            known.seen_ms[tick.mode.index()] = None;
+        }
+    }
 }
 
 /// The patterns of all broadcasts that have any.
@@ -190,6 +198,12 @@ impl Wildcards {
         for wild in &mut self.wilds {
             wild.pick(now_ms, self.window_ms, tick, out);
         }
+    }
+
+    /// A tick that was looked up cannot be read: a source of its mode keeps nobody from another
+    /// until it is heard again.
+    pub fn take_back(&mut self, tick: TickAddress<'_>) {
+        self.wilds.iter_mut().for_each(|wild| wild.take_back(tick));
     }
 
     /// Ticks that found no place among the values of their broadcast, by channel.
@@ -238,6 +252,18 @@ mod tests {
         assert_eq!(picked(&mut wildcards, 90_002, "NSE:A", Mode::Depth), [2]);
         assert_eq!(picked(&mut wildcards, 95_002, "NSE:A", Mode::Depth), [2, 1], "LTP is silent");
         assert_eq!(picked(&mut wildcards, 95_002, "NSE:B", Mode::Quote), [1]);
+    }
+
+    #[test]
+    fn a_source_that_cannot_be_read_keeps_nobody_from_another() {
+        let mut wildcards = wildcards(&["NSE:NIFTY*:LTP"], 9);
+        assert_eq!(picked(&mut wildcards, 0, "NSE:NIFTY", Mode::Ltp), [1]);
+        assert!(picked(&mut wildcards, 1, "NSE:NIFTY", Mode::Quote).is_empty());
+        let (exchange, symbol, mode) = ("NSE", "NIFTY", Mode::Ltp);
+        wildcards.take_back(TickAddress { broker: Some("other"), exchange, symbol, mode });
+        assert!(picked(&mut wildcards, 2, "NSE:NIFTY", Mode::Quote).is_empty());
+        wildcards.take_back(TickAddress { broker: None, exchange, symbol, mode });
+        assert_eq!(picked(&mut wildcards, 3, "NSE:NIFTY", Mode::Quote), [1]);
     }
 
     #[test]

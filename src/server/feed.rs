@@ -293,7 +293,11 @@ impl<S> Feed<S> {
                     mark!(OtherSource);
                     return Err("other_source");
                 }
-                let checked = protocol::check_payload(payload).map_err(|_| "bad_payload")?;
+                let Ok(checked) = protocol::check_payload(payload) else {
+                    self.tables.index.take_back(address);
+                    self.tables.wildcards.take_back(address);
+                    return Err("bad_payload");
+                };
                 self.counts.nulled += u64::from(checked.nulled);
                 for served in &self.served {
                     self.tables.state.ticked(served.route, now_ms);
