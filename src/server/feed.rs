@@ -117,6 +117,8 @@ pub(super) struct FeedTables {
     /// How many of the shards have clients who are told of it: all but those of broadcasts; 0:
     /// nobody is told.
     pub told: usize,
+    /// How many of the shards have clients at all: all but those of broadcasts.
+    pub with_clients: usize,
 }
 
 /// Routes what publishers send until the bus or the mailbox ends.
@@ -351,7 +353,7 @@ impl<S> Feed<S> {
             self.shed_ms = Some(now_ms);
         }
         for (user, frame) in self.orders.drain(..) {
-            for shard in &self.shards {
+            for shard in self.shards.iter().take(self.tables.with_clients) {
                 let message = ShardMessage::Order { user: user.clone(), frame: frame.clone() };
                 // A closed mailbox means that the gateway is ending.
                 let _ = shard.mailbox.send(message).await;

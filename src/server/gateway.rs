@@ -163,6 +163,7 @@ impl Gateway {
             state: FeedState::new(&config, Moment { now_ms: 0, unix_ms: runtime.unix_ms() }),
             prefixes: (config.bus.subscribe == WANTED).then(|| Prefixes::beyond(prefixes(&config))),
             told: if config.feed.status { shards.len() } else { 0 },
+            with_clients: shards.len(),
         };
         let calendar = runtime.clone();
         let outlets = FeedOutlets {

@@ -51,6 +51,7 @@ async fn stalled_of(shards: usize) -> Stalled {
         state: FeedState::new(&Config::default(), Moment { now_ms: 0, unix_ms: 0 }),
         prefixes: None,
         told: 1,
+        with_clients: 1,
     };
     let feed = run_feed(bus, mailbox, tables, clock, outlets);
     let feed = runtime.spawn("feed", feed);
