@@ -51,7 +51,7 @@ pub use hub::{
 pub use index::{Index, Served, TickAddress};
 pub use outbox::{Content, Lost, Outbox, OutboxLimits, Overflow};
 pub use prefixes::{PrefixChange, Prefixes, always as always_wanted};
-pub use shard::{Change, Manner, Orders, Shard, ShardOptions, ShardTotals};
+pub use shard::{Change, Manner, OVERFLOWED, Orders, Shard, ShardOptions, ShardTotals};
 pub use upstream::{Upstream, UpstreamCommand};
 pub use wildcards::{Picked, Wild, Wildcards};
 

@@ -28,7 +28,7 @@ use crate::topic::{ClientId, UserId};
 use dirty::{Dirty, Turn};
 use news::{Standing, Untold};
 
-pub use waiting::Manner;
+pub use waiting::{Manner, OVERFLOWED};
 
 /// What a shard needs to know of the configuration.
 #[derive(Clone, Copy, Debug)]
@@ -137,6 +137,8 @@ pub struct Shard {
     stalled: Timers<ClientId>,
     /// Clients to be closed before the present step is over.
     overflowed: Vec<ClientId>,
+    /// Who is being closed for all that waits for it, and why: nobody else knows yet.
+    sent_away: Vec<(ClientId, &'static str)>,
     paces: Paces,
     /// Routes joined and left since the start.
     moves: u64,
@@ -190,6 +192,7 @@ impl Shard {
             closing: Timers::new(),
             stalled: Timers::new(),
             overflowed: Vec::new(),
+            sent_away: Vec::new(),
             paces: Paces::default(),
             moves: 0,
             put_off: 0,

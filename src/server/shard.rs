@@ -23,7 +23,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::client::Ejection;
 use super::tls::MaybeTls;
-use crate::engine::{Epoch, RouteId, RouteNews, Shard};
+use crate::engine::{Epoch, OVERFLOWED, RouteId, RouteNews, Shard};
 use crate::runtime::{Clock, Runtime};
 use crate::topic::ClientId;
 
@@ -182,6 +182,11 @@ impl<S: AsyncWrite + Send + Unpin + 'static> Shell<S> {
             && let Some(message) = self.waiting.pop_second()
         {
             self.take(message, enough);
+        }
+        while let Some((client, reason)) = self.shard.pop_sent_away() {
+            if let Some(writer) = self.writers.get_mut(&client) {
+                writer.ended.closed_by.get_or_insert(Ejection { code: OVERFLOWED, reason });
+            }
         }
         while let Some(client) = self.shard.pop_overdue() {
             self.writers.swap_remove(&client);

@@ -5,12 +5,16 @@ use tickgate::topic::{ClientId, Topic, UserId};
 
 use super::{Held, Invariant};
 use crate::fault::FaultKind;
-use crate::history::{Event, Reply, Request, RowOutcome, Seen};
+use crate::history::{Actor, Event, Reply, Request, RowOutcome, Seen};
 use crate::plan::Plan;
 use crate::topic_name::TopicName;
 
-/// The audit log tells what happened: of each connection its beginning and its end once, of each
-/// subscription whatever a client was told of it (G-17).
+/// Codes with which the gateway alone ends connections.
+const OURS: [u16; 6] = [1008, 1013, 4401, 4403, 4408, 4429];
+
+/// The audit log tells what happened: of each connection its beginning and its end once, with the
+/// code that the client was told if the gateway ended it, of each subscription whatever a client
+/// was told of it (G-17).
 ///
 /// That a record says "added" only after the broker agreed is `success_after_the_broker`'s.
 pub(super) struct AuditAgrees {
@@ -19,6 +23,8 @@ pub(super) struct AuditAgrees {
     open: BTreeMap<ClientId, BTreeSet<Topic>>,
     /// How often a subscription was added, less how often a client was told so.
     untold: BTreeMap<(UserId, TopicName), i64>,
+    /// How many ends were written with each code, less how many clients were told it.
+    ends: BTreeMap<u16, i64>,
     /// The gateway has crashed, and its last records with it.
     crashed: bool,
 }
@@ -29,6 +35,7 @@ impl AuditAgrees {
             drain_timeout_ms: plan.gateway.drain_timeout_ms,
             open: BTreeMap::new(),
             untold: BTreeMap::new(),
+            ends: BTreeMap::new(),
             crashed: false,
         }
     }
@@ -41,10 +48,15 @@ impl AuditAgrees {
                 Some(_) => Err(format!("{name} of {client} is written twice")),
                 None => Ok(()),
             },
-            What::Closed { .. } => match self.open.remove(&client) {
-                Some(_) => Ok(()),
-                None => Err(format!("{name} of {client} is written, which was not open")),
-            },
+            What::Closed { code, .. } => {
+                if let Some(code) = code {
+                    *self.ends.entry(*code).or_default() += 1;
+                }
+                match self.open.remove(&client) {
+                    Some(_) => Ok(()),
+                    None => Err(format!("{name} of {client} is written, which was not open")),
+                }
+            }
             What::SubscriptionAdded { topic } => {
                 let Some(user) = record.user.clone() else {
                     return Err(format!("{name} of {client} is written, which is nobody"));
@@ -76,11 +88,21 @@ impl Invariant for AuditAgrees {
     fn observe(&mut self, event: &Event, held: &Held<'_>) -> Result<(), String> {
         match &event.seen {
             Seen::Audited(record) if !self.crashed => self.written(record)?,
+            Seen::Lost { code: Some(code), .. }
+                if matches!(event.actor, Actor::Client(_)) && OURS.contains(code) =>
+            {
+                *self.ends.entry(*code).or_default() -= 1;
+            }
             Seen::Struck(strike) => self.crashed |= strike.fault == FaultKind::GatewayCrash,
             // What did not end in time is cut off without a word.
             Seen::Stopped { took_ms, .. } if !self.crashed && *took_ms < self.drain_timeout_ms => {
                 if let Some(client) = self.open.keys().next() {
                     return Err(format!("the end of {client} was never written"));
+                }
+                let short = self.ends.iter().find(|(_, left)| **left < 0);
+                if let Some((code, left)) = short {
+                    let count = left.unsigned_abs();
+                    return Err(format!("{count} ends with {code} were told, and not written"));
                 }
             }
             _ => {}
@@ -115,9 +137,8 @@ fn topic_name(topic: &Topic) -> TopicName {
 mod tests {
     use tickgate::topic::{Instrument, Mode};
 
-    use super::super::testing::{Story, plan, subscribed};
+    use super::super::testing::{Story, client, plan, subscribed};
     use super::*;
-    use crate::history::Actor;
 
     const STOPPED: Seen = Seen::Stopped { took_ms: 5, tasks_left: Vec::new() };
 
@@ -146,6 +167,19 @@ mod tests {
 
     fn closed() -> What {
         What::Closed { code: None, reason: None }
+    }
+
+    #[test]
+    fn an_end_that_a_client_was_told_must_have_been_written_with_its_code() {
+        for (code, holds) in [(None, false), (Some(4408), false), (Some(1013), true)] {
+            let mut story = Story::of(AuditAgrees::new(&plan()));
+            story.join("alice-1");
+            assert_eq!(write(&mut story, opened()), Ok(()));
+            let lost = Seen::Lost { code: Some(1013), reason: "unread".into() };
+            assert_eq!(story.see(&client("alice-1"), lost), Ok(()));
+            assert_eq!(write(&mut story, What::Closed { code, reason: None }), Ok(()));
+            assert_eq!(story.see(&Actor::Gateway, STOPPED).is_ok(), holds, "{code:?}");
+        }
     }
 
     #[test]

@@ -4,6 +4,10 @@ use bytes::Bytes;
 
 use super::{Client, Content, Lost, Overflow, RouteId, Shard, ShardTotals};
 use crate::config::OutboxPolicy;
+use crate::topic::ClientId;
+
+/// The code with which a client is closed for which too much waits.
+pub const OVERFLOWED: u16 = 1013;
 
 /// How ticks wait for one client: what its channel says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,8 +45,7 @@ impl Shard {
             Err(Overflow) => {
                 let id = client.id;
                 client.outbox.clear();
-                self.totals.overflows += 1;
-                self.close(id, 1013, "too many answers and order updates are unread");
+                self.send_away(id, "too many answers and order updates are unread");
             }
         }
     }
@@ -52,13 +55,23 @@ impl Shard {
         for id in std::mem::take(&mut self.overflowed) {
             // Closing one takes it from all its routes: it is not here a second time.
             let Some(slot) = self.open_slot(id) else { continue };
-            self.totals.overflows += 1;
             match self.client(slot).policy {
                 OutboxPolicy::Conflate => self.totals.latest_overflows += 1,
                 OutboxPolicy::Disconnect => self.totals.tick_overflows += 1,
                 OutboxPolicy::DropOldest => unreachable!("there is always an oldest to drop"),
             }
-            self.close(id, 1013, "too many ticks are unread");
+            self.send_away(id, "too many ticks are unread");
         }
+    }
+
+    fn send_away(&mut self, id: ClientId, reason: &'static str) {
+        self.totals.overflows += 1;
+        self.sent_away.push((id, reason));
+        self.close(id, OVERFLOWED, reason);
+    }
+
+    /// The next client that is being closed with [`OVERFLOWED`] for all that waits for it, and why.
+    pub fn pop_sent_away(&mut self) -> Option<(ClientId, &'static str)> {
+        self.sent_away.pop()
     }
 }
