@@ -171,6 +171,37 @@ fn assert_whole_but_expected(phase: &Value) {
 }
 
 #[test]
+fn clients_that_read_later_get_all_the_same() {
+    for threads in ["1", "2"] {
+        let arguments = ["--unread", "300", "--in-flight", "100", "--rounds", "3"];
+        let report = found_of_all_time(&arguments, threads);
+        let target = &report["targets"][0];
+        let phases = target["phases"].as_array().unwrap();
+        assert_eq!(phases.len(), 3);
+        for phase in phases {
+            assert_whole(phase);
+            assert_eq!(phase["expected"], 20 * 300, "{phase}");
+        }
+        assert!(number(&target["median_per_second"]) > 0.0, "{target}");
+    }
+    // Thirty times what a socket can be given here or anywhere.
+    let output = tickgate().args(["bench", "--clients", "2", "--unread", "1000000"]).output();
+    let output = output.unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("2 of 2 clients failed") && said.contains("net.core.rmem_max"), "{said}");
+}
+
+/// What a run says that ends by itself, whose clients have so many threads.
+fn found_of_all_time(arguments: &[&str], threads: &str) -> Value {
+    let common = ["bench", "--json", "--clients", "20", "--warm-up-seconds", "0"];
+    let threads = ["--idle-seconds", "0", "--load-threads", threads];
+    let output = tickgate().args(common).args(threads).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
 fn clients_come_and_go() {
     let report = found(&["--rate", "50", "--churn", "30"]);
     let phase = &report["targets"][0]["phases"][0];
@@ -212,6 +243,9 @@ fn what_makes_no_sense_is_a_mistake_of_usage() {
         (&["--dialect", "nats"], "--url"),
         (&["--url", "wss://127.0.0.1:1", "--bus", "tcp://127.0.0.1:1"], "speaks no TLS"),
         (&["--topics", "1000000"], "5000000 subscriptions"),
+        (&["--trimmed", "--topics", "2"], "--trimmed needs one topic alone"),
+        (&["--unread", "10"], "--seconds"),
+        (&["--unread", "0"], "0 is not in 1..=1000000"),
     ] {
         let (code, said) = refusal(arguments);
         assert_eq!(code, 2, "{arguments:?}: {said}");

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
 use std::time::Duration;
 
-use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -20,13 +19,17 @@ use super::client::{Client, Greeting, Progress, State};
 use super::stopwatch::Stopwatch;
 use super::tally::{Live, Reader, Tally, Times, add};
 use super::workload::Workload;
+pub(super) use unread::Arrived;
+use unread::{Unread, connect};
+
+mod unread;
 
 /// Connections that are being opened at the same time.
 const OPENING_MAX: usize = 256;
 /// Bytes read at once.
 const BUFFER_BYTES: usize = 256 * 1_024;
 /// How long a thread waits for something to read before it looks whether it is told something.
-const LOOK_PAUSE: Duration = Duration::from_millis(2);
+pub(super) const LOOK_PAUSE: Duration = Duration::from_millis(2);
 
 /// What a thread is told.
 pub(super) enum Order {
@@ -44,6 +47,13 @@ pub(super) enum Order {
     Missing(Arc<Vec<u32>>, SyncSender<u64>),
     /// How long clients took to be ready, in nanoseconds.
     ReadyTimes(SyncSender<Times>),
+    /// Nobody reads what comes from the answer on, of one topic whose ticks are all of a size.
+    LeaveUnread(SyncSender<()>),
+    /// What has arrived at clients that do not read.
+    Arrived(SyncSender<Arrived>),
+    /// The same when so many ticks have arrived at each, or nothing comes any more. Then all read
+    /// again.
+    Arrive(u64, SyncSender<Arrived>),
 }
 
 /// What a thread of clients is.
@@ -56,6 +66,8 @@ pub(super) struct Load {
     pub step: usize,
     /// Whether clients look at nothing that they read.
     pub trimmed: bool,
+    /// Bytes that the system keeps for a client that does not read. None: what it likes.
+    pub receive_bytes: Option<usize>,
     pub watch: Stopwatch,
     pub live: Arc<Live>,
 }
@@ -70,6 +82,7 @@ struct Crowd {
     tally: Tally,
     ready_times: Times,
     stalled: Option<usize>,
+    unread: Option<Unread>,
     churn: Churn,
     probe: Option<Probe>,
     random: ChaCha8Rng,
@@ -108,6 +121,7 @@ pub(super) fn run(load: Load, orders: &Receiver<Order>) -> io::Result<()> {
         tally: Tally::of(0..u64::MAX),
         ready_times: Times::new(),
         stalled: None,
+        unread: None,
         churn: Churn::default(),
         probe: None,
         random: ChaCha8Rng::seed_from_u64(load.first as u64),
@@ -121,6 +135,9 @@ pub(super) fn run(load: Load, orders: &Receiver<Order>) -> io::Result<()> {
             Ok(order) => crowd.obey(order),
             Err(TryRecvError::Empty) => {}
             Err(TryRecvError::Disconnected) => return Ok(()),
+        }
+        if crowd.look() {
+            continue;
         }
         crowd.open_more();
         crowd.churn();
@@ -174,6 +191,12 @@ impl Crowd {
             Order::ReadyTimes(answer) => {
                 let _ = answer.send(self.ready_times.clone());
             }
+            Order::LeaveUnread(answer) => {
+                self.leave_unread();
+                let _ = answer.send(());
+            }
+            Order::Arrived(answer) => drop(answer.send(self.arrived())),
+            Order::Arrive(ticks, answer) => drop(answer.send(self.arrive(ticks))),
         }
     }
 
@@ -203,7 +226,7 @@ impl Crowd {
             self.load.workload.topics_of(self.load.first + place * self.load.step)
         };
         let from_start = !self.churn.begun;
-        let opened = TcpStream::connect(self.load.address).and_then(|mut stream| {
+        let opened = connect(self.load.address, self.load.receive_bytes).and_then(|mut stream| {
             let interest = Interest::READABLE | Interest::WRITABLE;
             self.poll.registry().register(&mut stream, Token(place), interest)?;
             Ok(stream)

@@ -14,6 +14,7 @@ mod nats;
 mod process;
 mod publisher;
 mod raw_loop;
+mod reading;
 mod report;
 mod session;
 mod sink;
@@ -32,6 +33,7 @@ pub use arrivals::{ARRIVALS_MAX, Arrivals};
 pub use dialect::Dialect;
 pub use publisher::Pace;
 pub use raw_loop::raw_loop;
+pub use reading::Reading;
 pub use report::{Asked, Grown, Growth, Opening, Percentiles, Phase, Ratios, Report, TargetReport};
 pub use session::Show;
 pub use target::Running;
@@ -39,6 +41,9 @@ pub use workload::{PAYLOAD_BYTES_MIN, TOPICS_MAX, Workload};
 
 use session::Session;
 use target::Target;
+
+/// How long clients read at least before they leave what they are sent.
+const WARM_UP_MIN: Duration = Duration::from_millis(200);
 
 /// A run.
 #[derive(Clone, Debug)]
@@ -73,8 +78,8 @@ pub struct Bench {
     pub load_cores: Vec<usize>,
     /// Threads of clients.
     pub load_threads: usize,
-    /// Whether clients only count bytes.
-    pub trimmed: bool,
+    /// How clients read.
+    pub reading: Reading,
     /// Set by whoever wants the run to end before its time.
     pub stop: Arc<AtomicBool>,
 }
@@ -120,6 +125,10 @@ impl Bench {
             gateway.probe(pause);
         }
         gateway.churn(self.churn_per_second);
+        if let (Reading::Later(ticks), Pace::InFlight(window)) = (self.reading, &self.pace) {
+            self.unread(&mut gateway, &mut found, (ticks, *window), show)?;
+            return Ok(Report { asked, targets: vec![found], against_raw_loop: None });
+        }
         let mut traffic = |name: &str, gateway: &mut Session| {
             gateway.traffic(name, &self.pace, self.warm_up, self.time, show)
         };
@@ -127,7 +136,7 @@ impl Bench {
             for round in 1..=self.rounds {
                 found.phases.push(traffic(&format!("round {round}"), &mut gateway)?);
             }
-            found.growth = Growth::of(&found.phases);
+            found.sum_up();
         } else {
             let first = if self.stall_every > 0 { "all read" } else { "traffic" };
             found.phases.push(traffic(first, &mut gateway)?);
@@ -141,16 +150,50 @@ impl Bench {
         Ok(Report { asked, targets: vec![found], against_raw_loop: None })
     }
 
+    /// Rounds in which nobody reads.
+    fn unread(
+        &self,
+        gateway: &mut Session,
+        found: &mut TargetReport,
+        ticks: (u64, u64),
+        show: Show<'_>,
+    ) -> Result<(), String> {
+        // So that everybody knows how large a tick is, and the gateway is warm.
+        let warm_up = self.warm_up.max(WARM_UP_MIN);
+        gateway.traffic("warming up", &self.pace, Duration::ZERO, warm_up, show)?;
+        // In the first, the system gets memory that it had never needed before.
+        gateway.unread("warming up", ticks, show)?;
+        for round in 1..=self.rounds {
+            found.phases.push(gateway.unread(&format!("round {round}"), ticks, show)?);
+        }
+        found.sum_up();
+        Ok(())
+    }
+
     fn open(&self, target: Target, show: Show<'_>) -> Result<(Session, TargetReport), String> {
         let name = target.name.to_owned();
         let stop = self.stop.clone();
-        let threads = (self.load_threads, self.trimmed);
+        let threads = (self.load_threads, self.reading);
         let mut session = Session::start(target, self.workload, threads, stop);
         let opening = session.open(show)?;
         let (idle_bytes_per_client, idle_cpu) = session.idle(self.idle, show)?;
-        let (phases, growth) = (Vec::new(), None);
-        let found = TargetReport { name, opening, idle_bytes_per_client, idle_cpu, phases, growth };
+        let found = TargetReport {
+            name,
+            opening,
+            idle_bytes_per_client,
+            idle_cpu,
+            ..TargetReport::default()
+        };
         Ok((session, found))
+    }
+}
+
+impl TargetReport {
+    /// Says what several rounds have in common.
+    fn sum_up(&mut self) {
+        let each = self.phases.iter().map(|phase| phase.per_second);
+        self.median_per_second = median(each.collect()).filter(|_| self.phases.len() > 1);
+        self.growth = Growth::of(&self.phases);
     }
 }
 

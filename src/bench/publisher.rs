@@ -112,7 +112,7 @@ impl Publisher {
                 }
                 Ok(())
             }
-            Pace::InFlight(ticks) => self.in_flight(stop, *ticks),
+            Pace::InFlight(ticks) => self.in_flight(stop, (*ticks, WINDOW_PAUSE), u64::MAX),
         }
     }
 
@@ -144,19 +144,32 @@ impl Publisher {
         self.sink.flush(stop)
     }
 
-    fn in_flight(&mut self, stop: &AtomicBool, ticks: u64) -> io::Result<()> {
+    /// Publishes `ticks` in all, of which `window` may be on the way at a time; if there are as
+    /// many, it looks again after a `pause`.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the connection ends.
+    pub fn in_flight(
+        &mut self,
+        stop: &AtomicBool,
+        (window, pause): (u64, Duration),
+        ticks: u64,
+    ) -> io::Result<()> {
         let audience: u64 = self.audience.iter().map(|count| u64::from(*count)).sum();
         let mean = (audience / self.workload.topics.max(1) as u64).max(1);
-        while !stop.load(Ordering::Relaxed) {
+        let mut left = ticks;
+        while left > 0 && !stop.load(Ordering::Relaxed) {
             self.forget_ended();
             let settled = read(&self.live.settled) + self.in_vain;
-            if self.expected.saturating_sub(settled) < ticks * mean {
+            if self.expected.saturating_sub(settled) < window * mean {
+                left -= 1;
                 let (topic, bytes) = (self.next_topic, self.workload.payload_bytes);
                 self.next_topic = (topic + 1) % self.topics.len();
                 self.publish(self.watch.ns(), topic, bytes, stop)?;
             } else {
                 self.sink.flush(stop)?;
-                std::thread::sleep(WINDOW_PAUSE);
+                std::thread::sleep(pause);
             }
         }
         self.sink.flush(stop)

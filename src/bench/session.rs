@@ -1,6 +1,5 @@
 //! One target under load: its clients, its publisher, and what both have counted.
 
-use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,11 +10,15 @@ use super::client::Greeting;
 use super::load::{Load, Order, run};
 use super::process::{CpuTimes, open_files, resident_bytes};
 use super::publisher::{Pace, Publisher};
+use super::reading::Reading;
 use super::report::{Opening, Percentiles, Phase};
 use super::stopwatch::Stopwatch;
 use super::tally::{Live, Tally, Times, read};
 use super::target::Target;
 use super::workload::Workload;
+
+mod orders;
+mod unread;
 
 /// How often progress is looked at.
 const LOOK: Duration = Duration::from_millis(20);
@@ -46,17 +49,17 @@ pub(super) struct Session {
     trouble: Arc<Mutex<Option<String>>>,
     /// Clients that close and come again each second.
     churn: f64,
-    trimmed: bool,
+    reading: Reading,
     /// Set from outside if the run is to end before its time.
     stop: Arc<AtomicBool>,
 }
 
 impl Session {
-    /// Has so many threads open the clients, which may look at nothing.
+    /// Has so many threads open the clients.
     pub fn start(
         target: Target,
         workload: Workload,
-        (threads, trimmed): (usize, bool),
+        (threads, reading): (usize, Reading),
         stop: Arc<AtomicBool>,
     ) -> Self {
         let (watch, live) = (Stopwatch::start(), Arc::<Live>::default());
@@ -73,7 +76,7 @@ impl Session {
             resident_before,
             trouble,
             churn: 0.0,
-            trimmed,
+            reading,
             stop,
         };
         for first in 0..threads {
@@ -96,7 +99,8 @@ impl Session {
             workload: self.workload,
             first,
             step,
-            trimmed: self.trimmed,
+            trimmed: self.reading != Reading::Each,
+            receive_bytes: self.reading.receive_bytes(self.workload.payload_bytes),
             watch: self.watch,
             live: self.live.clone(),
         };
@@ -228,6 +232,13 @@ impl Session {
         phase.not_published = publisher.dropped() - dropped;
         self.publisher = Some(publisher);
         self.churn_at(self.churn);
+        self.noted(&mut phase, failed);
+        self.healthy()?;
+        Ok(phase)
+    }
+
+    /// What the target has now, and who is gone of those that had not `failed` before.
+    fn noted(&self, phase: &mut Phase, failed: u64) {
         phase.memory_bytes = self.target.pid.and_then(resident_bytes);
         phase.open_files = self.target.pid.and_then(open_files);
         phase.tasks = self.target.tasks();
@@ -235,8 +246,6 @@ impl Session {
         if phase.disconnected > 0 {
             phase.trouble.clone_from(&self.live.ended().reason);
         }
-        self.healthy()?;
-        Ok(phase)
     }
 
     /// Counts for a while: what happened then, the counts themselves, and what was skipped before.
@@ -259,38 +268,6 @@ impl Session {
         let load_ns = ns_between(load.as_ref(), CpuTimes::of(own).as_ref());
         let phase = Phase::of(name, &tally, until_ns - from_ns, gateway_ns, load_ns);
         Ok((phase, tally, skipped))
-    }
-
-    /// Has every n-th client read no more, or all again.
-    pub fn stall(&self, every: usize, stalled: bool) {
-        self.tell(|| Order::Stall(every, stalled));
-    }
-
-    /// Has so many clients a second close and come again.
-    pub fn churn(&mut self, per_second: f64) {
-        self.churn = per_second;
-        self.churn_at(per_second);
-    }
-
-    fn churn_at(&self, per_second: f64) {
-        let each = per_second / self.orders.len().max(1) as f64;
-        self.tell(|| Order::Churn(each));
-    }
-
-    /// Has one more client ask for a topic again and again.
-    pub fn probe(&self, pause: Duration) {
-        if let Some(orders) = self.orders.first() {
-            // A thread that is gone is told of elsewhere.
-            let _ = orders.send(Order::Probe(pause));
-        }
-    }
-
-    /// Ticks that clients have not read of all that were published.
-    fn missing(&self, published: &[u32]) -> u64 {
-        let ended = self.live.ended().readers.iter().map(|reader| reader.missing(published)).sum();
-        let published = Arc::new(published.to_vec());
-        let missing = self.ask(|answer| Order::Missing(published.clone(), answer));
-        missing.into_iter().fold(ended, |sum, missing| sum + missing)
     }
 
     /// Waits until nothing arrives any more; says whether that was so.
@@ -332,33 +309,6 @@ impl Session {
 
     fn cpu(&self) -> Option<CpuTimes> {
         self.target.pid.and_then(CpuTimes::of)
-    }
-
-    /// What was counted so far. From here on, the lateness counts of what is due then.
-    fn count(&self, due: Range<u64>) -> Tally {
-        let mut all = Tally::of(0..0);
-        for tally in self.ask(|answer| Order::Count(due.clone(), answer)) {
-            all.add(&tally);
-        }
-        all
-    }
-
-    fn tell(&self, order: impl Fn() -> Order) {
-        for orders in &self.orders {
-            // A thread that is gone is told of elsewhere.
-            let _ = orders.send(order());
-        }
-    }
-
-    fn ask<T>(&self, order: impl Fn(SyncSender<T>) -> Order) -> Vec<T> {
-        let mut answers = Vec::new();
-        for orders in &self.orders {
-            let (sender, answer) = sync_channel(1);
-            if orders.send(order(sender)).is_ok() {
-                answers.push(answer);
-            }
-        }
-        answers.into_iter().filter_map(|answer| answer.recv().ok()).collect()
     }
 
     /// Whether there is reason to go on.

@@ -14,7 +14,8 @@ use super::tail::Url;
 use super::{Failure, multi_thread_runtime, print};
 use crate::auth::DEMO_KEY;
 use crate::bench::{
-    Arrivals, Bench, Dialect, PAYLOAD_BYTES_MIN, Pace, Running, TOPICS_MAX, Workload, raw_loop,
+    Arrivals, Bench, Dialect, PAYLOAD_BYTES_MIN, Pace, Reading, Running, TOPICS_MAX, Workload,
+    raw_loop,
 };
 use crate::runtime::{Runtime as _, TokioRuntime};
 
@@ -128,6 +129,12 @@ pub(super) struct BenchArgs {
     /// topic. Lateness and order are not known then
     #[arg(long, conflicts_with_all = ["stall_every", "churn", "probe_ms", "raw_loop"])]
     trimmed: bool,
+    /// Clients read nothing while it is measured: in each round N ticks wait for them in the
+    /// system, so that the machine is the gateway's alone; with one topic
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000),
+        conflicts_with_all = ["trimmed", "rate", "recording", "stall_every", "churn", "probe_ms",
+            "raw_loop", "seconds", "dialect"])]
+    unread: Option<u64>,
     /// Print what was found as JSON
     #[arg(long)]
     json: bool,
@@ -212,8 +219,13 @@ impl BenchArgs {
         if self.raw_loop.is_some() && self.topics > 1 {
             return Err(Failure::Usage("the raw loop knows one topic alone".into()));
         }
-        if self.trimmed && self.topics > 1 {
-            return Err(Failure::Usage("--trimmed needs one topic alone".into()));
+        let (name, reading) = match self.unread {
+            Some(ticks) => ("--unread", Reading::Later(ticks)),
+            None if self.trimmed => ("--trimmed", Reading::Bytes),
+            None => ("", Reading::Each),
+        };
+        if reading != Reading::Each && self.topics > 1 {
+            return Err(Failure::Usage(format!("{name} needs one topic alone")));
         }
         Ok(Bench {
             workload: Workload {
@@ -236,7 +248,7 @@ impl BenchArgs {
             server_cores: self.server_cores.clone(),
             load_cores: self.load_cores.clone(),
             load_threads: self.load_threads as usize,
-            trimmed: self.trimmed,
+            reading,
             stop: Arc::new(AtomicBool::new(false)),
         })
     }
