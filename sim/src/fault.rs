@@ -76,7 +76,7 @@ pub enum FaultKind {
     BrokerTwice,
     /// The broker says that it has turned a topic on and has not.
     BrokerLies,
-    /// The broker turns a topic on and forgets it without a word.
+    /// The broker turns a topic on, or opens a session, and forgets it without a word.
     BrokerForgets,
 }
 

@@ -359,6 +359,20 @@ pub struct Tick {
     pub broker: Option<Arc<str>>,
 }
 
+impl Seen {
+    /// The session that the broker says is gone, by itself or when it is asked something of it.
+    #[must_use]
+    pub fn loss(&self) -> Option<(&UserId, u64)> {
+        match self {
+            Self::SessionLost { user, session } => Some((user, *session)),
+            Self::Replied { call, error: Some("NOT_CONNECTED"), .. } => {
+                Some((&call.user, call.session))
+            }
+            _ => None,
+        }
+    }
+}
+
 impl Tick {
     /// A tick that tells nothing of others.
     #[must_use]

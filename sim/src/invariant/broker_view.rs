@@ -21,13 +21,15 @@ impl BrokerView {
         self.whereabouts.observe(event);
         match &event.seen {
             Seen::TookEffect(call) => self.apply(call),
-            Seen::Forgot(call) => {
-                if let (Some(topic), Some((_, topics))) =
-                    (call.op.topic(), self.sessions.get_mut(&call.line()))
-                {
+            Seen::Forgot(call) => match (&call.op, self.sessions.get_mut(&call.line())) {
+                (Op::Connect, Some((id, _))) if *id == call.session => {
+                    self.sessions.remove(&call.line());
+                }
+                (Op::Subscribe(topic), Some((_, topics))) => {
                     topics.remove(topic);
                 }
-            }
+                (_, _) => {}
+            },
             Seen::SessionLost { user, session } => {
                 self.sessions.retain(|(of, _), (id, _)| of != user || id != session);
             }

@@ -372,14 +372,14 @@ impl Invariant for FeedStatusIsTrue {
                     self.lost |= call.op == Op::Disconnect;
                 }
             }
+            (_, seen) if let Some((user, _)) = seen.loss() => {
+                self.sessions.concerned(user, at_us);
+                self.lost = true;
+            }
             (_, Seen::Replied { call, .. }) => {
                 if matches!(call.op, Op::Connect | Op::Disconnect) {
                     self.sessions.replied(&call.user, at_us);
                 }
-            }
-            (_, Seen::SessionLost { user, .. }) => {
-                self.sessions.concerned(user, at_us);
-                self.lost = true;
             }
             (_, Seen::BrokerDied { .. }) => {
                 self.sessions.all_concerned(at_us);

@@ -55,10 +55,13 @@ impl Mishaps {
     pub fn observe(&mut self, event: &Event) {
         self.trouble.observe(event);
         let at_us = event.at_us;
+        if let Some((user, _)) = event.seen.loss() {
+            self.add(user, at_us);
+        }
         match &event.seen {
             Seen::BrokerDied { back_in_ms } => self.everybody_us = Some(at_us + back_in_ms * 1_000),
             Seen::Greeted => self.everybody_us = self.everybody_us.max(Some(at_us)),
-            Seen::SessionLost { user, .. } | Seen::Invalidated { user } => self.add(user, at_us),
+            Seen::Invalidated { user } => self.add(user, at_us),
             _ => {}
         }
     }

@@ -40,6 +40,9 @@ impl Invariant for NewCredentialsAreUsed {
     fn observe(&mut self, event: &Event, _: &Held<'_>) -> Result<(), String> {
         self.feed_loss.observe(event);
         self.whereabouts.observe(event);
+        if let Some((user, session)) = event.seen.loss() {
+            self.end(user, session);
+        }
         match &event.seen {
             Seen::Replied { call, error: Some("INIT_FAILED"), in_time: true } if self.judges => {
                 if let Op::Subscribe(topic) = &call.op {
@@ -69,7 +72,6 @@ impl Invariant for NewCredentialsAreUsed {
             Seen::Replied { call, error: Some(_), .. } if call.op == Op::Connect => {
                 self.end(&call.user, call.session);
             }
-            Seen::SessionLost { user, session } => self.end(user, *session),
             Seen::BrokerDied { .. } | Seen::Greeted => {
                 let whereabouts = &self.whereabouts;
                 self.sessions.retain(|(user, _), _| !whereabouts.are_at(&event.actor, user));

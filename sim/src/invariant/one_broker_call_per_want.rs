@@ -160,12 +160,14 @@ impl Invariant for OneBrokerCallPerWant {
     fn observe(&mut self, event: &Event, _: &Held<'_>) -> Result<(), String> {
         self.links.observe(event);
         self.whereabouts.observe(event);
+        if let Some((user, session)) = event.seen.loss() {
+            self.lost(user, session);
+        }
         match &event.seen {
             Seen::Called(call) => return self.called(call, event.at_us),
             Seen::Replied { call, error, in_time } => {
                 self.replied(call, *error, *in_time, event.at_us)
             }
-            Seen::SessionLost { user, session } => self.lost(user, *session),
             Seen::BrokerDied { .. } | Seen::Greeted => {
                 let whereabouts = &self.whereabouts;
                 let stays = |user: &UserId| !whereabouts.are_at(&event.actor, user);

@@ -115,19 +115,19 @@ impl Invariant for OneSessionPerUser {
     fn observe(&mut self, event: &Event, _: &Held<'_>) -> Result<(), String> {
         self.links.observe(event);
         self.whereabouts.observe(event);
+        if let Some((user, session)) = event.seen.loss() {
+            let of_user = (user.clone(), 0)..=(user.clone(), u32::MAX);
+            let mut held = self.lines.range_mut(of_user).map(|(_, held)| held);
+            if let Some(held) = held.find(|held| held.number == session) {
+                held.state = State::Closed;
+            }
+        }
         match &event.seen {
             Seen::Called(call) if matches!(call.op, Op::Connect | Op::Disconnect) => {
                 return self.called(call, event.at_us);
             }
             Seen::Replied { call, error, in_time } => {
                 self.replied(call, *error, *in_time, event.at_us)
-            }
-            Seen::SessionLost { user, session } => {
-                let of_user = (user.clone(), 0)..=(user.clone(), u32::MAX);
-                let mut held = self.lines.range_mut(of_user).map(|(_, held)| held);
-                if let Some(held) = held.find(|held| held.number == *session) {
-                    held.state = State::Closed;
-                }
             }
             Seen::Struck(strike) if strike.fault == FaultKind::GatewayCrash => {
                 self.crashed = Some(BTreeSet::new());
@@ -154,12 +154,27 @@ impl Invariant for OneSessionPerUser {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Story, plan};
+    use super::super::testing::{Story, named, plan};
     use super::*;
 
     fn open(story: &mut Story<OneSessionPerUser>, session: u64) -> Result<(), String> {
         let call = story.call("alice", session, Op::Connect);
         story.see(&Actor::BROKER, Seen::Called(call))
+    }
+
+    #[test]
+    fn a_session_of_which_the_broker_knows_nothing_is_over() {
+        let mut story = Story::of(OneSessionPerUser::new(&plan()));
+        story.serve("alice", 1, Op::Connect);
+        story.serve("alice", 1, Op::Subscribe(named("NSE:A/LTP")));
+        assert!(open(&mut story, 2).is_err());
+
+        let mut story = Story::of(OneSessionPerUser::new(&plan()));
+        story.serve("alice", 1, Op::Connect);
+        let call = story.call("alice", 1, Op::Subscribe(named("NSE:A/LTP")));
+        let error = Some("NOT_CONNECTED");
+        story.good(&Actor::BROKER, Seen::Replied { call, error, in_time: true });
+        assert_eq!(open(&mut story, 2), Ok(()));
     }
 
     #[test]

@@ -35,11 +35,10 @@ impl SlowDelaysNobodyElse {
     pub fn new(plan: &Plan) -> Self {
         let dies = |manner: Manner| matches!(manner, Manner::Die(_));
         let topics = || plan.brokers().flat_map(|broker| &broker.topics);
+        let ends = |manner: Manner| dies(manner) || matches!(manner, Manner::Forget(_));
+        let mut sessions = plan.brokers().flat_map(|broker| &broker.sessions);
         let deadly = topics().any(|t| dies(t.subscribe) || dies(t.unsubscribe))
-            || plan
-                .brokers()
-                .flat_map(|broker| &broker.sessions)
-                .any(|session| dies(session.connect));
+            || sessions.any(|session| ends(session.connect));
         let answer_ms = plan.brokers().map(|broker| broker.answer_ms[1]).max();
         Self {
             trouble: Trouble::new(plan),

@@ -10,7 +10,7 @@ use super::holdings::Settled;
 use super::whereabouts::Whereabouts;
 use super::{Held, Invariant};
 use crate::fault::{FaultKind, Party};
-use crate::history::{Actor, ClientName, Event, Op, Reply, Request, RowOutcome, Seen};
+use crate::history::{Actor, Call, ClientName, Event, Op, Reply, Request, RowOutcome, Seen};
 use crate::plan::Plan;
 use crate::topic_name::TopicName;
 
@@ -31,6 +31,8 @@ pub(super) struct SuccessAfterTheBroker {
     /// What the gateway must believe although it is not, or no longer, so.
     /// With the connection and the session.
     deceived: BTreeMap<(UserId, TopicName), (u32, u64)>,
+    /// The same of sessions without which no client is let in.
+    deceived_sessions: BTreeMap<UserId, u64>,
     /// Confirmed by the broker, and until when the gateway may believe so: `None` while it lasts.
     topics: BTreeMap<(UserId, TopicName), Option<u64>>,
     sessions: BTreeMap<UserId, Option<u64>>,
@@ -42,11 +44,13 @@ impl Invariant for SuccessAfterTheBroker {
     }
 
     fn observe(&mut self, event: &Event, held: &Held<'_>) -> Result<(), String> {
+        self.note_forgotten_session(&event.seen);
         self.broker.observe(event);
         self.links.observe(event);
         self.whereabouts.observe(event);
         let word_takes_us = match &event.seen {
-            Seen::SessionLost { .. } | Seen::BrokerDied { .. } | Seen::Greeted => self.journey_us,
+            Seen::BrokerDied { .. } | Seen::Greeted => self.journey_us,
+            seen if seen.loss().is_some() => self.journey_us,
             _ => 0,
         };
         self.note_deceit(event);
@@ -86,13 +90,37 @@ impl SuccessAfterTheBroker {
             links: BrokerLinks::new(plan),
             whereabouts: Whereabouts::default(),
             deceived: BTreeMap::new(),
+            deceived_sessions: BTreeMap::new(),
             topics: BTreeMap::new(),
             sessions: BTreeMap::new(),
         }
     }
 
-    /// Lies are believed until the session ends, or the topic is turned off.
+    /// A session that is gone without a word is believed in, with all that is on in it.
+    fn note_forgotten_session(&mut self, seen: &Seen) {
+        let Seen::Forgot(Call { op: Op::Connect, user, connection, session, .. }) = seen else {
+            return;
+        };
+        for (number, topics) in self.broker.sessions_of(user) {
+            if number == session {
+                let keys = topics.iter().map(|topic| (user.clone(), topic.clone()));
+                self.deceived.extend(keys.map(|key| (key, (*connection, *session))));
+            }
+        }
+        if *connection == 0 {
+            self.deceived_sessions.insert(user.clone(), *session);
+        }
+    }
+
+    /// Lies are believed until the session ends, or the topic is turned off; and one that is gone
+    /// without a word until the broker says that it knows of none.
     fn note_deceit(&mut self, event: &Event) {
+        // Whoever hears it too late may go on believing.
+        if let Some((user, session)) = event.seen.loss()
+            && !matches!(event.seen, Seen::Replied { in_time: false, .. })
+        {
+            self.undeceive(user, session);
+        }
         match &event.seen {
             Seen::Lied(call) | Seen::Forgot(call) => {
                 if let Op::Subscribe(topic) = &call.op {
@@ -105,21 +133,27 @@ impl SuccessAfterTheBroker {
                     self.deceived.remove(&(call.user.clone(), topic.clone()));
                 }
                 Op::Connect | Op::Disconnect | Op::UnsubscribeAll => {
+                    if call.connection == 0 && call.op != Op::UnsubscribeAll {
+                        self.deceived_sessions.remove(&call.user);
+                    }
                     let ended =
                         |user: &UserId, on: u32| *user == call.user && on == call.connection;
                     self.deceived.retain(|(user, _), (on, _)| !ended(user, *on));
                 }
                 Op::Subscribe(_) => {}
             },
-            Seen::SessionLost { user, session } => {
-                self.deceived.retain(|(of, _), (_, id)| of != user || id != session);
-            }
             Seen::BrokerDied { .. } | Seen::Greeted => {
                 let whereabouts = &self.whereabouts;
+                self.deceived_sessions.retain(|user, _| !whereabouts.are_at(&event.actor, user));
                 self.deceived.retain(|(user, _), _| !whereabouts.are_at(&event.actor, user));
             }
             _ => {}
         }
+    }
+
+    fn undeceive(&mut self, user: &UserId, session: u64) {
+        self.deceived.retain(|(of, _), (_, id)| of != user || *id != session);
+        self.deceived_sessions.retain(|of, id| of != user || *id != session);
     }
 
     /// Word that is under way when a fault strikes comes later, or never.
@@ -159,7 +193,8 @@ impl SuccessAfterTheBroker {
             }
         }
         for (user, end) in &mut self.sessions {
-            if end.is_none() && !self.broker.has_session(user) {
+            let believed = self.deceived_sessions.contains_key(user);
+            if end.is_none() && !self.broker.has_session(user) && !believed {
                 *end = known_us(user);
             }
         }
@@ -249,87 +284,4 @@ fn too_early(client: &ClientName, user: &UserId, topic: &TopicName) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::testing::{Story, named, plan, subscribed};
-    use super::*;
-
-    fn authenticated() -> Story<SuccessAfterTheBroker> {
-        let mut story = Story::of(SuccessAfterTheBroker::new(&plan()));
-        story.serve("alice", 1, Op::Connect);
-        story.join("alice-1");
-        story
-    }
-
-    #[test]
-    fn success_after_the_broker_agreed_is_good() {
-        let mut story = authenticated();
-        story.serve("alice", 1, Op::Subscribe(named("NSE:A/LTP")));
-        story.subscribe("alice-1", "NSE:A/LTP");
-    }
-
-    #[test]
-    fn success_before_the_broker_agreed_is_noticed() {
-        let mut story = authenticated();
-        let id = story.send("alice-1", Request::Subscribe(vec![named("NSE:A/LTP")]));
-        let call = story.call("alice", 1, Op::Subscribe(named("NSE:A/LTP")));
-        story.good(&Actor::BROKER, Seen::Called(call));
-        assert!(story.answer("alice-1", id, subscribed("NSE:A/LTP")).is_err());
-    }
-
-    #[test]
-    fn success_long_after_the_topic_went_off_is_noticed() {
-        let mut story = authenticated();
-        story.serve("alice", 1, Op::Subscribe(named("NSE:A/LTP")));
-        story.serve("alice", 1, Op::Unsubscribe(named("NSE:A/LTP")));
-        let id = story.send("alice-1", Request::Subscribe(vec![named("NSE:A/LTP")]));
-        assert!(story.answer("alice-1", id, subscribed("NSE:A/LTP")).is_err());
-    }
-
-    fn asks_for_its_broker(story: &mut Story<SuccessAfterTheBroker>) -> Result<(), String> {
-        let id = story.send("alice-1", Request::BrokerInfo);
-        let (broker, session) = ("simbroker".to_owned(), CONNECTED.to_owned());
-        story.answer("alice-1", id, Reply::BrokerInfo { broker, session })
-    }
-
-    #[test]
-    fn being_told_of_a_connection_that_is_long_gone_is_noticed() {
-        let mut story = authenticated();
-        assert_eq!(asks_for_its_broker(&mut story), Ok(()));
-        story.serve("alice", 1, Op::Disconnect);
-        assert!(asks_for_its_broker(&mut story).is_err());
-    }
-
-    fn loses_alice(story: &mut Story<SuccessAfterTheBroker>) {
-        let lost = Seen::SessionLost { user: "alice".into(), session: 1 };
-        story.good(&Actor::BROKER, lost);
-    }
-
-    #[test]
-    fn success_while_word_of_the_loss_is_on_its_way_is_good() {
-        let mut story = authenticated();
-        story.serve("alice", 1, Op::Subscribe(named("NSE:A/LTP")));
-        loses_alice(&mut story);
-        let id = story.send("alice-1", Request::Subscribe(vec![named("NSE:A/LTP")]));
-        assert_eq!(story.answer("alice-1", id, subscribed("NSE:A/LTP")), Ok(()));
-    }
-
-    #[test]
-    fn success_after_word_of_the_loss_has_come_is_noticed() {
-        let mut story = authenticated();
-        story.serve("alice", 1, Op::Subscribe(named("NSE:A/LTP")));
-        loses_alice(&mut story);
-        story.connect("bob-1");
-        story.connect("bob-2");
-        story.connect("bob-3");
-        let id = story.send("alice-1", Request::Subscribe(vec![named("NSE:A/LTP")]));
-        assert!(story.answer("alice-1", id, subscribed("NSE:A/LTP")).is_err());
-    }
-
-    #[test]
-    fn being_let_in_without_a_session_is_noticed() {
-        let mut story = Story::of(SuccessAfterTheBroker::new(&plan()));
-        story.connect("alice-1");
-        let id = story.send("alice-1", Request::Authenticate(Some("alice".into())));
-        assert!(story.answer("alice-1", id, Reply::Authenticated("alice".into())).is_err());
-    }
-}
+mod tests;

@@ -81,8 +81,9 @@ pub enum Manner {
     Twice,
     /// Says that it has done it and has not. Drops the session when faults end.
     Lie,
-    /// Does it, and undoes it after so many milliseconds without a word. Drops the session when
-    /// faults end.
+    /// Does it, and undoes it after so many milliseconds without a word: the topic is off, or the
+    /// session is gone, and whoever speaks of it then hears that there is none. Drops the session
+    /// when faults end.
     Forget(u64),
     /// Dies instead, loses all sessions and is back after so many milliseconds.
     Die(u64),

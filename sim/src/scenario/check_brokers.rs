@@ -82,13 +82,22 @@ fn check_broker(broker: &Broker, names: &Names) -> Result<(), Problem> {
     }
     for Spanned { value: rule, defined, .. } in &broker.topics {
         check_manner(rule.subscribe).map_err(|problem| (*defined, problem))?;
-        check_manner(rule.unsubscribe).map_err(|problem| (*defined, problem))?;
+        check_undoing(rule.unsubscribe, "unsubscribe").map_err(|problem| (*defined, problem))?;
     }
     for Spanned { value: rule, defined, .. } in &broker.sessions {
         check_manner(rule.connect).map_err(|problem| (*defined, problem))?;
+        check_undoing(rule.disconnect, "disconnect").map_err(|problem| (*defined, problem))?;
         names.user(Some(&rule.user)).map_err(|problem| (*defined, problem))?;
     }
     Ok(())
+}
+
+/// Of a command that turns something off.
+fn check_undoing(manner: Manner, name: &str) -> Result<(), String> {
+    if matches!(manner, Manner::Forget(_)) {
+        return Err(format!("`{name}` leaves nothing that the broker could `forget`"));
+    }
+    check_manner(manner)
 }
 
 fn check_manner(manner: Manner) -> Result<(), String> {
@@ -150,5 +159,29 @@ mod tests {
             let problem = problem(&world, more);
             assert!(problem.contains(expected), "{world}{more} gave {problem:?}");
         }
+    }
+    #[test]
+    fn how_a_broker_treats_commands_must_make_sense() {
+        let world = "  users: [{ name: alice }]\n  topics: [NSE:A/LTP]\n  broker:\n";
+        let of_topic = "    topics: [{ topic: NSE:A/LTP, subscribe: normal, ";
+        let of_session = "    sessions: [{ user: alice, ";
+        for (rules, expected) in [
+            (
+                format!("{of_topic}unsubscribe: {{ forget: 5 }} }}]\n"),
+                "`unsubscribe` leaves nothing",
+            ),
+            (
+                format!("{of_session}disconnect: {{ forget: 5 }} }}]\n"),
+                "`disconnect` leaves nothing",
+            ),
+            (format!("{of_session}disconnect: {{ slow: [9, 1] }} }}]\n"), "slow"),
+            (format!("{of_session}connect: {{ slow: [9, 1] }} }}]\n"), "slow"),
+        ] {
+            let problem = problem(&format!("{world}{rules}"), "");
+            assert!(problem.contains(expected), "{rules} gave {problem:?}");
+        }
+        let forgets = format!("{world}{of_session}connect: {{ forget: 5 }} }}]\n");
+        let text = format!("about: A story.\nworld:\n  duration_ms: 100\n{forgets}");
+        parse("s.yaml", &text).expect("a session can be forgotten");
     }
 }

@@ -43,7 +43,7 @@ pub enum Deed {
     },
     /// The command is going to be answered as if it had taken effect.
     Lie(Call),
-    /// What the command has turned on is undone without a word.
+    /// What the command has turned on, or the session that it has opened, is gone without a word.
     Forget(Call),
     /// The broker dies and is back after so many milliseconds.
     Die(u64),
@@ -57,6 +57,8 @@ pub struct Script {
     latency_us: u64,
     healed: bool,
     sessions: BTreeMap<Line, Session>,
+    /// Sessions that are gone without a word, by their numbers.
+    forgotten: BTreeMap<Line, u64>,
     lanes: BTreeMap<Line, Lanes>,
     /// Commands of each kind so far, by name.
     counts: BTreeMap<String, u32>,
@@ -92,6 +94,7 @@ impl Script {
             latency_us: latency_ms * 1_000,
             healed: false,
             sessions: BTreeMap::new(),
+            forgotten: BTreeMap::new(),
             lanes: BTreeMap::new(),
             counts: BTreeMap::new(),
             due: BTreeMap::new(),
@@ -108,16 +111,25 @@ impl Script {
         std::mem::take(&mut self.deceived)
     }
 
-    /// Forgets what a command has turned on.
+    /// Forgets what a command has turned on, or the session that it has opened.
     pub fn lose(&mut self, call: &Call) -> bool {
-        let Some(session) = self.sessions.get_mut(&call.line()) else { return false };
-        let known = session.number == call.session;
-        known && call.op.topic().is_some_and(|topic| session.topics.remove(topic))
+        let line = call.line();
+        let held = self.sessions.get_mut(&line).filter(|held| held.number == call.session);
+        let Some(session) = held else { return false };
+        match &call.op {
+            Op::Connect => {
+                self.sessions.remove(&line);
+                self.forgotten.insert(line, call.session);
+                true
+            }
+            op => op.topic().is_some_and(|topic| session.topics.remove(topic)),
+        }
     }
 
     /// Forgets all sessions and everything it was about to do.
     pub fn forget(&mut self) {
         self.sessions.clear();
+        self.forgotten.clear();
         self.lanes.clear();
         self.due.clear();
         self.outcomes.clear();
@@ -203,8 +215,14 @@ impl Script {
         self.outcomes.get(&call.id).copied().flatten()
     }
 
-    /// Ends one of a user's sessions; gives its number.
+    /// Ends one of a user's sessions, or remembers one that has ended without a word; gives its
+    /// number.
     pub fn lose_session(&mut self, user: &UserId) -> Option<u64> {
+        let of_user = (user.clone(), 0)..=(user.clone(), u32::MAX);
+        let forgotten = self.forgotten.range(of_user).next().map(|(line, _)| line.clone());
+        if let Some(line) = forgotten {
+            return self.forgotten.remove(&line);
+        }
         let held = || self.sessions.iter().filter(|((of, _), _)| of == user);
         let numbers: u64 = held().map(|(_, session)| session.number).sum();
         // Whichever: not always the same.
@@ -229,6 +247,7 @@ impl Script {
         match (&call.op, current) {
             (Op::Connect, Some(_)) | (Op::Disconnect, None) => {}
             (Op::Connect, None) => {
+                self.forgotten.remove(&line);
                 let session = Session { number: call.session, topics: BTreeSet::new() };
                 self.sessions.insert(line, session);
             }

@@ -128,3 +128,22 @@ fn what_is_forgotten_is_off_and_who_was_deceived_is_known() {
     assert!(!script.lose(&on(2)), "it is off already");
     assert!(script.heal().contains(&"alice".into()));
 }
+
+#[test]
+fn a_session_that_is_forgotten_is_known_to_nobody_until_it_is_told_or_opened_again() {
+    let mut script = script(Manner::Normal);
+    let opened = call(1, Op::Connect);
+    assert!(script.lose(&opened), "the script begins with it");
+    assert!(!script.lose(&opened), "it is gone already");
+    script.take_effect(&on(2));
+    assert_eq!(script.outcome(&on(2)), Some("NOT_CONNECTED"));
+    assert_eq!(script.lose_session(&"alice".into()), Some(1), "now it is told");
+    assert_eq!(script.lose_session(&"alice".into()), None);
+
+    let again = Call { session: 2, ..call(3, Op::Connect) };
+    script.take_effect(&again);
+    assert!(!script.lose(&opened), "there is a newer one");
+    assert!(script.lose(&again));
+    script.take_effect(&Call { session: 3, ..call(4, Op::Connect) });
+    assert_eq!(script.lose_session(&"alice".into()), Some(3), "what it has forgotten is over");
+}
