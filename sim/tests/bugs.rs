@@ -17,7 +17,12 @@ fn planted() -> Vec<Bug> {
 }
 
 fn known_as_unfound() -> Vec<Bug> {
-    bugs_in(&root().join(UNFOUND)).expect("every patch says what is needed of it")
+    let directory = root().join(UNFOUND);
+    // Git keeps no empty directory.
+    if !directory.exists() {
+        return Vec::new();
+    }
+    bugs_in(&directory).expect("every patch says what is needed of it")
 }
 
 #[test]

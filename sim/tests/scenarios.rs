@@ -118,6 +118,7 @@ scenarios! {
     a_flood_of_answers => "scenarios/answer_flood.yaml",
     a_broker_that_falls_silent => "scenarios/silent_broker.yaml",
     a_feed_that_pauses_while_some_lag => "scenarios/pauses.yaml",
+    everybody_comes_at_the_same_moment => "scenarios/opening_bell.yaml",
     sessions_that_are_gone_without_a_word => "scenarios/forgotten_sessions.yaml",
     old_news_of_lost_sessions => "scenarios/late_news.yaml",
     requests_wait_for_their_turn => "scenarios/rush.yaml",
